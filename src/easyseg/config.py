@@ -1,0 +1,278 @@
+"""Every setting, declared once: type, range, default and help.
+
+`Segmenter(...)`, `fit(...)`, `evaluate(...)`, `predict(...)`, YAML files, the command line, `config.yaml` in a run
+folder and the tables in the documentation all take their settings from the classes below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from easyseg.errors import ConfigError, closest, unknown_name
+
+Auto: TypeAlias = Literal["auto"]
+Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+
+MAX_CONFIG_BYTES = 1_000_000
+
+
+class Settings(BaseModel):
+    """A group of settings: immutable, checked when made, strangers refused with the nearest name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Check `values` and return the settings.
+
+        Raises:
+            ConfigError: a value is of the wrong type or out of range; the message names setting, value and help.
+            UnknownNameError: a name is no setting of this group.
+        """
+        for name in values:
+            if name not in cls.model_fields:
+                raise unknown_name("setting", name, cls.model_fields)
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigError(_explain(cls, error)) from None
+
+    @classmethod
+    def collect(cls, scope: Mapping[str, Any]) -> Self:
+        """Pick this group's settings out of a function's arguments (`locals()`) and check them."""
+        return cls.of({name: scope[name] for name in cls.model_fields if name in scope})
+
+    @classmethod
+    def help(cls, name: str) -> str:
+        """Return the help text of one setting."""
+        return cls.model_fields[name].description or ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that YAML can hold; objects (a loss function, a transform) become their repr."""
+        return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
+
+
+class ModelSettings(Settings):
+    """What `Segmenter(...)` takes."""
+
+    model: str = Field("unet", description="Architecture; see easyseg.list_models().")
+    encoder: str | None = Field("resnet34", description="Backbone; see easyseg.list_encoders().")
+    classes: list[str] | None = Field(None, description="Class names in the order of their ids; None: from the data.")
+    weights: str | None = Field(
+        "imagenet", description='"imagenet", "coco", None (random), or the path of a .safetensors file.'
+    )
+    image_size: tuple[Count, Count] | None = Field(
+        (512, 512), description="Height and width the network sees, in pixels; one number means a square."
+    )
+    in_channels: Annotated[int, Field(ge=1, le=64)] = Field(3, description="Channels of the images: 3 for RGB.")
+    resize: Literal["pad", "crop", "stretch"] | None = Field(
+        "pad",
+        description='How an image comes to image_size: "pad" scales it to fit and fills up, "crop" trains on random '
+        'crops at full resolution, "stretch" ignores the aspect ratio, None keeps every size.',
+    )
+    device: str = Field("auto", description='"auto", "cpu", "cuda", "cuda:1", "mps".')
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Arithmetic of the forward pass; auto: bf16 where the processor has it."
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="Decides weights, split, order, augmentation.")
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _square(cls, value: object) -> object:
+        if isinstance(value, str) and value.isdigit():
+            value = int(value)
+        return (value, value) if isinstance(value, int) else value
+
+
+class FitSettings(Settings):
+    """What `Segmenter.fit(...)` takes beside the data."""
+
+    epochs: Count = Field(50, description="Passes over the training images.")
+    batch_size: Count | Auto = Field("auto", description="Images per step.")
+    learning_rate: Positive | Auto = Field("auto", description="Highest learning rate of the schedule.")
+    encoder_learning_rate: Positive | Auto = Field(
+        "auto", description="The same for the encoder; auto: a tenth where it is pretrained, else the same."
+    )
+    loss: str | Callable[..., Any] = Field(
+        "auto", description='Loss by name, sums with "+", such as "ce+dice"; or a function (logits, target) -> scalar.'
+    )
+    optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="Optimizer.")
+    adam_epsilon: Positive = Field(1e-8, description="Epsilon of Adam and AdamW.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="Decoupled weight decay.")
+    schedule: Literal["onecycle", "cosine", "poly", "step", "constant"] = Field(
+        "onecycle", description="Course of the learning rate over the run."
+    )
+    augment: Any = Field(
+        "standard", description="none, light, standard, strong, aerial, medical, or an albumentations Compose."
+    )
+    oversample: Fraction = Field(
+        0.0, description="Share of training images drawn by their rarest class instead of evenly."
+    )
+    patience: Annotated[int, Field(ge=1)] | None = Field(
+        10, description="Stop after so many evaluations without a better one; None: never."
+    )
+    monitor: str = Field("mean_iou", description="Figure that decides which epoch is best.")
+    min_delta: Annotated[float, Field(ge=0)] = Field(0.0, description="Smallest change of it that counts as better.")
+    check_best_cooldown: Annotated[int, Field(ge=0)] = Field(
+        0, description="So many first epochs are never the best one."
+    )
+    evaluate_every: int | str = Field(
+        1, description='Evaluate every so many epochs, or every so many steps: 2, or "500 steps".'
+    )
+    ema: bool | Annotated[float, Field(gt=0, lt=1)] = Field(
+        False, description="Keep a moving average of the weights and use it; True, or its decay per step."
+    )
+    accumulate: Count = Field(1, description="Batches per optimizer step.")
+    clip_gradients: Positive | None = Field(1.0, description="Largest norm of the gradient; None: no limit.")
+    class_weights: list[Positive] | Literal["balanced"] | None = Field(
+        None, description='Weight of each class in the loss; "balanced": by how rare it is.'
+    )
+    workers: Annotated[int, Field(ge=0)] | Auto = Field("auto", description="Processes that prepare batches.")
+    cache: Literal["auto", "ram", "none"] = Field("auto", description="Keep decoded images in memory.")
+    compile: bool = Field(False, description="Compile the network with torch.compile.")
+    deterministic: bool = Field(False, description="Refuse operations that are not repeatable.")
+    time_budget: Positive | None = Field(None, description="Train for so many seconds; the schedule fits itself to it.")
+    run_dir: str | Path | None = Field("auto", description='Folder for the results; auto: "runs/<date>"; None: none.')
+    callbacks: tuple[Any, ...] = Field((), description="Your own observers; see easyseg.callbacks.")
+    verbose: bool | Auto = Field("auto", description="Progress bar and messages; auto: a bar only on a terminal.")
+
+    @field_validator("evaluate_every")
+    @classmethod
+    def _readable_interval(cls, value: int | str) -> int | str:
+        evaluation_interval(value)
+        return value
+
+    @field_validator("callbacks", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        return (value,) if not isinstance(value, (list, tuple)) else tuple(value)
+
+
+class EvaluateSettings(Settings):
+    """What `Segmenter.evaluate(...)` takes beside the data."""
+
+    split: Literal["train", "val", "test"] = Field("val", description="Part of the dataset to measure on.")
+    batch_size: Count | Auto = Field("auto", description="Images per forward pass.")
+    threshold: Fraction = Field(0.5, description="Probability from which a pixel counts (binary, multilabel).")
+    details: bool = Field(False, description="Keep the scores of every image, too.")
+
+
+class PredictSettings(Settings):
+    """What `Segmenter.predict(...)` takes beside the source."""
+
+    batch_size: Count | Auto = Field("auto", description="Images per forward pass.")
+    threshold: Fraction = Field(0.5, description="Probability from which a pixel counts (binary, multilabel).")
+    recursive: bool = Field(True, description="Look for images in folders inside the source folder, too.")
+
+
+def evaluation_interval(value: int | str) -> tuple[int, Literal["epochs", "steps"]]:
+    """Read `evaluate_every`: 2, "2", "2 epochs" or "500 steps".
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    words = str(value).split()
+    number, unit = words[0] if words else "", words[1] if len(words) > 1 else "epochs"
+    if len(words) > 2 or not number.isdigit() or int(number) < 1 or unit.rstrip("s") not in ("epoch", "step"):
+        raise ValueError('expected a number of epochs such as 2, or of steps such as "500 steps"')
+    return int(number), "steps" if unit.startswith("step") else "epochs"
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of settings.
+
+    Args:
+        path: the file; its keys are setting names, and must not repeat.
+
+    Raises:
+        ConfigError: the file is missing, too large, no YAML, uses aliases, repeats a key, or is not a mapping.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{path} has {size:,} bytes; a config file has at most {MAX_CONFIG_BYTES:,}.")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as a YAML config ({error}). Check the path.") from error
+    try:
+        values = _StrictLoader(text).get_single_data()
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ConfigError(f"{path} should hold 'setting: value' lines, such as 'epochs: 20'.")
+    return values
+
+
+def write_yaml(values: Mapping[str, Any]) -> str:
+    """Return `values` as YAML text in the given order."""
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader without aliases (which can blow up a small file) and without repeated keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not supported; write the value out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"the key {key!r} stands there twice")
+        return super().construct_mapping(node, deep=deep)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return repr(value)
+
+
+def _explain(group: type[Settings], error: ValidationError) -> str:
+    lines = []
+    seen = set()
+    for problem in error.errors():
+        name = str(problem["loc"][0])
+        if name in seen:
+            continue  # a union reports once per member; the first is enough beside the help text
+        seen.add(name)
+        value = _given(error, name)
+        near = closest(str(value), _choices(group, name)) if isinstance(value, str) else None
+        suggestion = f" Did you mean {near!r}?" if near else ""
+        choices = _choices(group, name)
+        expected = (
+            f"one of {', '.join(map(repr, choices))}" if choices else problem["msg"].removeprefix("Value error, ")
+        )
+        lines.append(f"{name}={value!r}: {expected}.{suggestion} {name}: {group.help(name)}")
+    return "\n".join(lines)
+
+
+def _given(error: ValidationError, name: str) -> Any:
+    inputs = [problem["input"] for problem in error.errors() if problem["loc"][0] == name]
+    return inputs[0] if inputs else None
+
+
+def _choices(group: type[Settings], name: str) -> list[str]:
+    found: list[str] = []
+    pending = [group.model_fields[name].annotation]
+    while pending:
+        kind = pending.pop()
+        if getattr(kind, "__origin__", None) is Literal:
+            found += [item for item in get_args(kind) if isinstance(item, str)]
+        else:
+            pending += [item for item in get_args(kind) if item is not type(None)]
+    return found

@@ -1,0 +1,320 @@
+"""The shared vocabulary: samples, classes, batches, and what a model must be able to do.
+
+Nothing here reads a file or imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from easyseg.errors import ClassMapError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+IGNORE_INDEX = 255
+"""The id of pixels that count neither in the loss nor in a metric."""
+
+MAX_CLASSES = 255
+"""Class ids are stored in one byte, 0..254; 255 is `IGNORE_INDEX`."""
+
+Task: TypeAlias = Literal["binary", "multiclass", "multilabel"]
+Split: TypeAlias = Literal["train", "val", "test"]
+ImageArray: TypeAlias = npt.NDArray[np.uint8]
+MaskArray: TypeAlias = npt.NDArray[np.uint8]
+Color: TypeAlias = tuple[int, int, int]
+SizeHW: TypeAlias = tuple[int, int]
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One annotated image. Files are named here and read later.
+
+    Attributes:
+        image: an image file, or an (H, W), (H, W, C) uint8 array, RGB order.
+        mask: a mask file or an (H, W) integer or (H, W, 3) RGB array, in the files' own values, which the
+            dataset's `ClassMap` translates; one file or array per class for the multilabel task; None where there
+            is no annotation (prediction only).
+        split: the split the files' own layout puts it in, None where they say nothing.
+        source_format: the dataset format it was read from.
+    """
+
+    image: Path | ImageArray
+    mask: Path | npt.NDArray[Any] | tuple[Path | npt.NDArray[Any], ...] | None = None
+    split: Split | None = None
+    source_format: str = "memory"
+    label: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name used in messages and reports: the label where given, else the image file's name."""
+        if self.label is not None:
+            return self.label
+        return self.image.name if isinstance(self.image, Path) else "array"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMap:
+    """How the values in mask files become class ids; the only place where they do.
+
+    Class ids are 0..num_classes-1 in the order of `names`, and `IGNORE_INDEX` for pixels that do not count. For the
+    binary task there is one class; its target is 1 where the class is and 0 elsewhere. For the multilabel task each
+    class has a mask of its own, also 0 and 1.
+
+    Attributes:
+        task: "binary", "multiclass" or "multilabel".
+        names: the classes' names, one per class.
+        encoding: "ids", each class has one grey or palette value; "threshold", the class is where a grey value reaches
+            `threshold` (0/255 and antialiased masks); "colors", each class has one RGB colour.
+        values: with "ids", the mask value of each class (binary: of the one class).
+        ignored: with "ids", mask values that become `IGNORE_INDEX`; with "threshold", likewise.
+        background: binary "ids" only, mask values that become 0; any other value is an error.
+        threshold: with "threshold", the smallest grey value that counts as the class.
+        inverted: with "threshold", the class is where the grey value stays *below* the threshold.
+        colors: the RGB colour of each class: for drawing, and with "colors" for reading.
+        ignored_colors: with "colors", RGB colours that become `IGNORE_INDEX`.
+        background_colors: binary "colors" only, RGB colours that become 0.
+        note: one sentence for people on how this map came about.
+    """
+
+    task: Task
+    names: tuple[str, ...]
+    encoding: Literal["ids", "threshold", "colors"] = "ids"
+    values: tuple[int, ...] = ()
+    ignored: tuple[int, ...] = ()
+    background: tuple[int, ...] = (0,)
+    threshold: int = 128
+    inverted: bool = False
+    colors: tuple[Color, ...] = ()
+    ignored_colors: tuple[Color, ...] = ()
+    background_colors: tuple[Color, ...] = ((0, 0, 0),)
+    note: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise ClassMapError("A class map needs at least one class; type classes=['name', ...].")
+        if len(self.names) > MAX_CLASSES:
+            raise ClassMapError(f"{len(self.names)} classes; at most {MAX_CLASSES} fit into one byte per pixel.")
+        if len(set(self.names)) != len(self.names):
+            twice = sorted({name for name in self.names if self.names.count(name) > 1})
+            raise ClassMapError(f"Class names must differ; {', '.join(twice)} stand(s) in the list more than once.")
+        if self.task == "binary" and len(self.names) != 1:
+            raise ClassMapError(f"The binary task has one class, not {len(self.names)}; type task='multiclass'.")
+        if self.encoding == "ids" and not self.values:
+            object.__setattr__(self, "values", (1,) if self.task == "binary" else tuple(range(len(self.names))))
+        if not self.colors:
+            object.__setattr__(self, "colors", default_colors(len(self.names)))
+        if self.encoding == "ids" and self.task != "multilabel" and len(self.values) != len(self.names):
+            raise ClassMapError(f"{len(self.names)} class names but {len(self.values)} mask values; give as many.")
+        if len(self.colors) != len(self.names):
+            raise ClassMapError(f"{len(self.names)} class names but {len(self.colors)} colours; give as many.")
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are; a background counts only where it is one of the user's classes."""
+        return len(self.names)
+
+    def encode(self, mask: npt.NDArray[Any]) -> MaskArray:
+        """Translate a mask from the files' values into class ids.
+
+        Args:
+            mask: (H, W) integers as stored, or (H, W, 3) uint8 RGB with the "colors" encoding.
+
+        Returns:
+            (H, W) uint8: class ids (binary: 0 and 1), `IGNORE_INDEX` where ignored.
+
+        Raises:
+            ClassMapError: the mask has another shape than the encoding needs, or a value no class has.
+        """
+        if self.encoding == "colors":
+            return self._encode_colors(mask)
+        if mask.ndim != 2:
+            raise ClassMapError(
+                f"the mask has shape {mask.shape}; an (H, W) mask of class ids is expected. "
+                "If colours stand for classes, type class_map={'name': (r, g, b), ...}."
+            )
+        if self.encoding == "threshold":
+            return self._encode_threshold(mask)
+        return self._encode_ids(mask)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON or YAML; `from_dict` reads them back."""
+        return {
+            "task": self.task,
+            "names": list(self.names),
+            "encoding": self.encoding,
+            "values": list(self.values),
+            "ignored": list(self.ignored),
+            "background": list(self.background),
+            "threshold": self.threshold,
+            "inverted": self.inverted,
+            "colors": [list(color) for color in self.colors],
+            "ignored_colors": [list(color) for color in self.ignored_colors],
+            "background_colors": [list(color) for color in self.background_colors],
+            "note": self.note,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ClassMap:
+        """Read what `to_dict` wrote."""
+        known = dict(values)
+        for key in ("names", "values", "ignored", "background"):
+            known[key] = tuple(known.get(key, ()))
+        for key in ("colors", "ignored_colors", "background_colors"):
+            known[key] = tuple(tuple(int(part) for part in color) for color in known.get(key, ()))
+        try:
+            return cls(**known)
+        except TypeError as error:
+            raise ClassMapError(f"This is not a class map: {error}.") from error
+
+    def renamed(self, names: tuple[str, ...]) -> ClassMap:
+        """Return the same map with other names for the classes, in the same order."""
+        return replace(self, names=names)
+
+    def _encode_threshold(self, mask: npt.NDArray[Any]) -> MaskArray:
+        reaches = mask < self.threshold if self.inverted else mask >= self.threshold
+        target = reaches.astype(np.uint8)
+        for value in self.ignored:
+            target[mask == value] = IGNORE_INDEX
+        return target
+
+    def _encode_ids(self, mask: npt.NDArray[Any]) -> MaskArray:
+        if mask.dtype == np.uint8:
+            table, known = self._lookup_table(256)
+            target = table[mask]
+            # cheap test first: only a mask that may hold an unknown value is looked at again
+            if not known.all() and not known[mask].all():
+                raise self._unknown_values(mask[~known[mask]])
+            return target
+        target = np.full(mask.shape, IGNORE_INDEX, np.uint8)
+        settled = np.zeros(mask.shape, bool)
+        for value, class_id in self._value_pairs():
+            here = mask == value
+            target[here] = class_id
+            settled |= here
+        if not settled.all():
+            raise self._unknown_values(mask[~settled])
+        return target
+
+    def _encode_colors(self, mask: npt.NDArray[Any]) -> MaskArray:
+        if mask.ndim != 3 or mask.shape[2] != 3:
+            raise ClassMapError(f"the mask has shape {mask.shape}; an (H, W, 3) mask of RGB colours is expected.")
+        code = _packed(mask)
+        colors, inverse = np.unique(code, return_inverse=True)
+        ids = {_pack(color): class_id for color, class_id in self._color_pairs()}
+        strange = [color for color in colors.tolist() if color not in ids]
+        if strange:
+            listed = ", ".join(str(_unpack(color)) for color in strange[:5])
+            raise ClassMapError(
+                f"the mask has {len(strange)} colour(s) that no class has, such as {listed}. "
+                "Add them to class_map, or type ignore=[(r, g, b), ...] to leave them out."
+            )
+        table = np.array([ids[color] for color in colors.tolist()], np.uint8)
+        return table[inverse].reshape(mask.shape[:2])
+
+    def _value_pairs(self) -> list[tuple[int, int]]:
+        if self.task == "multiclass":
+            pairs = [(value, class_id) for class_id, value in enumerate(self.values)]
+        else:
+            pairs = [(value, 0) for value in self.background] + [(value, 1) for value in self.values]
+        return pairs + [(value, IGNORE_INDEX) for value in self.ignored]
+
+    def _color_pairs(self) -> list[tuple[Color, int]]:
+        if self.task == "multiclass":
+            pairs = [(color, class_id) for class_id, color in enumerate(self.colors)]
+        else:
+            pairs = [(color, 0) for color in self.background_colors] + [(color, 1) for color in self.colors]
+        return pairs + [(color, IGNORE_INDEX) for color in self.ignored_colors]
+
+    def _lookup_table(self, length: int) -> tuple[MaskArray, npt.NDArray[np.bool_]]:
+        table = np.full(length, IGNORE_INDEX, np.uint8)
+        known = np.zeros(length, bool)
+        for value, class_id in self._value_pairs():
+            if 0 <= value < length:
+                table[value] = class_id
+                known[value] = True
+        return table, known
+
+    def _unknown_values(self, strange: npt.NDArray[Any]) -> ClassMapError:
+        values, counts = np.unique(strange, return_counts=True)
+        listed = ", ".join(f"{value} ({count} px)" for value, count in zip(values[:5], counts[:5], strict=True))
+        more = f" and {len(values) - 5} more" if len(values) > 5 else ""
+        expected = ", ".join(str(value) for value, _ in self._value_pairs()[:20])
+        return ClassMapError(
+            f"the mask holds the value(s) {listed}{more}, which no class has; expected {expected}. "
+            f"To leave such pixels out, type ignore=[{', '.join(str(value) for value in values[:5])}]."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one training step gets.
+
+    Attributes:
+        images: (N, C, H, W) uint8 in channels-last memory, RGB order, values 0..255.
+        targets: (N, H, W) uint8 class ids, `IGNORE_INDEX` where nothing counts; multilabel: (N, classes, H, W).
+        indices: each image's number in the dataset.
+    """
+
+    images: Tensor
+    targets: Tensor
+    indices: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class SegmentationModel(Protocol):
+    """What the training loop and prediction ask of a model; anything that satisfies it can be trained."""
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the named losses of a batch, each a scalar; the loop minimises their sum."""
+        ...
+
+    def infer(self, images: Tensor) -> Tensor:
+        """Return logits (N, classes, H, W) for images (N, C, H, W) with values 0..255."""
+        ...
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return the model's parts by name, input side first: encoder[0] .. encoder[-1], decoder, head."""
+        ...
+
+
+def default_colors(count: int) -> tuple[Color, ...]:
+    """Return `count` colours that are easy to tell apart, the same ones every time.
+
+    The hue walks around the colour circle by the golden angle, so neighbours in the list lie far apart on it;
+    brightness and saturation alternate.
+    """
+    import colorsys
+
+    colors: list[Color] = []
+    for index in range(count):
+        hue = (0.98 + index * 0.381966) % 1.0
+        saturation = (0.75, 0.55, 0.9)[index % 3]
+        value = (0.95, 0.75, 0.55)[(index // 3) % 3]
+        red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+        colors.append((round(red * 255), round(green * 255), round(blue * 255)))
+    return tuple(colors)
+
+
+def _packed(rgb: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    wide = rgb.astype(np.int64)
+    packed: npt.NDArray[np.int64] = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    return packed
+
+
+def _pack(color: Color) -> int:
+    return (color[0] << 16) | (color[1] << 8) | color[2]
+
+
+def _unpack(code: int) -> Color:
+    return (code >> 16, (code >> 8) & 255, code & 255)
