@@ -91,6 +91,22 @@ class ModelSettings(Settings):
         return (value, value) if isinstance(value, int) else value
 
 
+class DataSettings(Settings):
+    """What `load_dataset(...)` takes beside the path; `classes` and `seed` stand among the model's settings."""
+
+    format: str = Field("auto", description="Dataset format, such as folders or txt_splits; auto: found out.")
+    images: str | Path | None = Field(None, description="Folder of the images, where it is not found by its name.")
+    masks: str | Path | None = Field(None, description="Folder of the masks, where it is not found by its name.")
+    class_map: Any = Field(None, description="Mask value or RGB colour of each class, such as {road: 1, car: 2}.")
+    ignore: Any = Field(None, description="Mask values or RGB colours of pixels that do not count, such as [255].")
+    task: Literal["auto", "binary", "multiclass", "multilabel"] = Field(
+        "auto", description="One class, classes that exclude each other, or overlapping classes; auto: found out."
+    )
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="Share of the images put aside for validation where the dataset has no split of its own."
+    )
+
+
 class FitSettings(Settings):
     """What `Segmenter.fit(...)` takes beside the data."""
 
