@@ -1,0 +1,1 @@
+"""Training: losses, optimizer, schedules, observers and the loop that joins them."""

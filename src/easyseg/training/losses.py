@@ -1,0 +1,246 @@
+"""Losses of semantic segmentation, by name: "ce", "dice", "ce+dice", "0.5*ce+1.5*lovasz".
+
+All of them keep the same promises:
+
+- They are computed in float32, whatever precision the logits come in.
+- Pixels of `IGNORE_INDEX` have no part in any sum or mean. A batch of nothing else costs exactly 0, and its gradients
+  are 0.
+- Pixel losses (ce, bce, focal) are one mean over all valid pixels of the batch.
+- Overlap losses (dice, jaccard, tversky, lovasz) are computed over the batch as a whole and averaged over the classes
+  that its truth holds. A class the truth lacks has no overlap to improve and is left out; false alarms for it are
+  punished by the pixel losses. So an overlap loss alone learns nothing from a binary batch without foreground, which
+  is why the defaults add one of each kind.
+- Class weights weigh the pixels whose truth is that class (pixel losses; for binary and multilabel tasks a class's own
+  pixels, against weight 1 for its background), or the class in the mean over classes (overlap losses).
+
+Every mean is a quotient of two sums, so that several processes can add up numerators and denominators.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from easyseg.errors import ConfigError, TrainingError, unknown_name
+from easyseg.structures import Task
+from easyseg.training.pixels import Pixels, SigmoidPixels, SoftmaxPixels, mean_over_present, quotient
+
+FOCAL_GAMMA = 2.0
+"""Exponent of the focal loss; 0 would be cross-entropy. Lin et al., 2017, found 2 best."""
+
+TVERSKY_FALSE_POSITIVES = 0.3
+TVERSKY_FALSE_NEGATIVES = 0.7
+"""A missed pixel costs more than a false alarm, as in Salehi et al., 2017."""
+
+
+class Criterion(Protocol):
+    """What `build_loss` returns: a function from logits and targets to named, weighted parts of the loss."""
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return the parts of the loss, scalars whose sum is to be minimised.
+
+        Args:
+            logits: (N, C, H, W) float of any precision; C = 1 for the binary task.
+            targets: uint8; (N, H, W) class ids, or (N, C, H, W) zeros and ones for the multilabel task.
+                `IGNORE_INDEX` marks pixels that do not count.
+        """
+        ...
+
+
+def list_losses() -> list[str]:
+    """Return the names `build_loss` knows; any of them may be added up, such as "ce+dice"."""
+    return sorted(_LOSSES)
+
+
+def build_loss(
+    loss: str | Callable[..., Any],
+    *,
+    task: Task,
+    num_classes: int,
+    class_weights: Sequence[float] | None = None,
+) -> Criterion:
+    """Build a loss from its name.
+
+    Args:
+        loss: a name from `list_losses()`, a sum of several such as "ce+dice" or "0.5*ce+1.5*lovasz", "auto" (ce+dice,
+            or bce+dice where classes are not exclusive), or a function (logits, targets) -> scalar tensor. Such a
+            function gets float32 logits (N, C, H, W), and targets that are (N, H, W) int64 for the multiclass task and
+            else (N, C, H, W) float32; pixels that do not count are 255 in them.
+        task: "binary", "multiclass" or "multilabel".
+        num_classes: channels of the logits.
+        class_weights: one positive weight per class.
+
+    Raises:
+        UnknownNameError: a name is no loss.
+        ConfigError: the loss does not suit the task, or the weights do not suit the classes.
+    """
+    if callable(loss):
+        if class_weights is not None:
+            raise ConfigError("class_weights go with a loss by name; put them into your own loss function instead.")
+        return _CustomCriterion(loss, task)
+    terms = _read_terms("ce+dice" if loss == "auto" and task == "multiclass" else loss, task)
+    return _NamedCriterion(terms, task, _checked_weights(class_weights, num_classes))
+
+
+def _cross_entropy(pixels: Pixels) -> Tensor:
+    return pixels.mean_cross_entropy()
+
+
+def _focal(pixels: Pixels) -> Tensor:
+    return pixels.mean_focal(FOCAL_GAMMA)
+
+
+def _dice(pixels: Pixels) -> Tensor:
+    return _overlap_loss(pixels, 0.5, 0.5)
+
+
+def _jaccard(pixels: Pixels) -> Tensor:
+    return _overlap_loss(pixels, 1.0, 1.0)
+
+
+def _tversky(pixels: Pixels) -> Tensor:
+    return _overlap_loss(pixels, TVERSKY_FALSE_POSITIVES, TVERSKY_FALSE_NEGATIVES)
+
+
+def _overlap_loss(pixels: Pixels, false_positives: float, false_negatives: float) -> Tensor:
+    """Return 1 - the Tversky index; weights of 0.5 and 0.5 make it Dice, 1 and 1 Jaccard."""
+    overlap = pixels.overlap()
+    denominator = (
+        overlap.intersection
+        + false_positives * (overlap.predicted - overlap.intersection)
+        + false_negatives * (overlap.true - overlap.intersection)
+    )
+    return mean_over_present(1 - quotient(overlap.intersection, denominator), overlap.true, pixels.class_weights)
+
+
+def _lovasz(pixels: Pixels) -> Tensor:
+    """Weigh each error by what the Jaccard index loses when it joins the larger ones (Berman et al., 2018)."""
+    errors = pixels.errors()
+    # pixels that do not count sort behind all others, where the cut at 0 removes them
+    sizes, order = errors.sizes.masked_fill(~errors.valid, -math.inf).sort(dim=1, descending=True)
+    true_so_far = errors.truth.gather(1, order).cumsum(1)
+    true = true_so_far[:, -1:]
+    places = torch.arange(1, order.shape[1] + 1, device=order.device)
+    jaccard_loss = 1 - (true - true_so_far) / (true + places - true_so_far)
+    steps = torch.diff(jaccard_loss, dim=1, prepend=torch.zeros_like(jaccard_loss[:, :1])).to(sizes.dtype)
+    return mean_over_present((sizes.relu() * steps).sum(1), true[:, 0], pixels.class_weights)
+
+
+_LOSSES: Mapping[str, Callable[[Pixels], Tensor]] = {
+    "bce": _cross_entropy,
+    "ce": _cross_entropy,
+    "dice": _dice,
+    "focal": _focal,
+    "jaccard": _jaccard,
+    "lovasz": _lovasz,
+    "tversky": _tversky,
+}
+
+_Terms: TypeAlias = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class _NamedCriterion:
+    """A weighted sum of losses by name."""
+
+    terms: _Terms
+    task: Task
+    class_weights: tuple[float, ...] | None
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """See `Criterion`."""
+        with torch.autocast(logits.device.type, enabled=False):
+            pixels = self._prepare(logits, targets)
+            return {name: weight * _LOSSES[name](pixels) for name, weight in self.terms}
+
+    def _prepare(self, logits: Tensor, targets: Tensor) -> Pixels:
+        targets = _checked_targets(logits, targets, self.task)
+        precise = _in_float32(logits)
+        weights = None if self.class_weights is None else precise.new_tensor(self.class_weights)
+        kind = SoftmaxPixels if self.task == "multiclass" else SigmoidPixels
+        return kind(precise, targets, weights)
+
+
+@dataclass(frozen=True)
+class _CustomCriterion:
+    """The user's own function (logits, targets) -> scalar."""
+
+    function: Callable[..., Any]
+    task: Task
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        object.__setattr__(self, "name", "loss" if name == "<lambda>" else name)
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """See `Criterion`."""
+        targets = _checked_targets(logits, targets, self.task)
+        with torch.autocast(logits.device.type, enabled=False):
+            value = self.function(_in_float32(logits), targets.long() if self.task == "multiclass" else targets.float())
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise TrainingError(
+                f"The loss function {self.name} returned {found}; return one number as a tensor, such as values.mean()."
+            )
+        return {self.name: value.reshape(())}
+
+
+def _in_float32(logits: Tensor) -> Tensor:
+    # contiguous, because a softmax over channels-last memory takes ten times as long; float64 stays, for tests
+    dtype = logits.dtype if logits.dtype == torch.float64 else torch.float32
+    return logits.to(dtype, memory_format=torch.contiguous_format).contiguous()
+
+
+def _checked_targets(logits: Tensor, targets: Tensor, task: Task) -> Tensor:
+    images, channels, height, width = logits.shape
+    expected = (images, height, width) if task != "multilabel" else (images, channels, height, width)
+    if tuple(targets.shape) != expected:
+        raise TrainingError(
+            f"The targets have shape {tuple(targets.shape)}, but logits of shape {tuple(logits.shape)} "
+            f"need {expected} for the {task} task. Masks and network must have the same size."
+        )
+    return targets.unsqueeze(1) if task == "binary" else targets
+
+
+def _read_terms(loss: str, task: Task) -> _Terms:
+    terms: dict[str, float] = {}
+    for part in ("bce+dice" if loss == "auto" else loss).lower().split("+"):
+        weight_text, _, name = part.rpartition("*")
+        name = name.strip()
+        if name not in _LOSSES:
+            raise unknown_name("loss", name, _LOSSES)
+        if name in terms:
+            raise ConfigError(f"loss={loss!r} names {name!r} twice; give it one weight, such as '2*{name}'.")
+        terms[name] = _read_weight(weight_text.strip(), loss)
+        wrong = {"ce": task != "multiclass", "bce": task == "multiclass"}.get(name, False)
+        if wrong:
+            other = "bce" if name == "ce" else "ce"
+            raise ConfigError(f"loss={loss!r}: {name!r} does not suit the {task} task; type {other!r} instead.")
+    return tuple(terms.items())
+
+
+def _read_weight(text: str, loss: str) -> float:
+    try:
+        weight = float(text) if text else 1.0
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        raise ConfigError(f"loss={loss!r}: the weight {text!r} is no positive number; write it as in '0.5*ce+dice'.")
+    return weight
+
+
+def _checked_weights(class_weights: Sequence[float] | None, num_classes: int) -> tuple[float, ...] | None:
+    if class_weights is None:
+        return None
+    weights = tuple(float(weight) for weight in class_weights)
+    if len(weights) != num_classes:
+        raise ConfigError(f"class_weights has {len(weights)} numbers; give {num_classes}, one per class.")
+    if not all(0 < weight < math.inf for weight in weights):
+        raise ConfigError(f"class_weights={list(weights)}: every weight must be a positive number.")
+    return weights
