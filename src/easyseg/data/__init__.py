@@ -1,0 +1,1 @@
+"""Datasets: finding their format, classes and splits, and reading their samples."""
