@@ -162,8 +162,9 @@ class _NamedCriterion:
         targets = _checked_targets(logits, targets, self.task)
         precise = _in_float32(logits)
         weights = None if self.class_weights is None else precise.new_tensor(self.class_weights)
-        kind = SoftmaxPixels if self.task == "multiclass" else SigmoidPixels
-        return kind(precise, targets, weights)
+        if self.task == "multiclass":
+            return SoftmaxPixels(precise.flatten(2), targets.flatten(1), weights)
+        return SigmoidPixels(precise.flatten(2), targets.flatten(2), weights)
 
 
 @dataclass(frozen=True)

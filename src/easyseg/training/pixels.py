@@ -1,7 +1,7 @@
 """A batch's logits and truth, prepared once for all the losses that look at them.
 
 `SoftmaxPixels` holds exclusive classes, `SigmoidPixels` independent ones. A loss asks them for sums over the pixels
-that count, and needs not know which of the two it has.
+that count, and needs not know which of the two it has. Rows and columns are one axis here: P = height x width.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class SoftmaxPixels:
     """Exclusive classes.
 
     Attributes:
-        logits: (N, C, H, W) float32 (or float64), contiguous.
-        targets: (N, H, W) uint8 class ids or `IGNORE_INDEX`.
+        logits: (N, C, P) float32 (or float64), contiguous.
+        targets: (N, P) uint8 class ids or `IGNORE_INDEX`.
         class_weights: (C,) like the logits, or None.
     """
 
@@ -94,7 +94,7 @@ class SoftmaxPixels:
 
     def mean_focal(self, gamma: float) -> Tensor:
         """See `Pixels`; the softmax form."""
-        log_likelihood = F.log_softmax(self.logits, dim=1).gather(1, self._class_ids)
+        log_likelihood = _at_class(F.log_softmax(self.logits, dim=1), self._class_ids)
         focal = -((1 - log_likelihood.exp()) ** gamma) * log_likelihood * self._valid
         by_class = sum_by_class(focal, self._class_ids, self.logits.shape[1])
         return quotient(self._weighted(by_class), self._weighted(self._true))
@@ -106,19 +106,19 @@ class SoftmaxPixels:
 
     def errors(self) -> Errors:
         """See `Pixels`; an error is the probability that is missing or too much."""
-        valid = self._valid.bool()
-        truth = torch.zeros_like(self.logits, dtype=torch.bool).scatter_(1, self._class_ids, valid)
+        valid = self._valid.bool().unsqueeze(1)
+        truth = torch.zeros_like(self.logits, dtype=torch.bool).scatter_(1, self._class_ids.unsqueeze(1), valid)
         sizes = (truth.to(self.logits.dtype) - F.softmax(self.logits, dim=1)).abs()
         return Errors(_class_rows(sizes), _class_rows(truth), _class_rows(valid.expand_as(truth)))
 
     @cached_property
     def _valid(self) -> Tensor:
-        return (self.targets != IGNORE_INDEX).unsqueeze(1).to(self.logits.dtype)
+        return (self.targets != IGNORE_INDEX).to(self.logits.dtype)
 
     @cached_property
     def _class_ids(self) -> Tensor:
         # a pixel that does not count needs some class to look up; its weight of 0 removes it again
-        return self.targets.masked_fill(self.targets == IGNORE_INDEX, 0).long().unsqueeze(1)
+        return self.targets.masked_fill(self.targets == IGNORE_INDEX, 0).long()
 
     @cached_property
     def _true(self) -> Tensor:
@@ -138,8 +138,8 @@ class SigmoidPixels:
     """Independent classes, one or many.
 
     Attributes:
-        logits: (N, C, H, W) float32 (or float64).
-        targets: (N, C, H, W) uint8: 1, 0 or `IGNORE_INDEX`.
+        logits: (N, C, P) float32 (or float64).
+        targets: (N, C, P) uint8: 1, 0 or `IGNORE_INDEX`.
         class_weights: (C,) like the logits, or None; weight of a class's own pixels against 1 for its background.
     """
 
@@ -160,7 +160,7 @@ class SigmoidPixels:
     def overlap(self) -> Overlap:
         """See `Pixels`."""
         scores = self.logits.sigmoid() * self._valid
-        return Overlap((scores * self._truth).sum((0, 2, 3)), scores.sum((0, 2, 3)), self._truth.sum((0, 2, 3)))
+        return Overlap((scores * self._truth).sum((0, 2)), scores.sum((0, 2)), self._truth.sum((0, 2)))
 
     def errors(self) -> Errors:
         """See `Pixels`; the hinge form, on logits."""
@@ -179,7 +179,7 @@ class SigmoidPixels:
     def _pixel_weights(self) -> Tensor:
         if self.class_weights is None:
             return self._valid
-        return self._valid * (1 + self._truth * (self.class_weights.view(1, -1, 1, 1) - 1))
+        return self._valid * (1 + self._truth * (self.class_weights.view(-1, 1) - 1))
 
     def _cross_entropy(self) -> Tensor:
         return F.binary_cross_entropy_with_logits(self.logits, self._truth, reduction="none")
@@ -197,46 +197,55 @@ class _SoftmaxSums(torch.autograd.Function):
 
         Args:
             ctx: keeps what `backward` needs.
-            logits: (N, C, H, W) float, contiguous.
-            class_ids: (N, 1, H, W) int64 in 0..C-1.
-            valid: (N, 1, H, W) float, 1 where the pixel counts and 0 elsewhere.
+            logits: (N, C, P) float, contiguous.
+            class_ids: (N, P) int64 in 0..C-1.
+            valid: (N, P) float, 1 where the pixel counts and 0 elsewhere.
         """
         num_classes = logits.shape[1]
         scores = F.log_softmax(logits, dim=1)
-        log_likelihood = sum_by_class(scores.gather(1, class_ids).mul_(valid), class_ids, num_classes)
-        scores.exp_().mul_(valid)
-        true_scores = scores.gather(1, class_ids)
+        log_likelihood = sum_by_class(_at_class(scores, class_ids).mul_(valid), class_ids, num_classes)
+        scores.exp_().mul_(valid.unsqueeze(1))
+        true_scores = _at_class(scores, class_ids)
         ctx.save_for_backward(scores, true_scores, class_ids, valid)
-        return log_likelihood, sum_by_class(true_scores, class_ids, num_classes), scores.sum((0, 2, 3))
+        return log_likelihood, sum_by_class(true_scores, class_ids, num_classes), scores.sum((0, 2))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, by_likelihood: Tensor, by_intersection: Tensor, by_predicted: Tensor) -> Any:
         """Chain d p_k / d z_j = p_k (1[k = j] - p_j) and d log p_t / d z_j = 1[t = j] - p_j, t the true class."""
         scores, true_scores, class_ids, valid = ctx.saved_tensors
-        at_true = by_likelihood[class_ids].mul_(valid) + by_intersection[class_ids] * true_scores
-        by_predicted = by_predicted.view(1, -1, 1, 1)
-        expected = (scores * by_predicted).sum(1, keepdim=True).add_(at_true)
-        gradient = (by_predicted - expected).mul_(scores).scatter_add_(1, class_ids, at_true)
+        at_true = _of_class(by_likelihood, class_ids).mul_(valid)
+        at_true.addcmul_(_of_class(by_intersection, class_ids), true_scores)
+        gradient = scores * by_predicted.view(-1, 1)
+        expected = gradient.sum(1).add_(at_true).unsqueeze(1)
+        gradient.addcmul_(scores, expected, value=-1)
+        gradient.scatter_add_(1, class_ids.unsqueeze(1), at_true.unsqueeze(1))
         return gradient, None, None
+
+
+def _at_class(values: Tensor, class_ids: Tensor) -> Tensor:
+    """Pick each pixel's own class: values (N, C, P), class_ids (N, P) int64 -> (N, P)."""
+    return values.gather(1, class_ids.unsqueeze(1)).squeeze(1)
+
+
+def _of_class(values: Tensor, class_ids: Tensor) -> Tensor:
+    """Look up each pixel's class: values (C,), class_ids (N, P) int64 -> (N, P)."""
+    return values.expand(len(class_ids), -1).gather(1, class_ids)
 
 
 def sum_by_class(values: Tensor, class_ids: Tensor, num_classes: int) -> Tensor:
     """Add up `values` for each class.
 
     Args:
-        values: (N, 1, H, W) float.
-        class_ids: (N, 1, H, W) int64 in 0..num_classes-1.
+        values: (N, P) float.
+        class_ids: (N, P) int64 in 0..num_classes-1.
         num_classes: length of the result.
 
     Returns:
         (num_classes,), of the dtype of `values`.
     """
-    # image by image first, for one long chain of float32 additions of 1 stands still at 2**24
-    images = len(values)
-    first = torch.arange(0, images * num_classes, num_classes, device=values.device).view(-1, 1, 1, 1)
-    sums = values.new_zeros(images * num_classes).index_add(0, (class_ids + first).flatten(), values.flatten())
-    return sums.view(images, num_classes).sum(0)
+    # image by image first: in parallel, and because one long chain of float32 additions of 1 stands still at 2**24
+    return values.new_zeros(len(values), num_classes).scatter_add(1, class_ids, values).sum(0)
 
 
 def quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
@@ -259,5 +268,5 @@ def mean_over_present(losses: Tensor, true: Tensor, class_weights: Tensor | None
 
 
 def _class_rows(values: Tensor) -> Tensor:
-    """Turn (N, C, H, W) into (C, N * H * W)."""
+    """Turn (N, C, P) into (C, N * P)."""
     return values.transpose(0, 1).flatten(1)
