@@ -1,0 +1,231 @@
+"""The optimizer and its parameter groups, the course of the learning rate, and the moving average of weights.
+
+A schedule is a function of how far training has come, not an object with a state: there is nothing to step once too
+often, nothing to save, and a run limited by time follows the same curve as one limited by epochs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from easyseg.errors import CheckpointError, TrainingError, unknown_name
+
+SGD_MOMENTUM = 0.9
+
+WARMUP_SHARE = 0.1
+"""Share of a one-cycle run over which the learning rate rises."""
+
+WARMUP_START = 0.04
+"""Where the rise starts, as a share of the peak."""
+
+FINAL_FACTOR = 1e-3
+"""Where one-cycle and cosine end, as a share of the peak."""
+
+POLY_POWER = 0.9
+
+STEP_SHARE = 1 / 3
+"""Share of the run after which the step schedule divides by ten."""
+
+DEFAULT_DECAY = 0.999
+"""Decay of the moving average per step: it remembers about a thousand steps."""
+
+_FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")
+
+
+def build_optimizer(
+    parts: Mapping[str, nn.Module],
+    *,
+    optimizer: str,
+    learning_rate: float,
+    encoder_learning_rate: float,
+    weight_decay: float,
+    adam_epsilon: float,
+) -> torch.optim.Optimizer:
+    """Build the optimizer with one parameter group per part of the network, and a second one without weight decay.
+
+    Vectors (biases, weights of normalisation, layer scales) are not decayed: they do not overfit, and normalisation
+    undoes a decay of the weights before it anyway. Frozen parameters are left out.
+
+    Args:
+        parts: names to modules, as a model's `parts()` gives them; names that start with "encoder" are the encoder.
+        optimizer: "adamw", "adam" (weight decay as an L2 penalty) or "sgd" (momentum 0.9).
+        learning_rate: peak learning rate of everything but the encoder.
+        encoder_learning_rate: the encoder's.
+        weight_decay: weight decay of matrices and kernels.
+        adam_epsilon: epsilon of adamw and adam.
+
+    Returns:
+        The optimizer; each group has its "name" and its peak in "max_learning_rate".
+
+    Raises:
+        UnknownNameError: no such optimizer.
+        TrainingError: every parameter is frozen.
+    """
+    groups = []
+    for name, parameters in _parameters_by_part(parts).items():
+        peak = encoder_learning_rate if name.startswith("encoder") else learning_rate
+        shared = {"lr": peak, "max_learning_rate": peak}
+        kernels = [parameter for parameter in parameters if parameter.ndim > 1]
+        vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+        if kernels:
+            groups.append({**shared, "name": name, "params": kernels, "weight_decay": weight_decay})
+        if vectors:
+            groups.append({**shared, "name": f"{name} (no decay)", "params": vectors, "weight_decay": 0.0})
+    if not groups:
+        raise TrainingError(
+            f"Nothing to train: every parameter of {', '.join(parts) or 'the model'} is frozen. Unfreeze a part first."
+        )
+    fused = all(parameter.device.type in _FUSED_DEVICES for group in groups for parameter in group["params"])
+    if optimizer == "adamw":
+        return torch.optim.AdamW(groups, eps=adam_epsilon, fused=fused)
+    if optimizer == "adam":
+        return torch.optim.Adam(groups, eps=adam_epsilon, fused=fused)
+    if optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=SGD_MOMENTUM, fused=fused)
+    raise unknown_name("optimizer", optimizer, ("adamw", "adam", "sgd"))
+
+
+def _parameters_by_part(parts: Mapping[str, nn.Module]) -> dict[str, list[nn.Parameter]]:
+    seen: set[nn.Parameter] = set()
+    by_part: dict[str, list[nn.Parameter]] = {}
+    for name, module in parts.items():
+        # a parameter that two parts share belongs to the first; an optimizer refuses to hold it twice
+        trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        by_part[name] = [parameter for parameter in trainable if parameter not in seen]
+        seen.update(trainable)
+    return by_part
+
+
+def learning_rate_factor(schedule: str, progress: float) -> float:
+    """Return the learning rate at a point of the run, as a share of its peak.
+
+    Args:
+        schedule: "onecycle" (short linear rise, then cosine), "cosine", "poly" (power 0.9), "step" (a tenth after each
+            third of the run) or "constant".
+        progress: how much of the run is done, 0 to 1, by steps or by time; beyond, the nearer end counts.
+
+    Raises:
+        UnknownNameError: no such schedule.
+    """
+    if schedule not in _SCHEDULES:
+        raise unknown_name("schedule", schedule, _SCHEDULES)
+    return _SCHEDULES[schedule](min(max(progress, 0.0), 1.0))
+
+
+def _onecycle(progress: float) -> float:
+    if progress < WARMUP_SHARE:
+        return WARMUP_START + (1 - WARMUP_START) * progress / WARMUP_SHARE
+    return _cosine((progress - WARMUP_SHARE) / (1 - WARMUP_SHARE))
+
+
+def _cosine(progress: float) -> float:
+    return FINAL_FACTOR + (1 - FINAL_FACTOR) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _poly(progress: float) -> float:
+    return float((1 - progress) ** POLY_POWER)
+
+
+def _step(progress: float) -> float:
+    # a hair is added because a third of the steps may come out as 0.33333333333333326
+    falls = math.floor(progress / STEP_SHARE + 1e-9)
+    return float(0.1 ** min(falls, round(1 / STEP_SHARE) - 1))
+
+
+def _constant(_: float) -> float:
+    return 1.0
+
+
+_SCHEDULES: Mapping[str, Callable[[float], float]] = {
+    "onecycle": _onecycle,
+    "cosine": _cosine,
+    "poly": _poly,
+    "step": _step,
+    "constant": _constant,
+}
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group of `build_optimizer` to its peak learning rate times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["max_learning_rate"] * factor
+
+
+class MovingAverage:
+    """The exponential moving average of a model's weights, which often scores better than the last weights.
+
+    Floating-point buffers are averaged like weights: the statistics of batch normalisation then belong to the averaged
+    weights, not to the last ones. Counters (integers) are copied. The first steps use a smaller decay,
+    (1 + step) / (10 + step), so that the random start is soon forgotten.
+
+    Example:
+        >>> average = MovingAverage(model, decay=0.999)
+        >>> average.update(model)          # after every optimizer step
+        >>> with average.applied(model):   # evaluate and save with the average
+        ...     evaluate(model)
+    """
+
+    def __init__(self, model: nn.Module, decay: float = DEFAULT_DECAY) -> None:
+        self.decay = decay
+        self.updates = 0
+        self._average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    def update(self, model: nn.Module) -> None:
+        """Move the average towards the model's present weights."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        averages, values = [], []
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                averages.append(self._average[name])
+                values.append(value)
+            else:
+                self._average[name].copy_(value)
+        # torch's public door to its fused interpolation: one call for all tensors instead of one each
+        get_ema_multi_avg_fn(decay)(averages, values, self.updates)
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """Give the model the averaged weights inside the `with` block, and its own back afterwards, bit for bit."""
+        own = {name: value.clone() for name, value in model.state_dict().items()}
+        try:
+            _copy_into(model, self._average)
+            yield
+        finally:
+            _copy_into(model, own)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything needed to go on later: "updates", int64 (), and "average.<name>" per tensor."""
+        averages = {f"average.{name}": value for name, value in self._average.items()}
+        return {"updates": torch.tensor(self.updates), **averages}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned.
+
+        Raises:
+            CheckpointError: the tensors are not those of this model.
+        """
+        expected = {name: value.shape for name, value in self.state().items()}
+        found = {name: value.shape for name, value in state.items()}
+        if found != expected:
+            strange = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+            raise CheckpointError(
+                f"The moving average in the checkpoint does not fit this model: {len(strange)} tensors differ, "
+                f"such as {strange[0]}. Load it into the model it was saved from."
+            )
+        self.updates = int(state["updates"])
+        for name, value in self._average.items():
+            value.copy_(state[f"average.{name}"])
+
+
+@torch.no_grad()
+def _copy_into(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    # copied, not exchanged: compiled graphs and gradient buckets keep pointing at the model's own memory
+    for name, target in model.state_dict().items():
+        target.copy_(values[name])
