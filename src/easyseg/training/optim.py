@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from easyseg.errors import CheckpointError, TrainingError, unknown_name
 
@@ -67,7 +67,7 @@ def build_optimizer(
         UnknownNameError: no such optimizer.
         TrainingError: every parameter is frozen.
     """
-    groups = []
+    groups: list[dict[str, Any]] = []
     for name, parameters in _parameters_by_part(parts).items():
         peak = encoder_learning_rate if name.startswith("encoder") else learning_rate
         shared = {"lr": peak, "max_learning_rate": peak}
@@ -187,8 +187,8 @@ class MovingAverage:
                 values.append(value)
             else:
                 self._average[name].copy_(value)
-        # torch's public door to its fused interpolation: one call for all tensors instead of one each
-        get_ema_multi_avg_fn(decay)(averages, values, self.updates)
+        # one kernel for all tensors on a GPU, where hundreds of launches would be felt
+        torch._foreach_lerp_(averages, values, 1 - decay)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
