@@ -1,0 +1,83 @@
+"""The command line: shell words and YAML become calls of `Segmenter`, nothing more.
+
+This module is all that `easyseg --help` loads. Each command lives in a module of its own, which is imported when the
+command is used; torch is loaded when a command really starts to work.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from easyseg import __version__
+from easyseg.cli.parser import Parser
+from easyseg.errors import ConfigError, EasySegError, unknown_name
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+COMMANDS = {
+    "train": "train a model on a folder of images and masks",
+    "evaluate": "measure a trained model on a dataset",
+    "predict": "segment images and save the pictures",
+    "list": "show the models and encoders there are",
+    "demo": "see it work: draw a dataset, train, evaluate, predict (about a minute)",
+}
+
+_EPILOG = """\
+examples:
+  easyseg demo
+  easyseg train --data data/camvid --model unet --encoder resnet50 --epochs 60
+  easyseg train runs/last/config.yaml --epochs 3 --run-dir runs/again
+  easyseg evaluate runs/last --data data/camvid --split test
+  easyseg predict runs/last --source "photos/*.jpg" --to pictures
+  easyseg list encoders "resnet*"
+
+`easyseg COMMAND --help` shows every setting of a command with its default."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 success, 2 an error the user can mend, 130 interrupted.
+
+    Args:
+        arguments: the words after the program's name; None: those of this process.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        return _run([word for word in words if word != "--debug"])
+    except EasySegError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"easyseg: {error}\n")
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        sys.stderr.write("\neasyseg: interrupted.\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader, such as `head`, went away; without this, Python complains once more while it shuts down
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    name = words[0] if words else "--help"
+    if name.startswith("-"):
+        _top_parser().parse(words or [name])
+        raise ConfigError("No command given. Type: easyseg --help")
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    command = importlib.import_module(f"easyseg.cli.{name}_command")
+    code: int = command.run(words[1:])
+    return code
+
+
+def _top_parser() -> Parser:
+    listed = "\n".join(f"  {name:10}{summary}" for name, summary in COMMANDS.items())
+    description = f"Train, check and use image segmentation models.\n\ncommands:\n{listed}"
+    parser = Parser("easyseg", "COMMAND ...", description, _EPILOG)
+    parser.add_argument("--version", action="version", version=f"easyseg {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where in the code an error comes from")
+    return parser

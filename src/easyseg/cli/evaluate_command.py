@@ -1,0 +1,76 @@
+"""`easyseg evaluate`: measure a trained model on a dataset."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import easyseg
+from easyseg.cli.datasets import open_dataset
+from easyseg.cli.options import add_settings, chosen, gather
+from easyseg.cli.parser import Parser
+from easyseg.cli.runs import resolve_last
+from easyseg.config import DataSettings, EvaluateSettings, ModelSettings, read_yaml
+from easyseg.errors import ConfigError, OutputError
+
+_EPILOG = """\
+examples:
+  easyseg evaluate runs/last
+  easyseg evaluate runs/last --data data/camvid --split test --json camvid_test.json
+  easyseg evaluate camvid.safetensors --data data/camvid
+
+RUN is a run folder, a .safetensors file, or runs/last for the newest run. Without --data, the run's own data is used."""
+
+_OF_THE_MODEL = ("device", "precision")
+_OF_THE_DATA = ("data", "classes", "seed", *DataSettings.model_fields)
+
+
+def run(words: list[str]) -> int:
+    """Evaluate, print the figures, and write them to a JSON file where one is asked for."""
+    arguments = parser().parse(words)
+    run_path = resolve_last(arguments.run)
+    values = gather(vars(arguments), None, (ModelSettings, DataSettings, EvaluateSettings))
+    if "data" not in values:
+        values = {**_data_of_run(run_path), **values}
+    model, data = chosen(ModelSettings, values), chosen(DataSettings, values)
+    segmenter = easyseg.Segmenter.load(run_path, **{name: model[name] for name in _OF_THE_MODEL if name in model})
+    shared = {name: model[name] for name in ("classes", "seed") if name in model}
+    report = segmenter.evaluate(open_dataset(values["data"], data, shared), **chosen(EvaluateSettings, values))
+    sys.stdout.write(f"{report}\n")
+    if arguments.json:
+        _write_json(Path(arguments.json), report.to_dict())
+    return 0
+
+
+def parser() -> Parser:
+    """Return the command's parser."""
+    result = Parser(
+        "easyseg evaluate",
+        "RUN [--data PATH] [--split SPLIT] [--SETTING VALUE ...]",
+        "Measure a trained model on a dataset.",
+        _EPILOG,
+    )
+    result.add_argument("run", metavar="RUN", help="a run folder or a .safetensors file")
+    result.add_argument("--data", metavar="PATH", help="The dataset's folder or list file.")
+    result.add_argument("--json", metavar="FILE", help="Write the figures to this file, too.")
+    add_settings(result, EvaluateSettings, "evaluation")
+    add_settings(result, ModelSettings, "model", only=_OF_THE_MODEL)
+    add_settings(result, DataSettings, "data, where it is not found out")
+    return result
+
+
+def _data_of_run(run_path: Path) -> dict[str, Any]:
+    config_file = run_path / "config.yaml"
+    known = read_yaml(config_file) if config_file.is_file() else {}
+    if "data" not in known:
+        raise ConfigError(f"Nothing says which dataset {run_path} should be measured on. Type: --data FOLDER")
+    return {name: value for name, value in known.items() if name in _OF_THE_DATA}
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}). Give another path with --json.") from error

@@ -1,0 +1,191 @@
+"""Flags and YAML keys, made from the settings that `easyseg.config` declares."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from easyseg.cli.parser import Parser
+from easyseg.config import Settings, read_yaml
+from easyseg.errors import ConfigError, unknown_name
+
+Group = type[Settings]
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+PYTHON_ONLY = {"callbacks"}
+"""Settings that hold Python objects, which neither a flag nor YAML can name."""
+
+PATHS = {"data": "The dataset's folder or list file.", "validation": "A folder to validate on, instead of a split."}
+"""Words that stand beside the settings in a YAML file."""
+
+
+def add_settings(
+    parser: Parser, group: Group, title: str, *, only: Iterable[str] | None = None, without: Iterable[str] = ()
+) -> None:
+    """Give the parser one flag for each setting of a group.
+
+    Args:
+        parser: the command's parser.
+        group: the settings.
+        title: headline in the command's help.
+        only: names of the settings wanted; None: all.
+        without: names of settings to leave out.
+    """
+    section = parser.add_argument_group(title)
+    for name, field in group.model_fields.items():
+        if name in PYTHON_ONLY or name in without or (only is not None and name not in only):
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        help_text = f"{group.help(name)} (default: {_shown(field.default)})".replace("%", "%%")
+        section.add_argument(flag, dest=name, metavar=_metavar(group, name), help=help_text)
+        if bool in _members(field.annotation):
+            parser.switches.add(flag)
+
+
+def gather(given: Mapping[str, Any], config_file: str | Path | None, groups: Iterable[Group]) -> dict[str, Any]:
+    """Return the settings of a YAML file, overruled by those given on the command line.
+
+    Args:
+        given: names to texts, from the command line; None where a flag was not given.
+        config_file: a YAML file of settings, or None.
+        groups: the settings that may stand there.
+
+    Raises:
+        UnknownNameError: a key of the file is no setting.
+        ConfigError: the file cannot be read.
+    """
+    groups = list(groups)
+    known = [*PATHS, *(name for group in groups for name in group.model_fields)]
+    values = {} if config_file is None else _read_config(Path(config_file), known)
+    values.update((name, text) for name, text in given.items() if name in known and text is not None)
+    for group in groups:
+        for name in group.model_fields.keys() & values.keys():
+            values[name] = read_value(group, name, values[name])
+    return values
+
+
+def chosen(group: type[SettingsT], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `values` that are settings of the group, checked and of the right type.
+
+    Raises:
+        ConfigError: a value is of the wrong type or out of range.
+    """
+    mine = {name: value for name, value in values.items() if name in group.model_fields}
+    settings = group.of(mine)
+    return {name: getattr(settings, name) for name in mine}
+
+
+def read_value(group: Group, name: str, value: Any) -> Any:
+    """Read what a text means for a setting: none, a list, a mapping; anything but a text stays as it is.
+
+    Numbers and switches stay texts: the settings themselves turn them into what they are.
+
+    Args:
+        group: the settings the name belongs to.
+        name: the setting.
+        value: a text from the command line, or any value from YAML.
+    """
+    if not isinstance(value, str):
+        return value
+    members = _members(group.model_fields[name].annotation)
+    literals = _literals(members)
+    if value in literals or name in _READERS:
+        return _READERS[name](value) if name in _READERS else value
+    if value.lower() in ("none", "null") and types.NoneType in members:
+        return None
+    if any(get_origin(member) is tuple for member in members):
+        return _split(value) if "," in value else value
+    if any(get_origin(member) is list for member in members):
+        return _split(value)
+    return value
+
+
+def _read_config(path: Path, known: list[str]) -> dict[str, Any]:
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; a YAML file belongs here. For a dataset type: --data {path}")
+    values = read_yaml(path)
+    for name, value in values.items():
+        if name not in known:
+            raise unknown_name("setting", name, known, see=f"easyseg train --help; it stands in {path}")
+        if name in PATHS and not isinstance(value, str | None):
+            raise ConfigError(f"{path}: {name} is {value!r}; a path belongs there, such as {name}: data/camvid")
+    return values
+
+
+def _read_classes(text: str) -> dict[str, Any] | None:
+    if text.lower() == "none":
+        return None
+    pairs = [part.rpartition("=") for part in _split(text)]
+    if not all(name and value for name, _, value in pairs):
+        raise ConfigError(f"class_map={text!r}: expected NAME=VALUE,NAME=VALUE such as road=1,car=2 or road=#804080.")
+    return {name: _pixel_value(value) for name, _, value in pairs}
+
+
+def _read_ignored(text: str) -> list[Any] | None:
+    return None if text.lower() == "none" else [_pixel_value(part) for part in _split(text)]
+
+
+def _pixel_value(text: str) -> int | tuple[int, ...]:
+    """Read a mask value, 7, or a colour, #ff8000."""
+    try:
+        if text.startswith("#") and len(text) == 7:
+            return tuple(bytes.fromhex(text[1:]))
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is no mask value; expected a whole number or a colour such as #ff8000.") from None
+
+
+_READERS: dict[str, Callable[[str], Any]] = {"class_map": _read_classes, "ignore": _read_ignored}
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Return the types a union is made of; a type that is no union is its own only member."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _members(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return [member for part in get_args(annotation) for member in _members(part)]
+    return [annotation]
+
+
+def _literals(members: Iterable[Any]) -> list[str]:
+    return [word for member in members if get_origin(member) is Literal for word in get_args(member)]
+
+
+def _metavar(group: Group, name: str) -> str:
+    """Return what a value looks like, such as "INTEGER|auto"."""
+    special = {"class_map": "NAME=VALUE,...", "ignore": "VALUE,...", "image_size": "HEIGHT,WIDTH"}
+    if name in special:
+        return special[name]
+    members = _members(group.model_fields[name].annotation)
+    words = [word for member in members for word in _words(member, name)]
+    return "|".join(dict.fromkeys(words)) or name.upper()
+
+
+def _words(member: Any, name: str) -> list[str]:
+    if get_origin(member) is Literal:
+        return [str(word) for word in get_args(member)]
+    if get_origin(member) is list:
+        return ["A,B,..."]
+    if member is str:
+        return [name.upper()]
+    return [_TYPE_WORDS[member]] if member in _TYPE_WORDS else []
+
+
+_TYPE_WORDS = {bool: "true|false", int: "INTEGER", float: "NUMBER", types.NoneType: "none"}
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (tuple, list)):
+        return ",".join(str(part) for part in value)
+    return str(value)

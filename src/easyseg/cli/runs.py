@@ -1,0 +1,24 @@
+"""Finding a run folder again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def resolve_last(path: str | Path) -> Path:
+    """Return the path with "last" in it replaced by the newest run folder of that place.
+
+    Args:
+        path: such as "runs/last" or "runs/last/config.yaml"; a path that exists is returned as it is.
+
+    Raises:
+        OutputError: the path says "last", but there is no finished run.
+    """
+    path = Path(path)
+    if path.exists() or "last" not in path.parts:
+        return path
+    from easyseg.reports.run_folder import find_run  # loads OpenCV, which `--help` need not wait for
+
+    position = path.parts.index("last")
+    newest = find_run(Path(*path.parts[: position + 1])).parent
+    return newest.joinpath(*path.parts[position + 1 :])

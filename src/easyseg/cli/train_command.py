@@ -1,0 +1,58 @@
+"""`easyseg train`: settings from YAML and flags, then `Segmenter.fit`."""
+
+from __future__ import annotations
+
+import easyseg
+from easyseg.cli.datasets import open_dataset
+from easyseg.cli.options import PATHS, add_settings, chosen, gather
+from easyseg.cli.parser import Parser
+from easyseg.cli.runs import resolve_last
+from easyseg.config import DataSettings, FitSettings, ModelSettings
+from easyseg.errors import ConfigError
+
+_EPILOG = """\
+examples:
+  easyseg train --data data/camvid --model unet --encoder resnet50 --epochs 60
+  easyseg train --data scans --classes membrane --image-size 256,256 --augment medical --ema
+  easyseg train config.yaml --epochs 3
+
+CONFIG is a YAML file with the same names as the flags (data: data/camvid, image_size: [256, 256], ...); every run
+folder has one. Flags overrule it. Relative paths count from the folder you are in, not from the file's folder."""
+
+
+def run(words: list[str]) -> int:
+    """Train, and leave everything in a run folder."""
+    arguments = parser().parse(words)
+    config_file = resolve_last(arguments.config) if arguments.config else None
+    values = gather(vars(arguments), config_file, (ModelSettings, DataSettings, FitSettings))
+    if values.get("data") is None:
+        raise ConfigError(
+            "No dataset given. Type: easyseg train --data FOLDER, or put a line 'data: FOLDER' into YAML."
+        )
+    model, fit, data = (chosen(group, values) for group in (ModelSettings, FitSettings, DataSettings))
+    shared = {name: model[name] for name in ("classes", "seed") if name in model}
+    segmenter = easyseg.Segmenter(**model)
+    segmenter.fit(
+        open_dataset(values["data"], data, shared),
+        validation=open_dataset(values["validation"], data, shared) if values.get("validation") else None,
+        **fit,
+    )
+    return 0
+
+
+def parser() -> Parser:
+    """Return the command's parser."""
+    result = Parser(
+        "easyseg train",
+        "[CONFIG] [--data PATH] [--SETTING VALUE ...]",
+        "Train a model on a folder of images and masks.",
+        _EPILOG,
+    )
+    result.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file of settings")
+    paths = result.add_argument_group("data")
+    for name, help_text in PATHS.items():
+        paths.add_argument(f"--{name}", metavar="PATH", help=help_text)
+    add_settings(result, DataSettings, "data, where it is not found out")
+    add_settings(result, ModelSettings, "model")
+    add_settings(result, FitSettings, "training")
+    return result
