@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import easyseg
+from easyseg.config import ModelSettings
 from easyseg.io.images import write_image
 
 
@@ -55,6 +56,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     record = Calls()
 
     class FakeSegmenter:
+        class_map = "the model's class map"
+        settings = ModelSettings(seed=4)
+
         def __init__(self, **settings: Any) -> None:
             record.add("Segmenter", **settings)
 

@@ -94,7 +94,7 @@ def test_evaluate_takes_the_data_of_the_run(calls: Any, tmp_path: Path) -> None:
     """Without --data, the run's own dataset is measured, read the way it was for training."""
     run = make_run(tmp_path / "a", config="data: scans\nseed: 4\nmasks: gold\nbatch_size: 2\nvalidation: null\n")
     assert main(["evaluate", str(run)]) == 0
-    assert calls.keywords("load_dataset") == {"masks": "gold", "seed": 4}
+    assert calls.keywords("load_dataset") == {"masks": "gold", "seed": 4, "class_map": "the model's class map"}
     assert calls.keywords("evaluate") == {}
 
 

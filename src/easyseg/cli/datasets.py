@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from easyseg import Dataset
 
 
-def open_dataset(path: str, data: Mapping[str, Any], shared: Mapping[str, Any]) -> str | Dataset:
+def open_dataset(path: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> str | Dataset:
     """Return what `Segmenter` takes as data.
 
     Args:
         path: the dataset's folder or list file.
-        data: the settings of `load_dataset` that were given.
-        shared: settings of the model that concern the dataset, too: classes, seed.
+        given: the settings of `load_dataset` that the user gave.
+        known: settings of `load_dataset` that follow from the model; those given come first.
     """
-    # with nothing to tell, the segmenter reads the folder itself: a loaded model knows its classes and its split
-    return easyseg.load_dataset(path, **data, **shared) if data else path
+    # with nothing to tell, the segmenter reads the folder itself, with its own classes and seed
+    return easyseg.load_dataset(path, **{**known, **given}) if given else path

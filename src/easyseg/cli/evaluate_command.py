@@ -21,10 +21,11 @@ examples:
   easyseg evaluate runs/last --data data/camvid --split test --json camvid_test.json
   easyseg evaluate camvid.safetensors --data data/camvid
 
-RUN is a run folder, a .safetensors file, or runs/last for the newest run. Without --data, the run's own data is used."""
+RUN is a run folder, a .safetensors file, or runs/last for the newest run. Without --data, the run's own dataset is
+measured."""
 
 _OF_THE_MODEL = ("device", "precision")
-_OF_THE_DATA = ("data", "classes", "seed", *DataSettings.model_fields)
+_OF_THE_DATA = ("data", *DataSettings.model_fields)
 
 
 def run(words: list[str]) -> int:
@@ -35,9 +36,9 @@ def run(words: list[str]) -> int:
     if "data" not in values:
         values = {**_data_of_run(run_path), **values}
     model, data = chosen(ModelSettings, values), chosen(DataSettings, values)
-    segmenter = easyseg.Segmenter.load(run_path, **{name: model[name] for name in _OF_THE_MODEL if name in model})
-    shared = {name: model[name] for name in ("classes", "seed") if name in model}
-    report = segmenter.evaluate(open_dataset(values["data"], data, shared), **chosen(EvaluateSettings, values))
+    segmenter = easyseg.Segmenter.load(run_path, **model)
+    known = {"class_map": segmenter.class_map, "seed": segmenter.settings.seed}
+    report = segmenter.evaluate(open_dataset(values["data"], data, known), **chosen(EvaluateSettings, values))
     sys.stdout.write(f"{report}\n")
     if arguments.json:
         _write_json(Path(arguments.json), report.to_dict())

@@ -30,11 +30,11 @@ def run(words: list[str]) -> int:
             "No dataset given. Type: easyseg train --data FOLDER, or put a line 'data: FOLDER' into YAML."
         )
     model, fit, data = (chosen(group, values) for group in (ModelSettings, FitSettings, DataSettings))
-    shared = {name: model[name] for name in ("classes", "seed") if name in model}
+    known = {name: value for name, value in model.items() if name in ("classes", "seed")}
     segmenter = easyseg.Segmenter(**model)
     segmenter.fit(
-        open_dataset(values["data"], data, shared),
-        validation=open_dataset(values["validation"], data, shared) if values.get("validation") else None,
+        open_dataset(values["data"], data, known),
+        validation=open_dataset(values["validation"], data, known) if values.get("validation") else None,
         **fit,
     )
     return 0
