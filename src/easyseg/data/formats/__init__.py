@@ -1,0 +1,56 @@
+"""Dataset formats: each recognises its folders and lists their samples.
+
+A new format is a module with the names of `Format`, added to `_MODULES`; nothing else changes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from easyseg.data.formats import folders, txt_splits
+from easyseg.data.formats.layout import Format, Layout
+from easyseg.errors import FormatError, unknown_name
+
+__all__ = ["FORMATS", "Format", "Layout", "find_format"]
+
+_MODULES: tuple[Format, ...] = (folders, txt_splits)
+FORMATS: dict[str, Format] = {module.NAME: module for module in _MODULES}
+"""Every dataset format by the name one types as `format=`."""
+
+
+def find_format(path: Path, name: str = "auto") -> Format:
+    """Return the format of a dataset.
+
+    Args:
+        path: its folder.
+        name: a format's name, or "auto" to find it out.
+
+    Raises:
+        UnknownNameError: there is no format of this name.
+        FormatError: no format fits the folder, or several do.
+    """
+    if name != "auto":
+        if name not in FORMATS:
+            raise unknown_name("dataset format", name, FORMATS)
+        return FORMATS[name]
+    fitting = [module for module in FORMATS.values() if module.recognises(path)]
+    overruled = {other for module in fitting for other in module.OVERRULES}
+    fitting = [module for module in fitting if module.NAME not in overruled]
+    if len(fitting) == 1:
+        return fitting[0]
+    listed = "\n".join(f"  {module.NAME}: {module.LOOKS_FOR}" for module in fitting or FORMATS.values())
+    if fitting:
+        first = fitting[0].NAME
+        raise FormatError(f"{path}: several dataset formats fit. Type format={first!r} or another of:\n{listed}")
+    raise FormatError(
+        f"{path}: no dataset format fits. {_contents(path)} These were looked for:\n{listed}\n"
+        "Type images='...', masks='...' to name the folders of images and masks."
+    )
+
+
+def _contents(path: Path) -> str:
+    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
+    if not names:
+        return "The folder is empty."
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"The folder holds {', '.join(names[:8])}{more}."

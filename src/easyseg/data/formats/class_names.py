@@ -1,0 +1,180 @@
+"""Class names from the files that datasets carry them in: label_mapping.json, classes.txt, codes.txt, data.yaml ..."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from easyseg.config import read_yaml
+from easyseg.data.formats.layout import ClassValues
+from easyseg.errors import ClassMapError, ConfigError
+from easyseg.structures import Color
+
+_MAX_BYTES = 1 << 20
+_JSON_NAMES = ("label_mapping.json", "class_mapping.json", "classes.json", "labels.json", "class_names.json")
+_TEXT_NAMES = ("classes.txt", "codes.txt", "class_names.txt", "labels.txt", "labelmap.txt", "label_map.txt")
+_YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml")
+_WRAPPERS = ("classes", "labels", "names", "label_mapping", "mapping", "categories")
+_CVAT_LINE = re.compile(r"^([^:]+):(\d+),(\d+),(\d+):")
+_NUMBERED_LINE = re.compile(r"^(\d+)\s*[:,;\t ]\s*(\S.*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNames:
+    """What the files say about the classes.
+
+    Attributes:
+        names: names in the order of their ids.
+        class_values: mask value or colour of each name.
+        source: the file's name; empty where there is none.
+    """
+
+    names: tuple[str, ...] | None = None
+    class_values: ClassValues | None = None
+    source: str = ""
+
+
+def read_class_names(root: Path) -> FoundNames:
+    """Read the first file of class names that lies in a dataset's folder.
+
+    Raises:
+        ClassMapError: there is one but it cannot be read.
+    """
+    readers: tuple[tuple[tuple[str, ...], Callable[[Path], FoundNames]], ...] = (
+        (_JSON_NAMES, _read_json),
+        (_TEXT_NAMES, _read_text),
+        (_YAML_NAMES, _read_yaml_names),
+    )
+    present = {entry.name.lower(): entry for entry in sorted(root.iterdir()) if entry.is_file()}
+    for names, read in readers:
+        for name in names:
+            if name in present:
+                return read(present[name])
+    return FoundNames()
+
+
+def parse_class_values(values: Any) -> dict[str, int | Color]:
+    """Read any of the usual ways to say which mask value or colour a class has.
+
+    Args:
+        values: {name: id}, {id: name}, {name: (r, g, b)}, {"#rrggbb": name}, or a list of mappings with `name` and `id`
+            or `color`.
+
+    Returns:
+        a mask value or an RGB colour per class name, in the order given.
+
+    Raises:
+        ClassMapError: it is none of these, or a name, value or colour stands there twice.
+    """
+    if isinstance(values, list):
+        pairs = [_from_record(record) for record in values]
+    elif isinstance(values, dict):
+        pairs = [_from_entry(key, value) for key, value in values.items()]
+    else:
+        raise _unreadable(values)
+    if not pairs:
+        raise _unreadable(values)
+    found = dict(pairs)
+    if len(found) < len(pairs) or len(set(found.values())) < len(found):
+        raise ClassMapError(f"A class name or a mask value stands twice in {values!r}; each class needs its own.")
+    if len({type(value) for value in found.values()}) > 1:
+        raise ClassMapError(f"{values!r} mixes mask values and colours; give one or the other for all classes.")
+    return found
+
+
+def _from_record(record: Any) -> tuple[str, int | Color]:
+    if not isinstance(record, dict) or "name" not in record:
+        raise _unreadable(record)
+    value = next((record[key] for key in ("id", "value", "color", "colour", "rgb") if key in record), None)
+    return str(record["name"]), _value(value)
+
+
+def _from_entry(key: Any, value: Any) -> tuple[str, int | Color]:
+    if isinstance(value, str) and not _is_value(value):
+        return value, _value(key)
+    if isinstance(key, (tuple, list)) and isinstance(value, str):
+        return value, _value(key)
+    return str(key), _value(value)
+
+
+def _is_value(text: str) -> bool:
+    return text.isdigit() or re.fullmatch(r"#[0-9a-fA-F]{6}", text) is not None
+
+
+def _value(value: Any) -> int | Color:
+    if isinstance(value, str) and _is_value(value):
+        if value.startswith("#"):
+            return (int(value[1:3], 16), int(value[3:5], 16), int(value[5:7], 16))
+        return int(value)
+    if hasattr(value, "__index__") and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, (list, tuple)) and len(value) == 3 and all(hasattr(part, "__index__") for part in value):
+        red, green, blue = (int(part) for part in value)
+        if all(0 <= part <= 255 for part in (red, green, blue)):
+            return (red, green, blue)
+    raise _unreadable(value)
+
+
+def _unreadable(value: Any) -> ClassMapError:
+    return ClassMapError(
+        f"{value!r} cannot be read as classes; expected {{'road': 1, ...}}, {{'road': (128, 64, 128), ...}} or "
+        "{'#804080': 'road', ...}."
+    )
+
+
+def _read_json(path: Path) -> FoundNames:
+    try:
+        values = json.loads(_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ClassMapError(f"{path} is not valid JSON ({error}). Correct or remove it.") from error
+    return _from_values(path, values)
+
+
+def _read_yaml_names(path: Path) -> FoundNames:
+    try:
+        values = read_yaml(path)
+    except ConfigError as error:
+        raise ClassMapError(f"{error} Correct or remove it.") from error
+    return _from_values(path, values["names"]) if "names" in values else FoundNames()
+
+
+def _from_values(path: Path, values: Any) -> FoundNames:
+    if isinstance(values, dict):
+        wrapped = next((values[key] for key in _WRAPPERS if isinstance(values.get(key), (dict, list))), None)
+        values = values if wrapped is None else wrapped
+    if isinstance(values, list) and all(isinstance(item, str) for item in values):
+        return FoundNames(tuple(values), None, path.name)
+    try:
+        return FoundNames(None, parse_class_values(values), path.name)
+    except ClassMapError as error:
+        raise ClassMapError(f"{path}: {error}") from error
+
+
+def _read_text(path: Path) -> FoundNames:
+    lines = [line.strip() for line in _text(path).splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    colored = [_CVAT_LINE.match(line) for line in lines]
+    if lines and all(colored):
+        found = [match for match in colored if match]
+        return FoundNames(
+            None, parse_class_values({m[1].strip(): (int(m[2]), int(m[3]), int(m[4])) for m in found}), path.name
+        )
+    numbered = [_NUMBERED_LINE.match(line) for line in lines]
+    if lines and all(numbered):
+        return FoundNames(None, parse_class_values({m[2].strip(): int(m[1]) for m in numbered if m}), path.name)
+    # labelme's first line, "__ignore__", has no id of its own
+    names = tuple(line for line in lines if line != "__ignore__")
+    return FoundNames(names or None, None, path.name if names else "")
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ClassMapError(f"{path} has more than {_MAX_BYTES:,} bytes; that is no list of classes. Remove it.")
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClassMapError(f"{path} cannot be read as a list of classes ({error}). Correct or remove it.") from error

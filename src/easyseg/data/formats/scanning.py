@@ -1,0 +1,133 @@
+"""The image files below a folder, each with what the names of its folders say about it."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from easyseg.data.formats.folder_names import FolderMeaning, Role, folder_meaning
+from easyseg.errors import DataError, FormatError, closest
+from easyseg.io.images import IMAGE_SUFFIXES
+from easyseg.structures import Split
+
+_SKIPPED_FOLDERS = frozenset(["__macosx", "node_modules", "@eadir"])
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """An image or mask file.
+
+    Attributes:
+        path: the file.
+        stem: its name without suffix, in one Unicode form.
+        role: whether it is an image or a mask, None where the folders' names do not say.
+        split: the split the folders' names say.
+        place: the names of the folders it lies in, without those that only say role or split; an image and its mask
+            agree in it.
+        base: the folder that says the role, or the file's own.
+    """
+
+    path: Path
+    stem: str
+    role: Role | None
+    split: Split | None
+    place: tuple[str, ...]
+    base: Path
+
+
+def find_files(root: Path, *, images: Path | None = None, masks: Path | None = None) -> list[FoundFile]:
+    """List all image files below a dataset's folder, in the order of their names.
+
+    Args:
+        root: the dataset's folder.
+        images: the folder of the images, absolute or inside `root`; the names of folders then say splits only.
+        masks: likewise for the masks. Give both or none.
+
+    Raises:
+        FormatError: one of the folders does not exist, or only one is given.
+    """
+    if images is None and masks is None:
+        return _below(root, role=None)
+    if images is None or masks is None:
+        missing, given = ("images", "masks") if images is None else ("masks", "images")
+        raise FormatError(f"{given}= is given without {missing}=. Type both folders.")
+    image_folder, mask_folder = _folder(root, images, "images"), _folder(root, masks, "masks")
+    found_masks = _below(mask_folder, role="mask")
+    mask_paths = {file.path for file in found_masks}
+    found_images = [file for file in _below(image_folder, role="image") if file.path not in mask_paths]
+    return found_images + found_masks
+
+
+def list_images(root: Path) -> list[Path]:
+    """List all image files below a folder, sorted; hidden files and folders are left out."""
+    found: list[Path] = []
+    pending = [(root, frozenset([root.resolve()]))]
+    while pending:
+        folder, above = pending.pop()
+        for entry in _entries(folder):
+            if entry.name.startswith(".") or entry.name.lower() in _SKIPPED_FOLDERS:
+                continue
+            path = folder / entry.name
+            if entry.is_dir():
+                resolved = path.resolve()
+                if resolved not in above:  # else a link leads back up
+                    pending.append((path, above | {resolved}))
+            elif path.suffix.lower() in IMAGE_SUFFIXES:
+                found.append(path)
+    return sorted(found)
+
+
+def normal_form(name: str) -> str:
+    """Return a name in the one Unicode form that names are compared in; file systems differ in it."""
+    return unicodedata.normalize("NFC", name)
+
+
+def nearest_name(name: str, files: Iterable[FoundFile]) -> str:
+    """Return " The nearest ... is ..." for a message, or nothing where no name comes near."""
+    near = closest(name, (file.path.name for file in files))
+    return f" The nearest name is {near!r}." if near else ""
+
+
+def _below(root: Path, *, role: Role | None) -> list[FoundFile]:
+    meanings: dict[str, FolderMeaning] = {}
+    found = []
+    for path in list_images(root):
+        parts = path.relative_to(root).parts[:-1]
+        known = [meanings.setdefault(part, folder_meaning(part)) for part in parts]
+        at = None if role is not None else _deciding_folder(known)
+        split = next((meaning.split for meaning in known if meaning.split), None)
+        place = tuple(
+            normal_form(part)
+            for index, (part, meaning) in enumerate(zip(parts, known, strict=True))
+            if index != at and not (meaning.split and meaning.is_known)
+        )
+        file_role = role if role is not None else known[at].role if at is not None else None
+        base = root.joinpath(*parts[: at + 1]) if at is not None else path.parent if role is None else root
+        found.append(FoundFile(path, normal_form(path.stem), file_role, split, place, base))
+    return found
+
+
+def _deciding_folder(meanings: list[FolderMeaning]) -> int | None:
+    """Return the number of the folder that says what a file is; a word for masks counts wherever it stands."""
+    roles = [meaning.role for meaning in meanings]
+    return next((roles.index(role) for role in ("mask", "image") if role in roles), None)
+
+
+def _folder(root: Path, folder: Path, argument: str) -> Path:
+    inside = root / folder
+    if not inside.is_dir():
+        near = closest(folder.name, (entry.name for entry in _entries(root) if entry.is_dir()))
+        hint = f" Did you mean {near!r}?" if near else ""
+        raise FormatError(f"{argument}={str(folder)!r}: there is no folder {inside}.{hint}")
+    return inside
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{folder}: the folder cannot be read ({error.strerror}). Check the path.") from error
