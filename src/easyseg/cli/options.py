@@ -38,8 +38,8 @@ def add_settings(
         if name in PYTHON_ONLY or name in without or (only is not None and name not in only):
             continue
         flag = f"--{name.replace('_', '-')}"
-        help_text = f"{group.help(name)} (default: {_shown(field.default)})".replace("%", "%%")
-        section.add_argument(flag, dest=name, metavar=_metavar(group, name), help=help_text)
+        help_text = f"{group.help(name)} (default: {value_text(field.default)})".replace("%", "%%")
+        section.add_argument(flag, dest=name, metavar=value_form(group, name), help=help_text)
         if bool in _members(field.annotation):
             parser.switches.add(flag)
 
@@ -102,6 +102,27 @@ def read_value(group: Group, name: str, value: Any) -> Any:
     return value
 
 
+def value_form(group: Group, name: str) -> str:
+    """Return what a setting's value looks like in a flag, such as "INTEGER|auto"."""
+    special = {"class_map": "NAME=VALUE,...", "ignore": "VALUE,...", "image_size": "HEIGHT,WIDTH"}
+    if name in special:
+        return special[name]
+    members = _members(group.model_fields[name].annotation)
+    words = [word for member in members for word in _words(member, name)]
+    return "|".join(dict.fromkeys(words)) or name.upper()
+
+
+def value_text(value: Any) -> str:
+    """Return a value as one would type it in a flag; `read_value` reads it back."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (tuple, list)):
+        return ",".join(str(part) for part in value)
+    return str(value)
+
+
 def _read_config(path: Path, known: list[str]) -> dict[str, Any]:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; a YAML file belongs here. For a dataset type: --data {path}")
@@ -158,16 +179,6 @@ def _literals(members: Iterable[Any]) -> list[str]:
     return [word for member in members if get_origin(member) is Literal for word in get_args(member)]
 
 
-def _metavar(group: Group, name: str) -> str:
-    """Return what a value looks like, such as "INTEGER|auto"."""
-    special = {"class_map": "NAME=VALUE,...", "ignore": "VALUE,...", "image_size": "HEIGHT,WIDTH"}
-    if name in special:
-        return special[name]
-    members = _members(group.model_fields[name].annotation)
-    words = [word for member in members for word in _words(member, name)]
-    return "|".join(dict.fromkeys(words)) or name.upper()
-
-
 def _words(member: Any, name: str) -> list[str]:
     if get_origin(member) is Literal:
         return [str(word) for word in get_args(member)]
@@ -179,13 +190,3 @@ def _words(member: Any, name: str) -> list[str]:
 
 
 _TYPE_WORDS = {bool: "true|false", int: "INTEGER", float: "NUMBER", types.NoneType: "none"}
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (tuple, list)):
-        return ",".join(str(part) for part in value)
-    return str(value)
