@@ -74,7 +74,9 @@ def test_import_is_lazy_and_fast() -> None:
 
 
 @pytest.mark.parametrize(("group", "verb", "others"), PLACES, ids=lambda item: getattr(item, "__name__", ""))
-def test_settings_are_the_arguments_of_python(group: type[Settings], verb: Callable[..., Any], others: set[str]) -> None:
+def test_settings_are_the_arguments_of_python(
+    group: type[Settings], verb: Callable[..., Any], others: set[str]
+) -> None:
     """A verb takes the settings of its group, in their order and with their defaults, and nothing else."""
     parameters = {
         name: parameter for name, parameter in inspect.signature(verb).parameters.items() if name not in others
@@ -99,7 +101,18 @@ def test_settings_are_the_flags_of_the_command_line(groups: tuple[type[Settings]
     flags = {action.dest for action in parser()._actions if action.option_strings}
     declared = {name for group in groups for name in group.model_fields} - PYTHON_ONLY
     assert declared <= flags
-    assert flags - declared <= {"help", "data", "validation", "json", "source", "to", "kind", "device", "precision"}
+    assert flags - declared <= {
+        "help",
+        "data",
+        "validation",
+        "json",
+        "source",
+        "to",
+        "kind",
+        "legend",
+        "device",
+        "precision",
+    }
 
 
 def test_settings_are_the_keys_of_yaml(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ class FakeResult:
         self.calls = calls
         self.path = path
 
-    def save(self, path: Path, *, kind: str) -> None:
-        self.calls.add("result.save", path, kind=kind)
+    def save(self, path: Path, *, kind: str, legend: bool) -> None:
+        self.calls.add("result.save", path, kind=kind, legend=legend)
         write_image(path, np.zeros((2, 2, 3), np.uint8))
 
 

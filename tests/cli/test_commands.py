@@ -115,7 +115,7 @@ def test_predict_saves_a_picture_of_each_image(calls: Any, tmp_path: Path, capsy
     saved = sorted(path.relative_to(target).as_posix() for path in target.rglob("*.png"))
     assert saved == ["a.png", "a_2.png", "inner/a.png"]
     assert calls.keywords("predict") == {"threshold": 0.4}
-    assert calls.keywords("result.save") == {"kind": "mask"}
+    assert calls.keywords("result.save") == {"kind": "mask", "legend": False}
     assert "3 pictures" in capsys.readouterr().out
 
 

@@ -13,10 +13,10 @@ from easyseg.cli.parser import Parser
 from easyseg.cli.runs import resolve_last
 from easyseg.config import ModelSettings, PredictSettings
 from easyseg.errors import OutputError
-from easyseg.io.atomic import make_folder
 
 if TYPE_CHECKING:
     from easyseg import SemanticResult
+    from easyseg.results.semantic import PlotKind
 
 _EPILOG = """\
 examples:
@@ -36,18 +36,20 @@ def run(words: list[str]) -> int:
     model, predict = chosen(ModelSettings, values), chosen(PredictSettings, values)
     names = PictureNames(arguments.source, arguments.to)
     segmenter = easyseg.Segmenter.load(resolve_last(arguments.run), **model)
-    count = save_pictures(segmenter.predict(arguments.source, **predict), names, kind=arguments.kind)
+    count = save_pictures(
+        segmenter.predict(arguments.source, **predict), names, kind=arguments.kind, legend=arguments.legend
+    )
     sys.stdout.write(f"{count} picture{'s' if count != 1 else ''} in {arguments.to}\n")
     return 0
 
 
-def save_pictures(results: SemanticResult | Iterable[SemanticResult], names: PictureNames, *, kind: str) -> int:
+def save_pictures(
+    results: SemanticResult | Iterable[SemanticResult], names: PictureNames, *, kind: PlotKind, legend: bool = False
+) -> int:
     """Save a picture of each result as it comes, so memory stays bounded; return how many there were."""
     count = 0
     for result in results if isinstance(results, Iterable) else [results]:
-        path = names.of(result.path)
-        make_folder(path.parent)
-        result.save(path, kind=kind)
+        result.save(names.of(result.path or Path(result.name)), kind=kind, legend=legend)
         count += 1
     return count
 
@@ -102,6 +104,7 @@ def parser() -> Parser:
         "--to", metavar="FOLDER", required=True, help="Where the pictures go; made where it is missing."
     )
     result.add_argument("--kind", choices=("overlay", "mask", "side_by_side"), default="overlay", help="What to draw.")
+    result.add_argument("--legend", action="store_true", help="Add the names of the classes to the picture.")
     add_settings(result, PredictSettings, "prediction")
     add_settings(result, ModelSettings, "model", only=_OF_THE_MODEL)
     return result
