@@ -1,0 +1,171 @@
+"""From names to a network that is known to work: options are tried until a trial image passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from easyseg.errors import ModelError, WeightsError
+from easyseg.models import smp_zoo, torchvision_zoo
+from easyseg.models.construction import Construction, Trial, drop_uncalled, try_out
+from easyseg.models.registry import EncoderEntry, ModelEntry, why_not
+from easyseg.models.single_value import allow_single_values
+from easyseg.structures import SizeHW
+
+_LARGEST_RAISED_STRIDE = 32
+"""Up to this stride a network that fails is tried on multiples of it: some decoders halve the deepest features."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What network is wanted.
+
+    Attributes:
+        model: the architecture.
+        encoder: the encoder.
+        num_classes: channels of the logits.
+        in_channels: channels of the images.
+        weights: the name of pretrained weights, or None.
+        image_size: height and width in pixels that images mostly have, or None.
+    """
+
+    model: ModelEntry
+    encoder: EncoderEntry
+    num_classes: int
+    in_channels: int
+    weights: str | None
+    image_size: SizeHW | None
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A network that works.
+
+    Attributes:
+        construction: the network and its parts.
+        stage_of: names of the encoder's parameters -> number of their stage.
+        statistics: mean and standard deviation of each channel, for values 0..1.
+    """
+
+    construction: Construction
+    stage_of: dict[str, int]
+    statistics: smp_zoo.Statistics
+
+
+def assemble(order: Order) -> Assembly:
+    """Build what is ordered.
+
+    Raises:
+        ModelError: model and encoder do not fit; the message names encoders that do.
+        WeightsError: the weights do not exist, or cannot be fetched.
+    """
+    if (reason := why_not(order.model, order.encoder)) is not None:
+        raise _misfit(order, reason)
+    _check_weights(order)
+    construction, options = _find_options(order)
+    if order.weights is not None:
+        construction = replace(construction, network=_fetch(order, options).network)
+    trial = _trial(construction, order)
+    # before the replacement below: the trial knows modules by identity
+    drop_uncalled(construction.network.get_submodule(construction.encoder), trial)
+    allow_single_values(construction.network, trial.single_value)
+    return Assembly(construction, trial.stage_of, _statistics(order))
+
+
+def _build(order: Order, weights: str | None, options: dict[str, Any]) -> Construction:
+    model, encoder, classes, channels = order.model, order.encoder, order.num_classes, order.in_channels
+    if model.zoo == "torchvision":
+        return torchvision_zoo.build(model, encoder, num_classes=classes, in_channels=channels, weights=weights)
+    return smp_zoo.build(model, encoder, num_classes=classes, in_channels=channels, weights=weights, options=options)
+
+
+def _find_options(order: Order) -> tuple[Construction, dict[str, Any]]:
+    """Build with a random start, so that what fails here is the pair and not the weights."""
+    attempts: list[dict[str, Any]] = [{}]
+    if order.model.zoo == "smp":
+        attempts = smp_zoo.option_attempts(order.model, order.encoder, order.image_size)
+    failure: Exception | None = None
+    for options in attempts:
+        try:
+            construction = _build(order, None, options)
+            return _with_working_stride(construction, order), options
+        except Exception as error:  # noqa: BLE001 - whatever a zoo raises, it means that the two do not fit
+            failure = error
+    raise _misfit(order, f"building it fails with: {_first_line(failure)}") from failure
+
+
+def _with_working_stride(construction: Construction, order: Order) -> Construction:
+    factors = (1, 2, 4) if 1 < construction.stride <= _LARGEST_RAISED_STRIDE else (1,)
+    failure: Exception | None = None
+    for factor in factors:
+        candidate = replace(construction, stride=construction.stride * factor)
+        try:
+            _trial(candidate, order)
+        except Exception as error:  # noqa: BLE001 - see above
+            failure = failure or error
+        else:
+            return candidate
+    raise failure or ModelError("no stride was tried")
+
+
+def _trial(construction: Construction, order: Order) -> Trial:
+    stride = construction.stride
+    # neighbouring multiples of the stride, one of which is odd, stand for all sizes
+    shorter = -(-order.model.minimum_size // stride) * stride
+    size_hw = (shorter, shorter + stride)
+    trial = try_out(construction, order.in_channels, size_hw)
+    if trial.output_hw != size_hw:
+        raise ModelError(f"an image of {size_hw} pixels gives logits of {trial.output_hw}")
+    return trial
+
+
+def _check_weights(order: Order) -> None:
+    if order.weights is None:
+        return
+    if order.model.zoo == "torchvision":
+        torchvision_zoo.check_weights(order.model, order.encoder, order.weights)
+    elif order.weights == "coco":
+        raise WeightsError(
+            f"weights='coco' exist for torchvision's models only, not for {order.model.name!r}. Type "
+            "Segmenter('torchvision_deeplabv3', 'resnet50', weights='coco'), or weights='imagenet'."
+        )
+    else:
+        smp_zoo.check_weights(order.encoder, order.weights)
+
+
+def _fetch(order: Order, options: dict[str, Any]) -> Construction:
+    try:
+        return _build(order, order.weights, options)
+    except Exception as error:
+        home = "TORCH_HOME" if order.model.zoo == "torchvision" else "HF_HOME"
+        mirror = "" if order.model.zoo == "torchvision" else ", HF_ENDPOINT to a mirror"
+        raise WeightsError(
+            f"The weights {order.weights!r} for {order.encoder.name!r} cannot be had: {_first_line(error)} "
+            f"Check the network and try again; or set {home} to a folder where they lie{mirror}; or type "
+            "weights='file.safetensors' for a file of your own; or weights=None to start from random weights."
+        ) from error
+
+
+def _statistics(order: Order) -> smp_zoo.Statistics:
+    means, deviations = (
+        smp_zoo.IMAGENET if order.model.zoo == "torchvision" else smp_zoo.statistics(order.encoder, order.weights)
+    )
+    turns = range(order.in_channels)  # images with more channels than three take the three values in turn
+    return (
+        tuple(means[channel % len(means)] for channel in turns),
+        tuple(deviations[channel % len(deviations)] for channel in turns),
+    )
+
+
+def _misfit(order: Order, reason: str) -> ModelError:
+    model = order.model.name
+    fitting = ", ".join(f"Segmenter({model!r}, {name!r})" for name in order.model.suggestions)
+    return ModelError(
+        f"The model {model!r} does not go with the encoder {order.encoder.name!r}: {reason.rstrip('.')}. "
+        f"These work: {fitting}; more: easyseg.list_encoders(model={model!r})."
+    )
+
+
+def _first_line(error: Exception | None) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}"

@@ -1,0 +1,359 @@
+"""Which models and encoders there are, how a person may spell them, and which of them fit together.
+
+Listing models loads nothing heavy. Listing encoders loads timm, which alone knows its own names.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Literal
+
+from easyseg.errors import unknown_name
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One architecture.
+
+    Attributes:
+        name: what `Segmenter(...)` takes.
+        zoo: the library that has it.
+        library_name: its name in that library.
+        encoders: "pyramid" takes encoders that halve the size stage by stage; "plain" takes vision transformers of one
+            size throughout; "own" takes only those in `own_encoders`.
+        dilated: it needs an encoder whose last stages can trade stride for dilation.
+        refused: families of smp's own encoders that smp does not join with it.
+        own_encoders: with "own", the encoders there are.
+        suggestions: encoders that fit, small ones first.
+        minimum_size: smallest height and width, in pixels, that its layers can work on.
+    """
+
+    name: str
+    zoo: Literal["smp", "torchvision"]
+    library_name: str
+    encoders: Literal["pyramid", "plain", "own"] = "pyramid"
+    dilated: bool = False
+    refused: tuple[str, ...] = ()
+    own_encoders: tuple[str, ...] = ()
+    suggestions: tuple[str, ...] = ("resnet34", "mobilenet_v2", "convnext_tiny")
+    minimum_size: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderEntry:
+    """One encoder.
+
+    Attributes:
+        name: the name shown to people; for timm it may carry a tag, as in "convnext_tiny.fb_in22k".
+        zoo: the library that has it.
+        family: what it is built like; rules about fitting go by it.
+    """
+
+    name: str
+    zoo: Literal["smp", "timm", "torchvision"]
+    family: str
+
+
+_DILATABLE_SUGGESTIONS = ("resnet34", "mobilenet_v2", "efficientnet_b0")
+_VIT_SUGGESTIONS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_small_patch16_dinov3")
+
+MODELS: dict[str, ModelEntry] = {
+    entry.name: entry
+    for entry in (
+        ModelEntry("unet", "smp", "Unet"),
+        ModelEntry("unetplusplus", "smp", "UnetPlusPlus", refused=("mit",)),
+        ModelEntry("manet", "smp", "MAnet"),
+        ModelEntry("linknet", "smp", "Linknet", refused=("mit",)),
+        ModelEntry("fpn", "smp", "FPN"),
+        ModelEntry("pspnet", "smp", "PSPNet"),
+        # its attention pools the deepest features, at a sixteenth of the size, three times by two
+        ModelEntry("pan", "smp", "PAN", dilated=True, suggestions=_DILATABLE_SUGGESTIONS, minimum_size=128),
+        ModelEntry("deeplabv3", "smp", "DeepLabV3", dilated=True, suggestions=_DILATABLE_SUGGESTIONS),
+        ModelEntry("deeplabv3plus", "smp", "DeepLabV3Plus", dilated=True, suggestions=_DILATABLE_SUGGESTIONS),
+        ModelEntry("upernet", "smp", "UPerNet"),
+        ModelEntry("segformer", "smp", "Segformer", suggestions=("mit_b0", "resnet34", "convnext_tiny")),
+        ModelEntry("dpt", "smp", "DPT", encoders="plain", suggestions=_VIT_SUGGESTIONS),
+        ModelEntry(
+            "torchvision_deeplabv3",
+            "torchvision",
+            "deeplabv3",
+            encoders="own",
+            own_encoders=("resnet50", "resnet101", "mobilenet_v3_large"),
+            suggestions=("resnet50", "resnet101", "mobilenet_v3_large"),
+        ),
+        ModelEntry(
+            "torchvision_fcn",
+            "torchvision",
+            "fcn",
+            encoders="own",
+            own_encoders=("resnet50", "resnet101"),
+            suggestions=("resnet50", "resnet101"),
+        ),
+        ModelEntry(
+            "torchvision_lraspp",
+            "torchvision",
+            "lraspp",
+            encoders="own",
+            own_encoders=("mobilenet_v3_large",),
+            suggestions=("mobilenet_v3_large",),
+        ),
+    )
+}
+
+SMP_FAMILIES: dict[str, tuple[str, ...]] = {
+    "resnet": (
+        *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
+        "resnext50_32x4d",
+        *(f"resnext101_32x{width}d" for width in (4, 8, 16, 32, 48)),
+    ),
+    "dpn": ("dpn68", "dpn68b", "dpn92", "dpn98", "dpn107", "dpn131"),
+    "vgg": tuple(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")),
+    "senet": (
+        "senet154",
+        *(f"se_resnet{depth}" for depth in (50, 101, 152)),
+        *(f"se_resnext{depth}_32x4d" for depth in (50, 101)),
+    ),
+    "densenet": ("densenet121", "densenet161", "densenet169", "densenet201"),
+    "inceptionresnetv2": ("inceptionresnetv2",),
+    "inceptionv4": ("inceptionv4",),
+    "efficientnet": tuple(f"efficientnet-b{size}" for size in range(8)),
+    "mobilenet": ("mobilenet_v2",),
+    "xception": ("xception",),
+    "mit": tuple(f"mit_b{size}" for size in range(6)),
+    "mobileone": tuple(f"mobileone_s{size}" for size in range(5)),
+}
+"""smp's own encoders by family; a test holds this against what smp has. Its "timm-" ones are reached through timm."""
+
+_SMP_FAMILY_OF = {name: family for family, names in SMP_FAMILIES.items() for name in names}
+_SMP_WITHOUT_DILATION = frozenset({"vgg", "densenet", "inceptionresnetv2", "inceptionv4", "xception"})
+
+# timm's families are its source modules: within one, all networks are built alike
+_TIMM_PLAIN = frozenset(
+    {
+        "deit",
+        "eva",
+        "gemma4_vit",
+        "naflexvit",
+        "qwen3_vit",
+        "vision_transformer",
+        "vision_transformer_hybrid",
+        "vision_transformer_sam",
+        "vitamin",
+    }
+)
+# no feature maps, strides other than 2, 4, .. 32, or one input size only
+_TIMM_UNUSABLE = frozenset(
+    {
+        "beit",
+        "cait",
+        "coat",
+        "convit",
+        "convmixer",
+        "crossvit",
+        "csatv2",
+        "deepseek_vit",
+        "efficientformer",
+        "efficientformer_v2",
+        "efficientvim",
+        "efficientvit_msra",
+        "gcvit",
+        "hiera",
+        "levit",
+        "mlp_mixer",
+        "mvitv2",
+        "nest",
+        "pit",
+        "sequencer",
+        "shvit",
+        "swiftformer",
+        "tnt",
+        "twins",
+        "vision_transformer_relpos",
+        "visformer",
+        "volo",
+        "xcit",
+    }
+)
+_TIMM_ONE_SIZE = ("coatnet", "coatnext", "aimv2")
+_TIMM_DILATABLE = frozenset(
+    {
+        "byoanet",
+        "byobnet",
+        "convnext",
+        "cspnet",
+        "cspnext",
+        "efficientnet",
+        "hardcorenas",
+        "inception_next",
+        "mobilenetv3",
+        "mobilevit",
+        "nfnet",
+        "regnet",
+        "res2net",
+        "resnest",
+        "resnet",
+        "resnetv2",
+        "rexnet",
+        "sknet",
+        "xception_aligned",
+    }
+)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Return the names of the models that match, such as "unet*", in alphabetical order."""
+    return sorted(name for name in MODELS if fnmatchcase(name, pattern.lower()))
+
+
+def list_encoders(pattern: str = "*", model: str | None = None) -> list[str]:
+    """Return the names of the encoders that match, in alphabetical order.
+
+    Args:
+        pattern: such as "resnet*"; with a dot in it, as in "convnext_tiny.*", the pretrained variants.
+        model: only encoders that fit this model, as far as that can be told without building it.
+
+    Raises:
+        UnknownNameError: no model has that name.
+    """
+    entry = None if model is None else find_model(model)
+    pattern = pattern.lower()
+    names = {name.lower(): name for name in (_timm_variants() if "." in pattern else _encoder_names())}
+    matching = [found for lower, found in names.items() if fnmatchcase(lower, pattern)]
+    if entry is None:
+        return sorted(name for name in matching if why_unusable(name) is None)
+    if entry.encoders == "own":
+        return sorted(name for name in entry.own_encoders if fnmatchcase(name, pattern))
+    return sorted(name for name in matching if why_not(entry, find_encoder(name, entry)) is None)
+
+
+def find_model(name: str) -> ModelEntry:
+    """Return the model a person means: "UNet", "U-Net" and "unet" are one, and so are "unet++" and "unetplusplus".
+
+    Raises:
+        UnknownNameError: no model has that name; the message offers the nearest.
+    """
+    by_key = {_key(known): known for known in MODELS}
+    known = by_key.get(_key(str(name)))
+    if known is None:
+        raise unknown_name("model", name, MODELS)
+    return MODELS[known]
+
+
+def find_encoder(name: str | None, model: ModelEntry) -> EncoderEntry:
+    """Return the encoder a person means.
+
+    Args:
+        name: any spelling in upper or lower case, with or without smp's "tu-" or "timm-"; None is the model's first
+            suggestion.
+        model: decides which library is asked.
+
+    Raises:
+        UnknownNameError: no encoder has that name; the message offers the nearest.
+    """
+    if name is None:
+        name = model.suggestions[0]
+    if model.encoders == "own":
+        known = {_key(own): own for own in model.own_encoders}.get(_key(name))
+        if known is not None:
+            return EncoderEntry(known, "torchvision", "torchvision")
+    plain = re.sub(r"^(tu|timm)-", "", str(name).strip().lower())
+    wants_timm = plain != str(name).strip().lower() or model.encoders == "plain"
+    if _exists(plain):
+        return _entry(plain, timm_first=wants_timm)
+    for spelling in (_by_key().get(_key(plain), plain), f"tf_{plain.replace('-', '_')}"):
+        if _exists(spelling):
+            return _entry(spelling, timm_first=wants_timm)
+    base, dot, tag = plain.partition(".")
+    if dot and base in _timm_names():
+        tagged = [variant for variant in _timm_variants() if variant.partition(".")[0] == base]
+        raise unknown_name("pretrained variant", f"{base}.{tag}", tagged)
+    if model.encoders == "own":
+        raise unknown_name(f"encoder of {model.name}", name, model.own_encoders)
+    raise unknown_name("encoder", name, _encoder_names(), see="easyseg.list_encoders()")
+
+
+def why_unusable(name: str) -> str | None:
+    """Return why no model can use this encoder, or None."""
+    family = _family(name)
+    if family in _TIMM_UNUSABLE:
+        return f"{name} gives no feature maps that halve in size from 1/4 to 1/32, or takes one image size only"
+    if any(word in name for word in _TIMM_ONE_SIZE):
+        return f"{name} takes one image size only"
+    return None
+
+
+def why_not(model: ModelEntry, encoder: EncoderEntry) -> str | None:
+    """Return why this encoder does not fit this model, or None where no rule speaks against it."""
+    name, family = encoder.name, encoder.family
+    if model.encoders == "own":
+        return None if encoder.zoo == "torchvision" else f"torchvision has no {model.library_name} with {name}"
+    if (unusable := why_unusable(name)) is not None:
+        return unusable
+    is_plain = encoder.zoo == "timm" and family in _TIMM_PLAIN
+    if model.encoders == "plain":
+        return None if is_plain else f"{model.name} takes plain vision transformers only, and {name} is none"
+    if is_plain:
+        return f"{name} is a plain vision transformer: all its features have one size. They fit the model 'dpt' only"
+    if encoder.zoo == "smp" and family in model.refused:
+        return f"{name} has no features at half the image size, which {model.name} needs"
+    if model.dilated:
+        can = family not in _SMP_WITHOUT_DILATION if encoder.zoo == "smp" else family in _TIMM_DILATABLE
+        return None if can else f"{model.name} needs an encoder that can be dilated, and {name} cannot"
+    return None
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower().replace("+", "plus"))
+
+
+def _entry(name: str, *, timm_first: bool) -> EncoderEntry:
+    if name in _SMP_FAMILY_OF and not (timm_first and name in _timm_names()):
+        return EncoderEntry(name, "smp", _SMP_FAMILY_OF[name])
+    return EncoderEntry(name, "timm", _timm_family(name))
+
+
+def _family(name: str) -> str:
+    return _SMP_FAMILY_OF[name] if name in _SMP_FAMILY_OF else _timm_family(name)
+
+
+def _exists(name: str) -> bool:
+    return name in _SMP_FAMILY_OF or _is_timm(name)
+
+
+def _is_timm(name: str) -> bool:
+    return name in _timm_variants() if "." in name else name in _timm_names()
+
+
+@lru_cache(maxsize=1)
+def _timm_names() -> frozenset[str]:
+    import timm  # seconds to import, and most of easyseg never asks for it
+
+    return frozenset(timm.list_models())
+
+
+@lru_cache(maxsize=1)
+def _timm_variants() -> frozenset[str]:
+    import timm
+
+    return frozenset(timm.list_pretrained())
+
+
+@lru_cache(maxsize=4096)
+def _timm_family(name: str) -> str:
+    from timm.models import model_entrypoint
+
+    return str(model_entrypoint(name.partition(".")[0]).__module__).rpartition(".")[2]
+
+
+@lru_cache(maxsize=1)
+def _encoder_names() -> tuple[str, ...]:
+    return tuple(sorted(_timm_names() | _SMP_FAMILY_OF.keys()))
+
+
+@lru_cache(maxsize=1)
+def _by_key() -> dict[str, str]:
+    # smp's own names come last, so they win where both libraries have one spelling
+    return {_key(name): name for name in (*sorted(_timm_names()), *_SMP_FAMILY_OF)}

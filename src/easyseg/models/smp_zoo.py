@@ -1,0 +1,151 @@
+"""Build the twelve architectures of segmentation-models-pytorch (smp) on its own and on timm's encoders."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+from huggingface_hub import hf_hub_download
+from torch import nn
+
+from easyseg.errors import WeightsError
+from easyseg.models.construction import Construction
+from easyseg.models.registry import EncoderEntry, ModelEntry
+from easyseg.structures import SizeHW
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
+IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+INCEPTION: Statistics = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+DPN: Statistics = ((124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3)
+
+_STATISTICS = {"inceptionresnetv2": INCEPTION, "inceptionv4": INCEPTION, "xception": INCEPTION, "dpn": DPN}
+
+
+def build(
+    model: ModelEntry,
+    encoder: EncoderEntry,
+    *,
+    num_classes: int,
+    in_channels: int,
+    weights: str | None,
+    options: dict[str, Any],
+) -> Construction:
+    """Build one of smp's architectures.
+
+    Args:
+        model: the architecture.
+        encoder: from smp or timm.
+        num_classes: channels of the logits.
+        in_channels: channels of the images.
+        weights: None, "imagenet", or another name that smp gives to pretrained weights of this encoder.
+        options: more for timm's `create_model`; see `option_attempts`.
+
+    Raises:
+        Exception: whatever smp or timm raise where things do not fit or cannot be fetched.
+    """
+    is_timm = encoder.zoo == "timm"
+    # smp reads any value but None, False included, as a wish for timm's pretrained weights
+    encoder_weights: str | bool | None = (True if is_timm else weights) if weights is not None else None
+    with _silence():
+        network: nn.Module = getattr(smp, model.library_name)(
+            encoder_name=f"tu-{encoder.name}" if is_timm else encoder.name,
+            encoder_weights=encoder_weights,
+            in_channels=in_channels,
+            classes=num_classes,
+            **options,
+        )
+    image_size: SizeHW | None = options.get("img_size")
+    stride: Any = network.get_submodule("encoder").output_stride
+    return Construction(
+        network=network,
+        encoder="encoder",
+        decoder=("decoder",),
+        head=("segmentation_head",),
+        feature_sources=("encoder",),
+        stride=image_size[0] if image_size else int(stride),
+        image_size=image_size,
+    )
+
+
+def option_attempts(model: ModelEntry, encoder: EncoderEntry, image_size: SizeHW | None) -> list[dict[str, Any]]:
+    """Return the options to try in turn until the network takes images of any size.
+
+    Some of timm's encoders are made for one size. Most of those can be told to adapt, in one of three ways; the last
+    one cuts the windows of its attention to measure for `image_size`.
+    """
+    if model.encoders == "plain":
+        # the decoder scales features by powers of two, so patches of 14 pixels become 16; timm resamples the weights
+        patch: dict[str, Any] = {"patch_size": 16} if "patch14" in encoder.name else {}
+        return [patch | {"dynamic_img_size": True}, patch]
+    config = None if encoder.zoo == "smp" else timm.get_pretrained_cfg(encoder.name, allow_unregistered=True)
+    if config is None or not config.fixed_input_size:
+        return [{}]
+    longest = max(image_size or config.input_size[1:])
+    side = -(-longest // 32) * 32
+    return [{"strict_img_size": False}, {"img_size": (side, side)}]
+
+
+def check_weights(encoder: EncoderEntry, weights: str) -> None:
+    """Check that the weights asked for exist, without any network call.
+
+    Raises:
+        WeightsError: they do not; the message names what there is.
+    """
+    if encoder.zoo == "smp":
+        available = sorted(smp.encoders.encoders[encoder.name]["pretrained_settings"])
+        if weights not in available:
+            raise WeightsError(
+                f"The encoder {encoder.name!r} has no weights {weights!r}. Type weights="
+                f"{' or weights='.join(map(repr, available))}, weights=None, or weights='file.safetensors'."
+            )
+        return
+    if weights != "imagenet":
+        raise WeightsError(
+            f"Unknown weights {weights!r} for {encoder.name!r}. Type weights='imagenet', None, or a .safetensors file; "
+            f"a pretrained variant goes into the encoder's name: {', '.join(_variants(encoder)) or 'it has none'}."
+        )
+    if not timm.models.is_model_pretrained(encoder.name):
+        raise WeightsError(
+            f"timm has no pretrained weights for the encoder {encoder.name!r}. Type weights=None to train from "
+            f"scratch, or take an encoder that has them, such as {', '.join(_pretrained_like(encoder))}."
+        )
+
+
+def statistics(encoder: EncoderEntry, weights: str | None) -> Statistics:
+    """Return mean and standard deviation per channel, for values 0..1, that the encoder was trained with.
+
+    Makes no network call: smp's encoders state theirs in a file that came with the weights.
+    """
+    if encoder.zoo == "timm":
+        config = timm.get_pretrained_cfg(encoder.name, allow_unregistered=True)
+        return IMAGENET if config is None else (tuple(config.mean), tuple(config.std))
+    if weights is not None:
+        settings = smp.encoders.encoders[encoder.name]["pretrained_settings"][weights]
+        path = hf_hub_download(settings["repo_id"], "config.json", revision=settings["revision"], local_files_only=True)
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        return tuple(values["mean"]), tuple(values["std"])
+    return _STATISTICS.get(encoder.family, IMAGENET)
+
+
+def _variants(encoder: EncoderEntry) -> list[str]:
+    return [str(name) for name in timm.list_pretrained(f"{encoder.name.partition('.')[0]}.*")][:5]
+
+
+def _pretrained_like(encoder: EncoderEntry) -> list[str]:
+    names = [str(name) for name in timm.list_models(pretrained=True, module=encoder.family)]
+    return sorted({name.partition(".")[0] for name in names})[:3] or ["resnet34", "convnext_tiny"]
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    # smp and timm warn of empty tensors and old names; neither is of the user's making
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
