@@ -200,28 +200,27 @@ class MovingAverage:
         finally:
             _copy_into(model, own)
 
-    def state(self) -> dict[str, Tensor]:
-        """Return everything needed to go on later: "updates", int64 (), and "average.<name>" per tensor."""
-        averages = {f"average.{name}": value for name, value in self._average.items()}
-        return {"updates": torch.tensor(self.updates), **averages}
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the averaged weights under the names they have in the model; its `load_state_dict` takes them."""
+        return dict(self._average)
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what `state` returned.
+    def restore(self, weights: Mapping[str, Tensor], *, updates: int) -> None:
+        """Go on from what `state_dict` and `updates` were.
 
         Raises:
-            CheckpointError: the tensors are not those of this model.
+            CheckpointError: the weights are not those of this model.
         """
-        expected = {name: value.shape for name, value in self.state().items()}
-        found = {name: value.shape for name, value in state.items()}
+        expected = {name: value.shape for name, value in self._average.items()}
+        found = {name: value.shape for name, value in weights.items()}
         if found != expected:
             strange = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
             raise CheckpointError(
                 f"The moving average in the checkpoint does not fit this model: {len(strange)} tensors differ, "
                 f"such as {strange[0]}. Load it into the model it was saved from."
             )
-        self.updates = int(state["updates"])
+        self.updates = updates
         for name, value in self._average.items():
-            value.copy_(state[f"average.{name}"])
+            value.copy_(weights[name])
 
 
 @torch.no_grad()

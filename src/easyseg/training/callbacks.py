@@ -1,0 +1,382 @@
+"""Observers of a training run.
+
+A callback is told of five moments and gets records that cannot be changed. It never reaches into the run; where it
+wants the run to end, it answers `epoch_ended` with a `StopRequest`.
+
+Example:
+    >>> class StopWhenGoodEnough(Callback):
+    ...     def epoch_ended(self, report: EpochReport) -> StopRequest | None:
+    ...         if report.metrics["mean_iou"] > 0.9:
+    ...             return StopRequest("mean IoU is above 0.9")
+    ...         return None
+    >>> segmenter.fit("data/camvid", callbacks=[StopWhenGoodEnough()])
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from easyseg.errors import ConfigError, closest
+from easyseg.metrics import direction_of
+
+REFRESH_SECONDS = 0.5
+"""The bar moves this often at the most: reading the loss makes the processor wait for a GPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitInfo:
+    """What is known when training starts.
+
+    Attributes:
+        epochs: passes over the data that are planned; with a time budget, an upper limit.
+        steps_per_epoch: batches in an epoch.
+        batch_size: images in a batch.
+        num_images: training images.
+        device: such as "cpu" or "cuda:0".
+        precision: "fp32", "bf16" or "fp16".
+        monitor: the figure that decides which epoch is best.
+        run_dir: folder of the results, None where there is none.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+    batch_size: int
+    num_images: int
+    device: str
+    precision: str
+    monitor: str
+    run_dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepReport:
+    """What is known after a batch.
+
+    Attributes:
+        epoch: number of the epoch, from 0.
+        step: batches done in the whole run.
+        steps_per_epoch: batches in an epoch.
+        loss: of this batch, a scalar on the device. `float(loss)` waits until the device has computed it, so ask now
+            and then, not every time.
+        learning_rate: the largest of the parameter groups.
+        images: images in the batch.
+        seconds: since training started.
+        progress: share of the run that is done, 0 to 1.
+    """
+
+    epoch: int
+    step: int
+    steps_per_epoch: int
+    loss: Tensor
+    learning_rate: float
+    images: int
+    seconds: float
+    progress: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """What is known after an evaluation, which follows every epoch unless `evaluate_every` says otherwise.
+
+    Attributes:
+        epoch: number of the epoch, from 0.
+        step: batches done in the whole run.
+        seconds: since training started.
+        learning_rate: the largest of the parameter groups.
+        metrics: figures by name: "loss" of training since the last evaluation, and those of the validation images.
+        is_best: whether this is the best evaluation so far.
+    """
+
+    epoch: int
+    step: int
+    seconds: float
+    learning_rate: float
+    metrics: Mapping[str, float]
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FitSummary:
+    """What is known when training has ended.
+
+    Attributes:
+        reason: why it ended, such as "all 50 epochs are done".
+        seconds: it took.
+        best_epoch: number of the best epoch, from 0; None where no epoch counted.
+        best_value: the monitored figure then.
+    """
+
+    reason: str
+    seconds: float
+    best_epoch: int | None = None
+    best_value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """An observer's wish to end training.
+
+    Attributes:
+        reason: for people, such as "mean_iou has not improved for 10 evaluations".
+    """
+
+    reason: str
+
+
+class Callback:
+    """An observer that does nothing; override the moments of interest."""
+
+    def fit_started(self, info: FitInfo) -> None:
+        """Training is about to start."""
+
+    def epoch_started(self, epoch: int) -> None:
+        """An epoch, numbered from 0, is about to start."""
+
+    def batch_ended(self, report: StepReport) -> None:
+        """A batch has been trained on."""
+
+    def epoch_ended(self, report: EpochReport) -> StopRequest | None:
+        """The model has been evaluated; a `StopRequest` ends training."""
+        return None
+
+    def fit_ended(self, summary: FitSummary) -> None:
+        """Training has ended."""
+
+
+class BestTracker:
+    """The one rule by which an evaluation is the best so far: for the checkpoint, early stopping and the report.
+
+    A figure must be better by more than `min_delta`, so of equal ones the first stays. One that is not a finite number
+    is never the best.
+
+    Args:
+        monitor: the figure, such as "mean_iou" or "iou/road"; whether more or less is better follows from its name.
+        min_delta: smallest change that counts.
+        check_best_cooldown: so many first epochs are never the best.
+        class_names: the classes, where the figure of one of them is monitored.
+
+    Raises:
+        UnknownNameError: there is no such figure.
+
+    Example:
+        >>> best = BestTracker("mean_iou")
+        >>> [best.is_better({"mean_iou": value}, epoch=epoch) for epoch, value in enumerate([0.4, 0.5, 0.5])]
+        [True, True, False]
+        >>> best.epoch, best.value
+        (1, 0.5)
+    """
+
+    def __init__(
+        self,
+        monitor: str,
+        *,
+        min_delta: float = 0.0,
+        check_best_cooldown: int = 0,
+        class_names: Iterable[str] = (),
+    ) -> None:
+        self.monitor = monitor
+        self.epoch: int | None = None
+        self.value: float | None = None
+        self._sign = 1.0 if direction_of(monitor, class_names) == "max" else -1.0
+        self._min_delta = min_delta
+        self._check_best_cooldown = check_best_cooldown
+
+    def is_better(self, metrics: Mapping[str, float], *, epoch: int) -> bool:
+        """Tell whether this evaluation is the best so far, and remember it if so.
+
+        Args:
+            metrics: figures by name.
+            epoch: number of the epoch, from 0.
+
+        Raises:
+            ConfigError: the monitored figure was not measured.
+        """
+        if self.monitor not in metrics:
+            near = closest(self.monitor, metrics)
+            hint = f" Did you mean monitor={near!r}?" if near else ""
+            raise ConfigError(f"monitor={self.monitor!r} is not among the figures: {', '.join(metrics)}.{hint}")
+        value = float(metrics[self.monitor])
+        if epoch < self._check_best_cooldown or not math.isfinite(value):
+            return False
+        if self.value is not None and self._sign * (value - self.value) <= self._min_delta:
+            return False
+        self.epoch, self.value = epoch, value
+        return True
+
+
+class EarlyStopping(Callback):
+    """Asks to stop when so many evaluations in a row were not the best.
+
+    Counting starts with the first best evaluation, so a cooldown takes nothing from the patience.
+
+    Args:
+        patience: evaluations to wait for a better one.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self._monitor = "the monitored figure"
+        self._since_best: int | None = None
+
+    def fit_started(self, info: FitInfo) -> None:
+        """Start counting anew."""
+        self._monitor = info.monitor
+        self._since_best = None
+
+    def epoch_ended(self, report: EpochReport) -> StopRequest | None:
+        """Ask to stop when patience is at an end."""
+        if report.is_best:
+            self._since_best = 0
+        elif self._since_best is not None:
+            self._since_best += 1
+            if self._since_best >= self.patience:
+                return StopRequest(f"{self._monitor} has not improved for {self.patience} evaluations")
+        return None
+
+
+class ProgressBar(Callback):
+    """Shows how training goes: a bar on a terminal, and one plain line per evaluation everywhere.
+
+    Args:
+        verbose: False shows nothing; True shows the bar even where the stream is no terminal.
+        stream: where to write; None: standard error.
+    """
+
+    def __init__(self, *, verbose: bool | Literal["auto"] = "auto", stream: TextIO | None = None) -> None:
+        self._stream = stream if stream is not None else sys.stderr
+        self._is_quiet = verbose is False
+        self._has_bar = verbose is True or (verbose == "auto" and self._stream.isatty())
+        self._info: FitInfo | None = None
+        self._bar: tqdm[None] | None = None
+        self._images_per_second = _Throughput()
+        self._refreshed_at = -math.inf
+        self._seconds_left = math.nan
+        self._score = ""
+
+    def fit_started(self, info: FitInfo) -> None:
+        """Remember what the run is about."""
+        self._info = info
+
+    def epoch_started(self, epoch: int) -> None:
+        """Open the epoch's bar."""
+        self._images_per_second.start()
+        if self._has_bar and not self._is_quiet and self._info is not None:
+            self._close_bar()
+            self._bar = tqdm(
+                total=self._info.steps_per_epoch,
+                desc=f"epoch {epoch + 1}/{self._info.epochs}",
+                file=self._stream,
+                leave=False,
+                dynamic_ncols=True,
+                bar_format="{desc} {bar} {n_fmt}/{total_fmt}{postfix}",
+            )
+
+    def batch_ended(self, report: StepReport) -> None:
+        """Move the bar, now and then."""
+        self._images_per_second.add(report.images)
+        if report.progress > 0:
+            self._seconds_left = report.seconds * (1 - report.progress) / report.progress
+        now = time.perf_counter()
+        if self._bar is None or self._info is None or now - self._refreshed_at < REFRESH_SECONDS:
+            return
+        self._refreshed_at = now
+        parts = [
+            f"loss {float(report.loss):.4f}",
+            self._score,
+            self._images_per_second.text(),
+            f"{_clock_time(self._seconds_left)} left",
+            _memory(self._info.device),
+        ]
+        self._bar.set_postfix_str("  ".join(part for part in parts if part), refresh=False)
+        self._bar.update(report.step - report.epoch * report.steps_per_epoch - self._bar.n)
+
+    def epoch_ended(self, report: EpochReport) -> None:
+        """Write the evaluation's line."""
+        if self._is_quiet or self._info is None:
+            return
+        monitor = self._info.monitor
+        self._score = _figure(monitor, report.metrics)
+        parts = [
+            f"epoch {report.epoch + 1}/{self._info.epochs}",
+            _figure("loss", report.metrics),
+            self._score if monitor != "loss" else "",
+            "best" if report.is_best else "    ",
+            self._images_per_second.text(),
+            f"{_clock_time(self._seconds_left)} left",
+        ]
+        tqdm.write("  ".join(part for part in parts if part), file=self._stream)
+        self._stream.flush()
+        self._images_per_second.start()
+
+    def fit_ended(self, summary: FitSummary) -> None:
+        """Say why and with what result training ended."""
+        self._close_bar()
+        if self._is_quiet or self._info is None:
+            return
+        best = ""
+        if summary.best_epoch is not None:
+            best = f" Best: epoch {summary.best_epoch + 1}, {self._info.monitor} {summary.best_value:.4f}."
+        time_taken = _clock_time(summary.seconds)
+        tqdm.write(f"Training ended after {time_taken}: {summary.reason}.{best}", file=self._stream)
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class _Throughput:
+    """Images per second of training, evaluations left out."""
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Count from now on."""
+        self._images = 0
+        self._started_at = self._last_at = time.perf_counter()
+
+    def add(self, images: int) -> None:
+        """Count the images of one batch."""
+        self._images += images
+        self._last_at = time.perf_counter()
+
+    def text(self) -> str:
+        """Return such as "38.2 images/s", or "" where nothing was counted."""
+        seconds = self._last_at - self._started_at
+        return f"{self._images / seconds:.1f} images/s" if self._images and seconds > 0 else ""
+
+
+def _figure(name: str, metrics: Mapping[str, float]) -> str:
+    return f"{name} {metrics[name]:.4f}" if name in metrics else ""
+
+
+def _clock_time(seconds: float) -> str:
+    """Return such as "4:07" or "1:02:33"; "?" where unknown."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, second = divmod(round(seconds), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"
+
+
+def _memory(device: str) -> str:
+    """Return the most memory used so far, such as "2.1 GB", of the GPU or else of this process; "" where unknown."""
+    if device.startswith("cuda"):
+        return f"{torch.cuda.max_memory_allocated(device) / 1e9:.1f} GB"
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return ""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9:.1f} GB"
