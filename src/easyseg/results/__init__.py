@@ -1,0 +1,7 @@
+"""What the verbs return: a prediction, an evaluation's report, a training's history."""
+
+from easyseg.results.history import History
+from easyseg.results.report import ImageScores, Report
+from easyseg.results.semantic import SemanticResult
+
+__all__ = ["History", "ImageScores", "Report", "SemanticResult"]

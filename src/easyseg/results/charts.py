@@ -1,0 +1,211 @@
+"""Charts of results, by matplotlib's objects alone: no window, no global state, as pixels or as SVG.
+
+matplotlib takes long to import, so the functions that draw import it themselves.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from easyseg.structures import ImageArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from easyseg.results.history import History
+
+INK = "#26262b"
+FAINT = "#8a8d96"
+LINE = "#dcdde2"
+BLUE = "#2563c9"
+ORANGE = "#e07a10"
+PAPER = "#ffffff"
+
+CSS_VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", LINE: "var(--line)", BLUE: "var(--blue)"}
+"""What a page may put in the place of a chart's colours, so that it follows a dark or light scheme."""
+
+_DOTS_PER_INCH = 140
+_MOST_WRITTEN_CELLS = 16
+_MOST_NAMED_CELLS = 60
+
+
+def curves(history: History) -> Figure:
+    """Draw the losses beside the monitored figure, its best row, and the learning rate."""
+    from matplotlib.figure import Figure
+
+    with _style():
+        figure = Figure(figsize=(10.4, 3.5), layout="constrained")
+        losses, monitored = figure.subplots(1, 2)
+    epochs = history["epoch"] if len(history) else []
+    # several evaluations within an epoch would lie on top of each other
+    unit = "epoch" if len(set(epochs)) == len(epochs) else "step"
+    x = _numbers(history, unit)
+    _decorate(losses, "Loss", unit)
+    for name, label, color in (("loss", "training", BLUE), ("val_loss", "validation", ORANGE)):
+        if name in history.names:
+            _line(losses, x, _numbers(history, name), label=label, color=color)
+    if losses.lines:
+        losses.legend(frameon=False, labelcolor=INK, loc="upper right")
+    _decorate(monitored, history.monitor.replace("_", " "), unit)
+    if "learning_rate" in history.names:
+        _learning_rate(monitored, x, _numbers(history, "learning_rate"))
+    if history.monitor in history.names:
+        values = _numbers(history, history.monitor)
+        _line(monitored, x, values, label=history.monitor, color=BLUE)
+        if history.best is not None:
+            _mark_best(monitored, float(history.best[unit]), float(history.best[history.monitor]))
+    return figure
+
+
+def matrix(shares: npt.NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], *, title: str) -> Figure:
+    """Draw a table of shares as coloured cells.
+
+    Args:
+        shares: (R, C) float64 in 0..1; NaN cells stay empty.
+        rows: names of the rows, "truth".
+        columns: names of the columns, "prediction".
+        title: what stands above.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+
+    count = max(shares.shape)
+    with _style():
+        side = min(3.0 + 0.42 * count, 11.0)
+        width = side * (1 if shares.shape[0] == shares.shape[1] else 0.8)
+        figure = Figure(figsize=(width, side * 0.92), layout="constrained")
+        axes = figure.subplots()
+    # from nothing to full colour, so that the page's own background shows where there is nothing
+    scale = LinearSegmentedColormap.from_list("share", [(*_rgb(BLUE), 0.0), (*_rgb(BLUE), 1.0)])
+    axes.imshow(shares, cmap=scale, vmin=0, vmax=1, interpolation="nearest", aspect="equal")
+    axes.set_title(title, color=INK, loc="left", fontsize=11, pad=10)
+    axes.set_xlabel("prediction", color=FAINT)
+    axes.set_ylabel("truth", color=FAINT)
+    axes.tick_params(length=0, colors=INK)
+    if count <= _MOST_NAMED_CELLS:
+        axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(rows)), rows)
+    for edge in axes.spines.values():
+        edge.set_color(LINE)
+    if count <= _MOST_WRITTEN_CELLS:
+        for (row, column), share in np.ndenumerate(shares):
+            if not math.isnan(share):
+                color = PAPER if share > 0.5 else INK if share >= 0.005 else FAINT
+                axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=color, fontsize=8.5)
+    return figure
+
+
+def to_array(figure: Figure) -> ImageArray:
+    """Return a chart as (H, W, 3) uint8 on white."""
+    data = io.BytesIO()
+    with _style(), _any_alphabet():
+        figure.savefig(data, format="png", dpi=_DOTS_PER_INCH, facecolor=PAPER)
+    return np.asarray(Image.open(data).convert("RGB")).copy()
+
+
+def to_svg(figure: Figure) -> str:
+    """Return a chart as an <svg> element without background, its text as text; the same bytes every time."""
+    text = io.StringIO()
+    with _style(), _any_alphabet():
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    whole = text.getvalue()
+    return whole[whole.index("<svg") :]
+
+
+def escape(text: object) -> str:
+    """Return `text` safe to stand anywhere in HTML."""
+    return html.escape(str(text))
+
+
+def _decorate(axes: Axes, title: str, unit: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title, color=INK, loc="left", fontsize=11)
+    axes.set_xlabel(unit, color=FAINT)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.tick_params(length=0, colors=FAINT)
+    axes.grid(color=LINE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.03)
+    for edge in axes.spines.values():
+        edge.set_visible(False)
+
+
+def _line(axes: Axes, x: list[float], y: list[float], *, label: str, color: str) -> None:
+    # a single evaluation has no line to draw, only a point
+    axes.plot(x, y, color=color, linewidth=1.8, label=label, marker="o" if len(x) < 3 else None, markersize=4)
+
+
+def _learning_rate(axes: Axes, x: list[float], rates: list[float]) -> None:
+    second = axes.twinx()
+    second.fill_between(x, rates, color=FAINT, alpha=0.13, linewidth=0)
+    second.set_ylim(0, max([*rates, 1e-12]) * 1.08)
+    second.set_ylabel("learning rate", color=FAINT, fontsize=8.5)
+    second.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    second.tick_params(length=0, colors=FAINT, labelsize=8)
+    second.yaxis.get_offset_text().set(color=FAINT, fontsize=8)
+    for edge in second.spines.values():
+        edge.set_visible(False)
+    axes.set_zorder(second.get_zorder() + 1)  # the curve lies above the learning rate's area
+    axes.patch.set_visible(False)
+
+
+def _mark_best(axes: Axes, x: float, y: float) -> None:
+    axes.plot([x], [y], "o", color=BLUE, markersize=9, markerfacecolor="none", markeredgewidth=1.8)
+    left, right = axes.get_xlim()
+    late = x > left + 0.7 * (right - left)
+    low, high = axes.get_ylim()
+    above = y < low + 0.55 * (high - low)
+    axes.annotate(
+        f"best {y:.4f}",
+        (x, y),
+        xytext=(-10 if late else 10, 12 if above else -16),
+        textcoords="offset points",
+        ha="right" if late else "left",
+        color=INK,
+        fontsize=9,
+    )
+
+
+def _numbers(history: History, name: str) -> list[float]:
+    return [value if isinstance(value, (int, float)) else math.nan for value in history[name]] if len(history) else []
+
+
+def _rgb(color: str) -> tuple[float, float, float]:
+    red, green, blue = (int(color[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    return red, green, blue
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    import matplotlib
+
+    with matplotlib.rc_context(
+        {
+            "font.family": "DejaVu Sans",
+            "font.size": 9,
+            "svg.fonttype": "none",
+            "svg.hashsalt": "easyseg",
+            "text.parse_math": False,  # a dollar sign in a class's name is a dollar sign
+        }
+    ):
+        yield
+
+
+@contextmanager
+def _any_alphabet() -> Iterator[None]:
+    """Draw names in alphabets that the font lacks as boxes, without a warning per letter."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield

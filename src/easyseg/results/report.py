@@ -1,0 +1,306 @@
+"""What `evaluate` returns: the figures of a dataset, of its classes and of its images."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from easyseg.io.images import write_image
+from easyseg.metrics import CLASS_METRICS, SemanticScores, scores
+from easyseg.results import charts
+from easyseg.structures import ClassMap, ImageArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Counts: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageScores:
+    """The figures of one image.
+
+    Attributes:
+        name: the image's name.
+        index: its number in the split.
+        scores: all its figures, those of the classes included.
+    """
+
+    name: str
+    index: int
+    scores: SemanticScores
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean IoU over the classes in this image, NaN where it has none."""
+        return self.scores.mean_iou
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean Dice over the classes in this image, NaN where it has none."""
+        return self.scores.mean_dice
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of this image's pixels that are right."""
+        return self.scores.pixel_accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScores:
+    """The figures of one class, NaN where it is not in the dataset.
+
+    Attributes:
+        name: the class.
+        iou: intersection over union.
+        dice: Dice, which is the F1 score.
+        precision: share of the pixels claimed that are right.
+        recall: share of the class's pixels that were found.
+        accuracy: share of all pixels that are right, the class against the rest.
+        share: the class's pixels / all pixels that count.
+    """
+
+    name: str
+    iou: float
+    dice: float
+    precision: float
+    recall: float
+    accuracy: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """What an evaluation found. `str(report)` is a table; figures are numbers from 0 to 1.
+
+    Attributes:
+        scores: the figures over all pixels of the dataset; `report.mean_iou` and the like are short for them.
+        confusion: int64 counts, multiclass (C, C) [truth, prediction], else (C, 2, 2) [class, truth, prediction].
+        images: each image's own figures, in the dataset's order.
+        class_map: the classes.
+        split: the part of the dataset that was measured.
+        loss: mean training loss over the images, None where it was not computed.
+        seconds: wall time in all.
+        timing: wall time by what it went into, such as {"reading": 1.2, "network": 7.9, "scoring": 0.8}.
+    """
+
+    scores: SemanticScores
+    confusion: Counts
+    images: tuple[ImageScores, ...]
+    class_map: ClassMap
+    split: str = "val"
+    loss: float | None = None
+    seconds: float = 0.0
+    timing: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_counts(
+        cls,
+        counts: Tensor | Counts,
+        image_counts: Tensor | Counts,
+        *,
+        names: Sequence[str],
+        class_map: ClassMap,
+        split: str = "val",
+        loss: float | None = None,
+        seconds: float = 0.0,
+        timing: Mapping[str, float] | None = None,
+    ) -> Report:
+        """Score confusion counts.
+
+        Args:
+            counts: of the whole dataset, as in `confusion`.
+            image_counts: of each image, with one more axis in front.
+            names: the images' names, in the same order.
+            class_map: the classes.
+            split: the part of the dataset that was measured.
+            loss: mean training loss over the images.
+            seconds: wall time in all.
+            timing: wall time by what it went into.
+        """
+        task = class_map.task
+        images = tuple(
+            ImageScores(name, index, scores(one, task=task))
+            for index, (name, one) in enumerate(zip(names, image_counts, strict=True))
+        )
+        confusion = np.array(counts.cpu() if isinstance(counts, Tensor) else counts, np.int64)
+        found = scores(confusion, task=task)
+        return cls(found, confusion, images, class_map, split, loss, seconds, dict(timing or {}))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes' names."""
+        return self.class_map.names
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean IoU over the classes in the dataset."""
+        return self.scores.mean_iou
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean Dice (F1) over the classes in the dataset."""
+        return self.scores.mean_dice
+
+    @property
+    def mean_precision(self) -> float:
+        """Mean precision over the classes in the dataset."""
+        return self.scores.mean_precision
+
+    @property
+    def mean_recall(self) -> float:
+        """Mean recall over the classes in the dataset."""
+        return self.scores.mean_recall
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean accuracy, each class against the rest, over the classes in the dataset."""
+        return self.scores.mean_accuracy
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of all pixels that are right."""
+        return self.scores.pixel_accuracy
+
+    @property
+    def frequency_weighted_iou(self) -> float:
+        """Mean IoU weighted by how many pixels each class has."""
+        return self.scores.frequency_weighted_iou
+
+    @property
+    def images_per_second(self) -> float:
+        """Images measured per second of wall time, NaN where it was not taken."""
+        return len(self.images) / self.seconds if self.seconds else math.nan
+
+    @property
+    def per_class(self) -> tuple[ClassScores, ...]:
+        """The figures of each class, in the order of the classes."""
+        columns = [getattr(self.scores, metric).tolist() for metric in CLASS_METRICS]
+        # for the other tasks every pixel counts once per class
+        totals = self.confusion.sum() if self.class_map.task == "multiclass" else self.confusion.sum(axis=(1, 2))
+        shares = self.scores.support / np.maximum(totals, 1)
+        rows = zip(self.classes, *columns, shares.tolist(), strict=True)
+        return tuple(ClassScores(*row) for row in rows)
+
+    def worst(self, count: int = 5) -> list[ImageScores]:
+        """Return the images with the lowest mean IoU, worst first; those without any class come last."""
+        return sorted(self.images, key=_badness)[:count]
+
+    def to_dict(self, *, images: bool = False) -> dict[str, Any]:
+        """Return plain values for JSON; figures that do not exist are None.
+
+        Args:
+            images: with the figures of every image, too.
+        """
+        values: dict[str, Any] = {
+            "split": self.split,
+            "num_images": len(self.images),
+            "seconds": self.seconds,
+            "images_per_second": _plain(self.images_per_second),
+            "loss": self.loss,
+            "metrics": {name: _plain(value) for name, value in self.scores.to_dict().items()},
+            "classes": [
+                {name: _plain(getattr(row, name)) for name in ("name", *CLASS_METRICS, "share")}
+                for row in self.per_class
+            ],
+            "confusion": self.confusion.tolist(),
+            "timing": dict(self.timing),
+        }
+        if images:
+            values["images"] = [
+                {"name": image.name} | {k: _plain(v) for k, v in image.scores.to_dict(self.classes).items()}
+                for image in self.images
+            ]
+        return values
+
+    def to_json(self, *, images: bool = False) -> str:
+        """Return `to_dict` as JSON text."""
+        return json.dumps(self.to_dict(images=images), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def plot_confusion(self, path: str | Path | None = None) -> ImageArray:
+        """Draw the confusion matrix, each row in percent of the class's pixels in truth.
+
+        Args:
+            path: also write the picture to this file.
+
+        Returns:
+            (H, W, 3) uint8.
+        """
+        picture = charts.to_array(self.confusion_figure())
+        if path is not None:
+            write_image(path, picture)
+        return picture
+
+    def confusion_figure(self) -> Figure:
+        """Return the confusion matrix as a matplotlib figure."""
+        counts, rows, columns = self.confusion, self.classes, self.classes
+        if self.class_map.task == "multilabel":
+            counts, columns = self.confusion[:, 1, ::-1], ("found", "missed")
+        elif self.class_map.task == "binary":
+            counts, rows = self.confusion[0], ("not " + self.classes[0], self.classes[0])
+            columns = rows
+        totals = counts.sum(axis=1, keepdims=True)
+        shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
+        return charts.matrix(shares, rows, columns, title="Where each class's pixels went, %")
+
+    def timing_line(self) -> str:
+        """Return one line on how fast it went and what the time went into; empty where it was not taken."""
+        if not self.seconds:
+            return ""
+        line = f"{_counted(len(self.images), 'image')} in {self.seconds:.1f} s, {self.images_per_second:.1f} a second"
+        if not self.timing:
+            return line
+        parts = dict(self.timing)
+        parts["other"] = max(0.0, self.seconds - sum(parts.values()))
+        return f"{line}: " + ", ".join(f"{name} {value / self.seconds:.0%}" for name, value in parts.items())
+
+    def __str__(self) -> str:
+        width = max(len(name) for name in (*self.classes, "class"))
+        lines = [f"{'class':{width}}" + "".join(f"{title:>11}" for title in (*CLASS_METRICS, "share"))]
+        for row in self.per_class:
+            figures = "".join(f"{_shown(getattr(row, metric)):>11}" for metric in CLASS_METRICS)
+            lines.append(f"{row.name:{width}}{figures}{row.share:>11.1%}")
+        means = "".join(f"{_shown(getattr(self.scores, f'mean_{metric}')):>11}" for metric in CLASS_METRICS)
+        accuracy, weighted = _shown(self.pixel_accuracy), _shown(self.frequency_weighted_iou)
+        lines += [
+            "-" * len(lines[0]),
+            f"{'mean':{width}}{means}",
+            f"pixel accuracy {accuracy}, frequency-weighted IoU {weighted}",
+        ]
+        return "\n".join([f"{self.split}: {_counted(len(self.images), 'image')}", *lines, self.timing_line()]).rstrip()
+
+    def __repr__(self) -> str:
+        return f"Report({self.split}, {_counted(len(self.images), 'image')}, mean IoU {_shown(self.mean_iou)})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the table."""
+        return f"<pre>{charts.escape(self)}</pre>"
+
+
+def _badness(image: ImageScores) -> tuple[bool, float, float]:
+    unknown = math.isnan(image.mean_iou)
+    return (
+        unknown,
+        0.0 if unknown else image.mean_iou,
+        -1.0 if math.isnan(image.pixel_accuracy) else image.pixel_accuracy,
+    )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _shown(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
