@@ -71,4 +71,4 @@ def rare_class_weights(pixel_counts: npt.NDArray[np.integer]) -> npt.NDArray[np.
     group_sizes = np.bincount(rarest[stands_for_one], minlength=pixel_counts.shape[1])
     weights = np.zeros(len(pixel_counts), np.float64)
     weights[stands_for_one] = 1.0 / group_sizes[rarest[stands_for_one]]
-    return weights / max(1, np.count_nonzero(group_sizes))
+    return weights / max(1, int(np.count_nonzero(group_sizes)))

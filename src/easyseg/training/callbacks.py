@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal, NoReturn, TextIO
 
 import torch
 from torch import Tensor
@@ -257,7 +257,7 @@ class ProgressBar(Callback):
         self._is_quiet = verbose is False
         self._has_bar = verbose is True or (verbose == "auto" and self._stream.isatty())
         self._info: FitInfo | None = None
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[NoReturn] | None = None
         self._images_per_second = _Throughput()
         self._refreshed_at = -math.inf
         self._seconds_left = math.nan
