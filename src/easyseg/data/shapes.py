@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.io.atomic import make_folder
+from easyseg.io.atomic import write_text
 from easyseg.io.images import write_image
 from easyseg.structures import IGNORE_INDEX, ImageArray, MaskArray
 
@@ -21,7 +21,7 @@ _SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 
 
 def write_shapes(folder: str | Path, *, count: int = 200, size: int = 96, seed: int = 0) -> Path:
-    """Draw a dataset: `train/`, `val/` and `test/`, each with `images/` and `masks/` of PNG files.
+    """Draw a dataset: `train/`, `val/`, `test/`, each with `images/` and `masks/` of PNG files, and `classes.txt`.
 
     The shapes have random colours, so a model must learn their outlines; some have a hole, some hide each other. The
     masks hold class ids, and 255 along the outlines, where the class of a pixel is a matter of taste.
@@ -39,11 +39,10 @@ def write_shapes(folder: str | Path, *, count: int = 200, size: int = 96, seed: 
         OutputError: the folder cannot be written to.
     """
     folder = Path(folder)
+    write_text(folder / "classes.txt", "\n".join(SHAPE_CLASSES) + "\n")
     numbers = iter(range(count))
     for split, amount in _amounts(count).items():
         images, masks = folder / split / "images", folder / split / "masks"
-        make_folder(images)
-        make_folder(masks)
         for _, number in zip(range(amount), numbers, strict=False):
             image, mask = draw_shapes(size, np.random.default_rng((seed, number)))
             write_image(images / f"shapes_{number:04}.png", image)
