@@ -44,27 +44,26 @@ def curves(history: History) -> Figure:
     """Draw the losses beside the monitored figure, its best row, and the learning rate."""
     from matplotlib.figure import Figure
 
-    with _style():
-        figure = Figure(figsize=(10.4, 3.5), layout="constrained")
-        losses, monitored = figure.subplots(1, 2)
     epochs = history["epoch"] if len(history) else []
     # several evaluations within an epoch would lie on top of each other
     unit = "epoch" if len(set(epochs)) == len(epochs) else "step"
     x = _numbers(history, unit)
-    _decorate(losses, "Loss", unit)
-    for name, label, color in (("loss", "training", BLUE), ("val_loss", "validation", ORANGE)):
-        if name in history.names:
-            _line(losses, x, _numbers(history, name), label=label, color=color)
-    if losses.lines:
-        losses.legend(frameon=False, labelcolor=INK, loc="upper right")
-    _decorate(monitored, history.monitor.replace("_", " "), unit)
-    if "learning_rate" in history.names:
-        _learning_rate(monitored, x, _numbers(history, "learning_rate"))
-    if history.monitor in history.names:
-        values = _numbers(history, history.monitor)
-        _line(monitored, x, values, label=history.monitor, color=BLUE)
-        if history.best is not None:
-            _mark_best(monitored, float(history.best[unit]), float(history.best[history.monitor]))
+    with _style():
+        figure = Figure(figsize=(10.4, 3.5), layout="constrained")
+        losses, monitored = figure.subplots(1, 2)
+        _decorate(losses, "Loss", unit)
+        for name, label, color in (("loss", "training", BLUE), ("val_loss", "validation", ORANGE)):
+            if name in history.names:
+                _line(losses, x, _numbers(history, name), label=label, color=color)
+        if losses.lines:
+            losses.legend(frameon=False, labelcolor=INK, loc="upper right")
+        _decorate(monitored, metric_title(history.monitor), unit)
+        if "learning_rate" in history.names:
+            _learning_rate(monitored, x, _numbers(history, "learning_rate"))
+        if history.monitor in history.names:
+            _line(monitored, x, _numbers(history, history.monitor), label=history.monitor, color=BLUE)
+            if history.best is not None:
+                _mark_best(monitored, float(history.best[unit]), float(history.best[history.monitor]))
     return figure
 
 
@@ -81,29 +80,38 @@ def matrix(shares: npt.NDArray[np.float64], rows: Sequence[str], columns: Sequen
     from matplotlib.figure import Figure
 
     count = max(shares.shape)
-    with _style():
-        side = min(3.0 + 0.42 * count, 11.0)
-        width = side * (1 if shares.shape[0] == shares.shape[1] else 0.8)
-        figure = Figure(figsize=(width, side * 0.92), layout="constrained")
-        axes = figure.subplots()
+    side = min(3.0 + 0.42 * count, 11.0)
+    width = side if shares.shape[0] == shares.shape[1] else 0.8 * side
     # from nothing to full colour, so that the page's own background shows where there is nothing
     scale = LinearSegmentedColormap.from_list("share", [(*_rgb(BLUE), 0.0), (*_rgb(BLUE), 1.0)])
-    axes.imshow(shares, cmap=scale, vmin=0, vmax=1, interpolation="nearest", aspect="equal")
-    axes.set_title(title, color=INK, loc="left", fontsize=11, pad=10)
-    axes.set_xlabel("prediction", color=FAINT)
-    axes.set_ylabel("truth", color=FAINT)
-    axes.tick_params(length=0, colors=INK)
-    if count <= _MOST_NAMED_CELLS:
-        axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(rows)), rows)
-    for edge in axes.spines.values():
-        edge.set_color(LINE)
-    if count <= _MOST_WRITTEN_CELLS:
-        for (row, column), share in np.ndenumerate(shares):
-            if not math.isnan(share):
-                color = PAPER if share > 0.5 else INK if share >= 0.005 else FAINT
-                axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=color, fontsize=8.5)
+    with _style():
+        figure = Figure(figsize=(width, 0.92 * side), layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(shares, cmap=scale, vmin=0, vmax=1, interpolation="nearest", aspect="equal")
+        axes.set_title(title, color=INK, loc="left", fontsize=11, pad=10)
+        axes.set_xlabel("prediction", color=FAINT)
+        axes.set_ylabel("truth", color=FAINT)
+        axes.tick_params(length=0, colors=INK)
+        for edge in axes.spines.values():
+            edge.set_color(LINE)
+        if count <= _MOST_NAMED_CELLS:
+            axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+            axes.set_yticks(range(len(rows)), rows)
+        if count <= _MOST_WRITTEN_CELLS:
+            for (row, column), share in np.ndenumerate(shares):
+                if share >= 0.005:  # rounds to 1 % at least; a field of zeros hides what matters
+                    color = PAPER if share > 0.5 else INK
+                    text = f"{100 * share:.0f}"
+                    axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8.5)
     return figure
+
+
+def metric_title(name: str) -> str:
+    """Return a metric's name as people write it: "mean_iou" is "Mean IoU", "iou/road" is "IoU of road"."""
+    metric, _, class_name = name.partition("/")
+    words = metric.replace("_", " ").replace("iou", "IoU").replace("dice", "Dice")
+    words = words[:1].upper() + words[1:]
+    return f"{words} of {class_name}" if class_name else words
 
 
 def to_array(figure: Figure) -> ImageArray:
@@ -133,7 +141,7 @@ def _decorate(axes: Axes, title: str, unit: str) -> None:
 
     axes.set_title(title, color=INK, loc="left", fontsize=11)
     axes.set_xlabel(unit, color=FAINT)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10]))
     axes.tick_params(length=0, colors=FAINT)
     axes.grid(color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -164,18 +172,11 @@ def _learning_rate(axes: Axes, x: list[float], rates: list[float]) -> None:
 def _mark_best(axes: Axes, x: float, y: float) -> None:
     axes.plot([x], [y], "o", color=BLUE, markersize=9, markerfacecolor="none", markeredgewidth=1.8)
     left, right = axes.get_xlim()
-    late = x > left + 0.7 * (right - left)
     low, high = axes.get_ylim()
-    above = y < low + 0.55 * (high - low)
-    axes.annotate(
-        f"best {y:.4f}",
-        (x, y),
-        xytext=(-10 if late else 10, 12 if above else -16),
-        textcoords="offset points",
-        ha="right" if late else "left",
-        color=INK,
-        fontsize=9,
-    )
+    axes.set_ylim(low, high + 0.16 * (high - low))  # room for the words above the point
+    sides = {"left": x < left + 0.15 * (right - left), "right": x > right - 0.15 * (right - left)}
+    align = next((side for side, near in sides.items() if near), "center")
+    axes.annotate(f"best {y:.4f}", (x, y), xytext=(0, 10), textcoords="offset points", ha=align, color=INK, fontsize=9)
 
 
 def _numbers(history: History, name: str) -> list[float]:
