@@ -1,0 +1,119 @@
+"""What a user, or a dataset's own files, say about its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from easyseg.data.formats.class_names import parse_class_values
+from easyseg.data.formats.layout import Layout
+from easyseg.errors import ClassMapError
+from easyseg.structures import Color, Task
+
+_VOID_NAMES = frozenset(["void", "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled"])
+
+
+@dataclass(frozen=True, slots=True)
+class ClassWishes:
+    """What is known about the classes before any mask is read.
+
+    Attributes:
+        names: class names in the order of their ids; None where not given.
+        values: mask value of each class by name; None where not given.
+        colors: RGB colour of each class by name; None where not given.
+        ignored: mask values that do not count.
+        ignored_colors: RGB colours that do not count.
+        task: the task wanted, or "auto".
+        source: the file that names or values come from; empty where the user gave them.
+        notes: lines for people.
+    """
+
+    names: tuple[str, ...] | None = None
+    values: dict[str, int] | None = None
+    colors: dict[str, Color] | None = None
+    ignored: tuple[int, ...] = ()
+    ignored_colors: tuple[Color, ...] = ()
+    task: Task | Literal["auto"] = "auto"
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the one class of a binary task."""
+        return self.names[0] if self.names and len(self.names) == 1 else "foreground"
+
+
+def gather_wishes(
+    *,
+    classes: Sequence[str] | None = None,
+    class_map: Mapping[Any, Any] | None = None,
+    ignore: Iterable[int | Color] | int | None = None,
+    task: Task | Literal["auto"] = "auto",
+    layout: Layout | None = None,
+) -> ClassWishes:
+    """Put the user's arguments and the dataset's own files together; the user's count more.
+
+    Raises:
+        ClassMapError: an argument cannot be read, or two contradict each other.
+    """
+    values, colors, source = _values(class_map, layout if class_map is None and classes is None else None)
+    names = _names(classes)
+    notes: tuple[str, ...] = ()
+    ignored, ignored_colors = _ignored(ignore)
+    known = list(values or colors or [])
+    if names is not None and known:
+        if sorted(names) != sorted(known):
+            raise ClassMapError(f"classes={list(names)} and class_map={known} name different classes; give one.")
+        values = {name: values[name] for name in names} if values else None
+        colors = {name: colors[name] for name in names} if colors else None
+    elif names is None and not known and layout is not None and layout.names:
+        names, source = layout.names, layout.names_source
+        values, ignored, notes = _without_void(names, ignored, source)
+        names = None if values else names
+    return ClassWishes(names, values, colors, ignored, ignored_colors, task, source, notes)
+
+
+def _values(
+    class_map: Mapping[Any, Any] | None, layout: Layout | None
+) -> tuple[dict[str, int] | None, dict[str, Color] | None, str]:
+    if class_map is not None:
+        found, source = parse_class_values(dict(class_map)), ""
+    elif layout is not None and layout.class_values is not None:
+        found, source = dict(layout.class_values), layout.names_source
+    else:
+        return None, None, ""
+    values = {name: value for name, value in found.items() if isinstance(value, int)}
+    colors = {name: value for name, value in found.items() if not isinstance(value, int)}
+    return values or None, colors or None, source
+
+
+def _names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
+    if classes is None:
+        return None
+    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes) or not classes:
+        raise ClassMapError(f"classes={classes!r}: expected a list of names, such as classes=['road', 'car'].")
+    return tuple(classes)
+
+
+def _ignored(ignore: Iterable[int | Color] | int | None) -> tuple[tuple[int, ...], tuple[Color, ...]]:
+    if ignore is None:
+        return (), ()
+    listed: list[Any] = [ignore] if isinstance(ignore, int) else list(ignore)
+    values = tuple(int(item) for item in listed if hasattr(item, "__index__"))
+    colors = [tuple(item) for item in listed if not hasattr(item, "__index__") and not isinstance(item, str)]
+    if len(values) + len(colors) < len(listed) or any(len(color) != 3 for color in colors):
+        raise ClassMapError(f"ignore={ignore!r}: expected mask values or RGB colours, such as [255] or [(0, 0, 0)].")
+    return values, tuple((int(color[0]), int(color[1]), int(color[2])) for color in colors)
+
+
+def _without_void(
+    names: tuple[str, ...], ignored: tuple[int, ...], source: str
+) -> tuple[dict[str, int] | None, tuple[int, ...], tuple[str, ...]]:
+    """Leave out listed classes that are none by name, such as "Void": what they cover must not count."""
+    void = [at for at, name in enumerate(names) if name.lower() in _VOID_NAMES]
+    if not void or len(void) == len(names):
+        return None, ignored, ()
+    values = {name: at for at, name in enumerate(names) if at not in void}
+    note = f"{names[void[0]]!r} (value {void[0]}) in {source} is no class; such pixels do not count"
+    return values, (*ignored, *void), (note,)

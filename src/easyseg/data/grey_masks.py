@@ -1,0 +1,309 @@
+"""Class maps of masks in which grey or palette values stand for classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from easyseg.data.class_wishes import ClassWishes
+from easyseg.data.mask_values import Scan
+from easyseg.errors import ClassMapError
+from easyseg.structures import ClassMap, Color
+
+MOST_VALUES = 64
+"""More grey values than this are taken for classes only where their names say so."""
+
+_VOID = 255
+_HALF = 128
+_EXTREME = 8
+"""Grey values so near to 0 or 255 mean the same as these."""
+
+
+def class_map_of_values(scan: Scan, wishes: ClassWishes) -> ClassMap:
+    """Return the map of masks with one number per pixel.
+
+    Raises:
+        ClassMapError: values and names do not fit together, or the values can be read in two ways.
+    """
+    if wishes.ignored_colors:
+        raise ClassMapError(
+            f"ignore={list(wishes.ignored_colors)} names colours, but the masks hold numbers. Found: "
+            f"{shares(scan.value_counts())}. Type ignore=[value, ...]."
+        )
+    counts = scan.value_counts()
+    for value in wishes.ignored:
+        counts.pop(value, None)
+    if not counts:
+        raise ClassMapError(f"The masks hold ignored values only; ignore={list(wishes.ignored)} leaves none.")
+    values = _Values(scan, counts, wishes)
+    if wishes.values is not None:
+        return values.mapped(wishes.values)
+    if wishes.task == "binary" or (wishes.names is not None and len(wishes.names) == 1):
+        return values.binary()
+    if wishes.names is not None:
+        return values.named(wishes.names)
+    return values.unnamed()
+
+
+def multilabel_class_map(scan: Scan, wishes: ClassWishes, *, count: int) -> ClassMap:
+    """Return the map of masks that come one per class.
+
+    Args:
+        scan: the values in them.
+        wishes: the names, in the order of the masks.
+        count: masks per image.
+
+    Raises:
+        ClassMapError: the names are not as many, or a mask holds more than one class.
+    """
+    names = wishes.names or tuple(f"class_{at}" for at in range(count))
+    if len(names) != count:
+        raise ClassMapError(f"{count} masks per image but {len(names)} names; type classes=[...] with {count} names.")
+    if wishes.task not in ("auto", "multilabel"):
+        raise ClassMapError(f"task={wishes.task!r}, but every class has masks of its own. Leave task out.")
+    counts = scan.value_counts()
+    if _is_black_and_white(counts):
+        return ClassMap("multilabel", names, "threshold", note=f"one 0/255 mask for each of {count} classes")
+    others = sorted(counts.keys() - {0, *wishes.ignored})
+    if len(others) > 1:
+        raise ClassMapError(f"Masks of one class each should hold 0 and one more value; found {shares(counts)}.")
+    value = others[0] if others else 1
+    note = f"one mask for each of {count} classes, {value} where it is"
+    return ClassMap("multilabel", names, values=(value,), ignored=wishes.ignored, note=note)
+
+
+def shares(counts: Counter[int], *, total: int | None = None) -> str:
+    """Return values with their share of the pixels, such as "0 93.1%, 255 6.9%"."""
+    pixels = total or counts.total() or 1
+    listed = [f"{value} {counts[value] / pixels:.1%}" for value in sorted(counts)[:12]]
+    return ", ".join(listed) + (f" and {len(counts) - 12} more" if len(counts) > 12 else "")
+
+
+class _Values:
+    """The mask values that count, and the ways to read them."""
+
+    def __init__(self, scan: Scan, counts: Counter[int], wishes: ClassWishes) -> None:
+        self._scan = scan
+        self._counts = counts
+        self._wishes = wishes
+        self._total = counts.total()
+        self._is_smooth = _is_smooth(counts)
+        self._found = sorted(counts)
+
+    def unnamed(self) -> ClassMap:
+        """Read values of which nothing is known."""
+        if self._wishes.task != "multiclass" and (_is_black_and_white(self._counts) or self._is_binary()):
+            return self.binary()
+        self._refuse_smooth()
+        ids = self._without_void()
+        if len(ids) > MOST_VALUES:
+            raise ClassMapError(
+                f"The masks hold {len(ids)} different values ({shares(self._counts)}), too many for classes without "
+                "names. If they are class ids, type classes=[...] or class_map={'name': value, ...}; if every value "
+                "but 0 is one class, type task='binary'."
+            )
+        if len(ids) < 2:
+            raise ClassMapError(
+                f"The masks hold one value only ({shares(self._counts)}); there is nothing to tell apart. If it is the "
+                f"class you look for, type class_map={{'name': {255 if ids == [0] else ids[0]}}}."
+            )
+        is_gapless = ids == list(range(ids[0], ids[-1] + 1))
+        note = "mask values are class ids" if is_gapless else "each mask value is a class, named after it"
+        note += f": {shares(self._counts)}" + self._looks_like_instances(ids)
+        return self._multiclass(tuple(f"class_{value}" for value in ids), ids, note)
+
+    def named(self, names: tuple[str, ...]) -> ClassMap:
+        """Give names to values in ascending order."""
+        self._refuse_smooth()
+        # 255 is a class, too, where there is a name for it
+        ids = self._found if len(self._found) == len(names) else self._without_void()
+        if ids and ids[-1] < len(names):
+            return self._multiclass(names, range(len(names)), f"mask values are the numbers of the {len(names)} names")
+        if len(ids) == len(names):
+            pairs = ", ".join(f"{value} {name}" for value, name in zip(ids, names, strict=True))
+            return self._multiclass(names, ids, f"mask values are named in ascending order: {pairs}")
+        raise self._too_few_names(names, ids)
+
+    def mapped(self, values: dict[str, int]) -> ClassMap:
+        """Use the value of each class as given."""
+        if len(values) == 1 and self._wishes.task != "multiclass":
+            ((name, value),) = values.items()
+            return self._one_class(name, value)
+        unmapped = Counter({value: count for value, count in self._counts.items() if value not in values.values()})
+        if len(unmapped) == len(self._counts):
+            raise ClassMapError(
+                f"None of the values in class_map={values}{self._source()} is in the masks. Found: "
+                f"{shares(self._counts)}. Type class_map={_template(values, self._found)}."
+            )
+        void = (_VOID,) if unmapped.pop(_VOID, 0) else ()
+        if unmapped:
+            raise ClassMapError(
+                f"The masks hold values that class_map{self._source()} does not name: "
+                f"{shares(unmapped, total=self._total)}. Add them, or type ignore={sorted(unmapped)[:12]} to leave "
+                "such pixels out."
+            )
+        note = f"{len(values)} classes by their mask values"
+        return self._multiclass(tuple(values), list(values.values()), note, void=void)
+
+    def binary(self) -> ClassMap:
+        """Read one class and its background."""
+        names = self._wishes.names
+        if names is not None and len(names) > 1:
+            raise ClassMapError(f"task='binary' has one class, but {len(names)} names are given: {', '.join(names)}.")
+        name = self._wishes.name
+        if _is_black_and_white(self._counts):
+            return self._one_class(name, _VOID)
+        ids = self._without_void()
+        if self._ones_and_whites():
+            note = f"some masks store {name!r} as 1, others as 255; both are taken for it"
+            return ClassMap("binary", (name,), "threshold", ignored=self._wishes.ignored, threshold=1, note=note)
+        if ids == [0]:
+            raise ClassMapError(
+                "The masks hold nothing but 0, so there is nothing to learn. If another value is expected in masks to "
+                "come, type class_map={'name': value}."
+            )
+        if len(ids) <= 2 and (ids[0] == 0 or len(ids) == 1):
+            return self._one_class(name, ids[-1])
+        if ids[0] != 0 or self._wishes.task != "binary":
+            raise ClassMapError(
+                f"One class is expected, but the masks hold {shares(self._counts)}. Type class_map={{{name!r}: value}} "
+                "with the value of the class; or task='binary' if every value but 0 is the class."
+            )
+        ignored = self._ignored(ids)
+        note = f"every value but 0 is {name!r} ({1 - self._counts[0] / self._total:.1%} of the pixels)"
+        return ClassMap("binary", (name,), "threshold", ignored=ignored, threshold=1, note=note)
+
+    def _one_class(self, name: str, value: int) -> ClassMap:
+        if _is_black_and_white(self._counts) and value in (0, _VOID):
+            return self._thresholded(name, inverted=value == 0)
+        self._refuse_smooth()
+        if value not in self._counts:
+            raise ClassMapError(
+                f"The masks do not hold the value {value} of {name!r}{self._source()}. Found: {shares(self._counts)}. "
+                f"Type class_map={{{name!r}: value}} with one of these."
+            )
+        others = set(self._found) - {value}
+        ignored = set(self._wishes.ignored)
+        if len(others) > 1 and _VOID in others:
+            ignored.add(_VOID)
+        background = {*range(256), *others} - {value} - ignored
+        share = self._counts[value] / self._total
+        note = f"{value} is {name!r} ({share:.1%} of the pixels), every other value background"
+        note += f"; {_VOID} does not count" if _VOID in ignored else ""
+        return ClassMap(
+            "binary",
+            (name,),
+            values=(value,),
+            ignored=tuple(sorted(ignored)),
+            background=tuple(sorted(background)),
+            colors=self._colors([value]),
+            note=note,
+        )
+
+    def _thresholded(self, name: str, *, inverted: bool) -> ClassMap:
+        between = sum(count for value, count in self._counts.items() if 0 < value < _VOID)
+        above = sum(count for value, count in self._counts.items() if value >= _HALF)
+        share = (self._total - above if inverted else above) / self._total
+        rule = f"< {_HALF}" if inverted else f">= {_HALF}"
+        if between:
+            note = f"grey masks with {between / self._total:.1%} in-between values (antialiased): "
+            note += f"values {rule} are {name!r}"
+        else:
+            note = f"0/255 masks: {0 if inverted else 255} is {name!r}"
+        note += f" ({share:.1%} of the pixels)"
+        if share > 0.5 and self._wishes.values is None:
+            note += f"; if it is 0 that you look for, type class_map={{{name!r}: 0}}"
+        return ClassMap("binary", (name,), "threshold", ignored=self._wishes.ignored, inverted=inverted, note=note)
+
+    def _multiclass(
+        self, names: tuple[str, ...], ids: Iterable[int], note: str, *, void: tuple[int, ...] | None = None
+    ) -> ClassMap:
+        ids = list(ids)
+        ignored = self._ignored(ids) if void is None else (*self._wishes.ignored, *void)
+        note += f"; {', '.join(map(str, ignored))} does not count" if ignored else ""
+        return ClassMap("multiclass", names, values=tuple(ids), ignored=ignored, colors=self._colors(ids), note=note)
+
+    def _ignored(self, ids: Iterable[int]) -> tuple[int, ...]:
+        is_void = _VOID in self._counts and _VOID not in set(ids)
+        return tuple(dict.fromkeys((*self._wishes.ignored, *((_VOID,) if is_void else ()))))
+
+    def _without_void(self) -> list[int]:
+        """Return the values without 255, the usual border, unless it is the last of evenly spaced grey levels."""
+        if _VOID not in self._counts or len(self._found) < 3 or self._found[-1] != _VOID:
+            return self._found
+        step = _VOID / (len(self._found) - 1)
+        if all(abs(value - at * step) <= 1 for at, value in enumerate(self._found)):
+            return self._found
+        return self._found[:-1]
+
+    def _is_binary(self) -> bool:
+        ids = self._without_void()
+        return (len(ids) == 2 and ids[0] == 0) or self._ones_and_whites()
+
+    def _ones_and_whites(self) -> bool:
+        """Whether some masks hold 0 and 1, others 0 and 255, and none both."""
+        if set(self._found) != {0, 1, _VOID}:
+            return False
+        return not any(1 in file.counts and _VOID in file.counts for file in self._scan.files)
+
+    def _looks_like_instances(self, ids: list[int]) -> str:
+        """Say so where every mask counts upwards to a number of its own: these are objects, not classes."""
+        if ids[0] != 0 or len(ids) < 4 or self._scan.palette:
+            return ""
+        tops = Counter(max(file.counts) for file in self._scan.files)
+        counts_up = all(set(file.counts) == set(range(max(file.counts) + 1)) for file in self._scan.files)
+        if not counts_up or len(tops) < 3:
+            return ""
+        return "; they may be numbers of objects: if all are of one class, type task='binary'"
+
+    def _colors(self, ids: list[int]) -> tuple[Color, ...]:
+        """Return the palette's colours where they tell the classes apart, else none."""
+        colors = [self._scan.palette.get(value) for value in ids]
+        known = tuple(color for color in colors if color is not None)
+        return known if len(set(known)) == len(ids) and (len(ids) > 1 or known[0] != (0, 0, 0)) else ()
+
+    def _refuse_smooth(self) -> None:
+        if self._is_smooth:
+            raise ClassMapError(
+                f"The masks hold {len(self._counts)} grey values from 0 to 255 ({shares(self._counts)}): antialiased "
+                "masks of one class. Type task='binary', or save masks with exact values."
+            )
+
+    def _too_few_names(self, names: tuple[str, ...], ids: list[int]) -> ClassMapError:
+        extra = [value for value in ids if value >= len(names)] or ids[len(names) :]
+        problem = f"{len(ids)} mask values ({shares(self._counts)}) but {len(names)} class names{self._source()}."
+        options = []
+        if len(ids) == len(names) + 1:
+            options.append(f"{extra[-1]} is in the masks but has no class; to leave it out, type ignore=[{extra[-1]}].")
+            if ids[0] == 0:
+                pairs = _template(names, ids[1:], first="'background': 0, ")
+                options.append(f"If 0 is the background, type class_map={pairs}.")
+        else:
+            options.append(f"Type class_map={_template(names, ids)}, with ignore=[...] for values that do not count.")
+        return ClassMapError(" ".join([problem, *options]))
+
+    def _source(self) -> str:
+        return f" from {self._wishes.source}" if self._wishes.source else ""
+
+
+def _is_black_and_white(counts: Counter[int]) -> bool:
+    """Whether 0 and 255 are all there is, apart from smooth edges between them."""
+    if counts.keys() <= {0, _VOID}:
+        return _VOID in counts
+    near = all(value <= _EXTREME or value >= _VOID - _EXTREME for value in counts)
+    has_both = 0 in counts and _VOID in counts
+    return max(counts) <= _VOID and has_both and ((near and len(counts) > 3) or _is_smooth(counts))
+
+
+def _is_smooth(counts: Counter[int]) -> bool:
+    """Whether values lie all over between 0 and 255, yet most pixels at the ends: the edges of antialiased shapes."""
+    if min(counts) < 0 or max(counts) > _VOID:
+        return False
+    bins = {value // 16 for value in counts if 0 < value < _VOID}
+    at_ends = sum(count for value, count in counts.items() if value <= _EXTREME or value >= _VOID - _EXTREME)
+    return len(bins) >= 12 and at_ends >= 0.75 * counts.total()
+
+
+def _template(names: Iterable[str], values: list[int], *, first: str = "") -> str:
+    pairs = [f"{name!r}: {value}" for name, value in zip(names, values, strict=False)]
+    return "{" + first + ", ".join(pairs[:8]) + (", ..." if len(pairs) > 8 else "") + "}"

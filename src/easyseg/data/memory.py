@@ -1,0 +1,170 @@
+"""Samples from what lies in memory: numpy arrays, PIL images, tensors, any dataset of (image, mask) pairs.
+
+Tensors and PIL images are known by what they can do, so neither torch nor PIL needs to be imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from easyseg.errors import DataError
+from easyseg.structures import ImageArray, Sample, SizeHW
+
+ACCEPTED = (
+    "a folder's path, a Dataset, a list of Sample, a pair of numpy arrays (images (N, H, W, C), masks (N, H, W)), or a "
+    "dataset whose items are (image, mask)"
+)
+MOST_BYTES = 16 << 30
+"""Decoded pairs beyond this are refused; they would fill the memory of most computers."""
+
+
+def samples_from_memory(data: Any) -> tuple[Sample, ...]:
+    """Return the samples in whatever was given.
+
+    Args:
+        data: a list of `Sample`; a pair of arrays, images (N, H, W) or (N, H, W, C) and masks (N, H, W), or
+            (N, classes, H, W) for overlapping classes; or a sequence or map-style dataset of (image, mask) pairs of
+            numpy arrays (H, W, C), tensors (C, H, W), PIL images or paths. Float images hold 0..1 or 0..255.
+
+    Raises:
+        DataError: it is none of these; the message names what was given.
+    """
+    if isinstance(data, (list, tuple)) and data and all(isinstance(item, Sample) for item in data):
+        return tuple(data)
+    if isinstance(data, (list, tuple)) and len(data) == 2 and all(_is_stack(part) for part in data):
+        return _from_stacks(data[0], data[1])
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (dict, bytes)):
+        return _from_pairs(data)
+    raise DataError(f"The data given is of type {type(data).__name__}; expected {ACCEPTED}.")
+
+
+def image_array(value: Any, *, name: str) -> ImageArray:
+    """Return an image in memory as (H, W, C) uint8.
+
+    Args:
+        value: a numpy array (H, W) or (H, W, C), a tensor (C, H, W), or a PIL image; whole numbers 0..255, 16-bit
+            values, or floats in 0..1 or 0..255.
+        name: the item's name for errors.
+
+    Raises:
+        DataError: shape or values are no image's.
+    """
+    if _is_pillow(value):
+        modes = {"L", "RGB", "RGBA"}
+        value = np.asarray(value if value.mode in modes else value.convert("L" if value.mode == "1" else "RGB"))
+    elif _is_tensor(value):
+        value = _from_tensor(value)
+        value = np.moveaxis(value, 0, -1) if value.ndim == 3 else value
+    array = np.asarray(value)
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.size == 0 or array.dtype.kind not in "buif":
+        raise DataError(f"{name}: an image of shape {array.shape}, type {array.dtype}; expected (H, W, C) numbers.")
+    if array.shape[0] in (1, 3, 4) and array.shape[2] > 16:
+        raise DataError(f"{name}: the image array has shape {array.shape}; channels come last: expected (H, W, C).")
+    return _to_bytes(array, name)
+
+
+def _from_stacks(images: Any, masks: Any) -> tuple[Sample, ...]:
+    images, masks = _as_array(images), _as_array(masks)
+    if images.ndim not in (3, 4) or masks.ndim not in (3, 4) or len(images) != len(masks) or not len(images):
+        raise DataError(
+            f"The arrays have shapes {images.shape} and {masks.shape}; expected images (N, H, W) or (N, H, W, C) and "
+            "masks (N, H, W), or (N, classes, H, W) for overlapping classes, with the same N."
+        )
+    return tuple(
+        _sample(image, mask, f"array {at}") for at, (image, mask) in enumerate(zip(images, masks, strict=True))
+    )
+
+
+def _from_pairs(data: Any) -> tuple[Sample, ...]:
+    count = len(data)
+    if not count:
+        raise DataError(f"The data given is empty (a {type(data).__name__} of length 0); expected {ACCEPTED}.")
+    samples = []
+    for at in range(count):
+        item = data[at]
+        if isinstance(item, Sample):
+            samples.append(item)
+            continue
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise DataError(
+                f"Item {at} of the data given ({type(data).__name__}) is a {type(item).__name__}; expected a pair "
+                f"(image, mask). Accepted are {ACCEPTED}."
+            )
+        sample = _sample(item[0], item[1], f"item {at}")
+        samples.append(sample)
+        if at == 0 and isinstance(sample.image, np.ndarray) and sample.image.nbytes * count > MOST_BYTES:
+            raise DataError(
+                f"{count} images of {sample.image.nbytes / 2**20:.0f} MiB each would fill the memory. Save them as "
+                "files and give their folder."
+            )
+    return tuple(samples)
+
+
+def _sample(image: Any, mask: Any, name: str) -> Sample:
+    if isinstance(image, (str, Path)):
+        target = Path(mask) if isinstance(mask, (str, Path)) else _mask(mask, None, name)
+        return Sample(Path(image), target)
+    pixels = image_array(image, name=name)
+    height, width = pixels.shape[:2]
+    target = Path(mask) if isinstance(mask, (str, Path)) else _mask(mask, (height, width), name)
+    return Sample(pixels, target, label=name)
+
+
+def _mask(value: Any, size_hw: SizeHW | None, name: str) -> npt.NDArray[Any] | tuple[npt.NDArray[Any], ...] | None:
+    """Return a mask array (H, W) or (H, W, 3), or one per class of a (classes, H, W) array."""
+    if value is None:
+        return None
+    if _is_pillow(value):
+        return np.asarray(value if value.mode in ("1", "L", "P", "I", "I;16") else value.convert("RGB"))
+    is_tensor = _is_tensor(value)
+    array = _as_array(value)
+    if array.ndim == 3 and array.shape[0] == 1 and (is_tensor or array.shape[1:] == size_hw):
+        array = array[0]
+    if array.ndim == 3 and (is_tensor or array.shape[1:] == size_hw) and array.shape[:2] != size_hw:
+        return tuple(array)
+    if array.ndim not in (2, 3):
+        raise DataError(f"{name}: the mask has shape {array.shape}; expected (H, W), or (classes, H, W).")
+    return array
+
+
+def _to_bytes(array: npt.NDArray[Any], name: str) -> ImageArray:
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if array.dtype == np.uint16:
+        return (array >> 8).astype(np.uint8)
+    low, high = float(array.min()), float(array.max())
+    is_float = array.dtype.kind == "f"
+    if not (low >= 0 and high <= 255):
+        raise DataError(
+            f"{name}: the image's values reach from {low:g} to {high:g}; expected 0 to 255"
+            f"{', or 0 to 1. Give images before any normalisation' if is_float else ''}."
+        )
+    scale = 255.0 if array.dtype == bool or (is_float and high <= 1) else 1.0
+    return np.rint(array * scale).astype(np.uint8)
+
+
+def _as_array(value: Any) -> npt.NDArray[Any]:
+    return _from_tensor(value) if _is_tensor(value) else np.asarray(value)
+
+
+def _from_tensor(value: Any) -> npt.NDArray[Any]:
+    return np.asarray(value.detach().cpu().numpy())
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "detach") and hasattr(value, "cpu")
+
+
+def _is_pillow(value: Any) -> bool:
+    return hasattr(value, "convert") and hasattr(value, "mode") and hasattr(value, "getpixel")
+
+
+def _is_stack(value: Any) -> TypeGuard[Sequence[Any]]:
+    """Whether this is an array of several images or masks, not one image or mask."""
+    return hasattr(value, "shape") and hasattr(value, "dtype") and len(value.shape) >= 3

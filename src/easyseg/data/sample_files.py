@@ -1,0 +1,60 @@
+"""Checks on the files of a sample that need none of its pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from easyseg.data.mask_values import mask_sources
+from easyseg.errors import SampleError
+from easyseg.io.images import check_image
+from easyseg.structures import Sample, SizeHW
+
+
+def find_problem(sample: Sample) -> SampleError | None:
+    """Return what is wrong with a sample's files as far as their headers tell, None where nothing is."""
+    try:
+        image = sample.image
+        size_hw = check_image(image) if isinstance(image, Path) else (image.shape[0], image.shape[1])
+        if sample.mask is None:
+            return SampleError(place_of(image, sample), "this image has no mask. Add one, or choose another split.")
+        for source in mask_sources(sample):
+            mask_hw = check_image(source) if isinstance(source, Path) else (source.shape[0], source.shape[1])
+            refuse_other_size(sample, source, mask_hw, size_hw)
+    except SampleError as error:
+        return error
+    return None
+
+
+def refuse_other_size(sample: Sample, source: object, mask_hw: tuple[int, ...], image_hw: SizeHW) -> None:
+    """Raise a `SampleError` that names both files and sizes unless a mask is as large as its image."""
+    if tuple(mask_hw) != image_hw:
+        raise SampleError(
+            place_of(source, sample),
+            f"the mask has {mask_hw[1]} x {mask_hw[0]} pixels, its image {place_of(sample.image, sample)} "
+            f"{image_hw[1]} x {image_hw[0]}; expected the same size. Save the mask at the image's size.",
+        )
+
+
+def place_of(source: object, sample: Sample) -> str:
+    """Return how messages call an image or mask: by its path, or its sample's name where it is an array."""
+    return str(source) if isinstance(source, Path) else sample.name
+
+
+def identity_of(source: object, root: Path | None) -> bytes:
+    """Return what tells whether a file or array has changed: name, size and time, or all bytes.
+
+    Raises:
+        SampleError: the file is gone.
+    """
+    if not isinstance(source, Path):
+        array = np.ascontiguousarray(source)
+        return f"{array.shape} {array.dtype}\n".encode() + hashlib.sha256(array.tobytes()).digest()
+    try:
+        status = source.stat()
+    except OSError as error:
+        raise SampleError(source, f"the file cannot be found ({error.strerror}). Check the folder.") from error
+    name = source.relative_to(root).as_posix() if root and source.is_relative_to(root) else source.name
+    return f"{name} {status.st_size} {status.st_mtime_ns}\n".encode()

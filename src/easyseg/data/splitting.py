@@ -1,0 +1,61 @@
+"""Which images are for training, which for validation, where the dataset does not say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from easyseg.structures import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSamples:
+    """Samples with a split each, and a line on how they came by it, empty where their files said so."""
+
+    samples: tuple[Sample, ...]
+    note: str = ""
+
+
+def assign_splits(samples: Sequence[Sample], *, root: Path | None, fraction: float, seed: int) -> SplitSamples:
+    """Give every sample a split.
+
+    Without any split, images are put aside for validation by a hash of seed and file name: the same ones on every
+    machine, whatever order the files are listed in. With a training split only, validation is drawn from it; a test
+    split stays as it is.
+
+    Args:
+        samples: the samples; those without split become training images where others have one.
+        root: the dataset's folder, which the names are relative to.
+        fraction: share of the images put aside, 0 to below 1; at least one image where there are two.
+        seed: decides which.
+    """
+    splits = Counter(sample.split for sample in samples)
+    if splits["val"] or not samples or (not splits["train"] and not splits[None]):
+        return SplitSamples(tuple(replace(sample, split=sample.split or "train") for sample in samples))
+    pool = [at for at, sample in enumerate(samples) if sample.split in (None, "train") and sample.mask is not None]
+    num_val = min(max(1, round(len(pool) * fraction)), len(pool) - 1) if fraction > 0 and pool else 0
+    by_hash = sorted(pool, key=lambda at: _hash(samples[at], at, root, seed))
+    chosen = frozenset(by_hash[:num_val])
+    assigned = tuple(
+        sample if sample.split == "test" else replace(sample, split="val" if at in chosen else "train")
+        for at, sample in enumerate(samples)
+    )
+    origin = "the training split" if splits["train"] else "all images"
+    note = (
+        f"{num_val} of {len(pool)} images put aside for validation, drawn from {origin} by file name with seed {seed}"
+    )
+    return SplitSamples(assigned, note if num_val else "")
+
+
+def _hash(sample: Sample, at: int, root: Path | None, seed: int) -> bytes:
+    image = sample.image
+    if not isinstance(image, Path):
+        name = sample.label or str(at)
+    elif root is not None and image.is_relative_to(root):
+        name = image.relative_to(root).as_posix()
+    else:
+        name = image.as_posix()
+    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
