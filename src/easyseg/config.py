@@ -6,12 +6,14 @@ folder and the tables in the documentation all take their settings from the clas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, TypeAlias, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 
 from easyseg.errors import ConfigError, closest, unknown_name
 
@@ -39,10 +41,14 @@ class Settings(BaseModel):
         for name in values:
             if name not in cls.model_fields:
                 raise unknown_name("setting", name, cls.model_fields)
+        for name, value in values.items():
+            # Python takes True for 1, but who writes epochs=True means something else
+            if isinstance(value, bool) and not _takes(cls.model_fields[name].annotation, bool):
+                raise ConfigError(_complaint(cls, name, value))
         try:
             return cls(**values)
         except ValidationError as error:
-            raise ConfigError(_explain(cls, error)) from None
+            raise ConfigError(_explain(cls, values, error)) from None
 
     @classmethod
     def collect(cls, scope: Mapping[str, Any]) -> Self:
@@ -53,6 +59,17 @@ class Settings(BaseModel):
     def help(cls, name: str) -> str:
         """Return the help text of one setting."""
         return cls.model_fields[name].description or ""
+
+    def changed(self) -> dict[str, Any]:
+        """Return, as plain values, the settings that differ from their defaults."""
+        default = type(self)()
+        return {name: value for name, value in self.to_dict().items() if getattr(self, name) != getattr(default, name)}
+
+    @classmethod
+    def expects(cls, name: str) -> str:
+        """Return in words what values a setting takes, such as "a whole number of at least 1 or 'auto'"."""
+        field = cls.model_fields[name]
+        return " or ".join(_described(field.annotation, field.metadata))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that YAML can hold; objects (a loss function, a transform) become their repr."""
@@ -258,37 +275,56 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
-def _explain(group: type[Settings], error: ValidationError) -> str:
-    lines = []
-    seen = set()
-    for problem in error.errors():
+def _explain(group: type[Settings], values: Mapping[str, Any], error: ValidationError) -> str:
+    """Say for each wrong setting what was given, what is expected, and what the setting does."""
+    lines = {}
+    for problem in error.errors():  # a union reports once per member: the first says all
         name = str(problem["loc"][0])
-        if name in seen:
-            continue  # a union reports once per member; the first is enough beside the help text
-        seen.add(name)
-        value = _given(error, name)
-        near = closest(str(value), _choices(group, name)) if isinstance(value, str) else None
-        suggestion = f" Did you mean {near!r}?" if near else ""
-        choices = _choices(group, name)
-        expected = (
-            f"one of {', '.join(map(repr, choices))}" if choices else problem["msg"].removeprefix("Value error, ")
-        )
-        lines.append(f"{name}={value!r}: {expected}.{suggestion} {name}: {group.help(name)}")
-    return "\n".join(lines)
+        if name not in lines:
+            own_words = problem["msg"].removeprefix("Value error, ") if problem["type"] == "value_error" else None
+            lines[name] = _complaint(group, name, values[name], own_words)
+    return "\n".join(lines.values())
 
 
-def _given(error: ValidationError, name: str) -> Any:
-    inputs = [problem["input"] for problem in error.errors() if problem["loc"][0] == name]
-    return inputs[0] if inputs else None
+def _complaint(group: type[Settings], name: str, value: Any, own_words: str | None = None) -> str:
+    near = closest(value, _choices(group.model_fields[name].annotation)) if isinstance(value, str) else None
+    suggestion = f" Did you mean {near!r}?" if near else ""
+    return f"{name}={value!r}: {own_words or 'expected ' + group.expects(name)}.{suggestion} {name}: {group.help(name)}"
 
 
-def _choices(group: type[Settings], name: str) -> list[str]:
-    found: list[str] = []
-    pending = [group.model_fields[name].annotation]
-    while pending:
-        kind = pending.pop()
-        if getattr(kind, "__origin__", None) is Literal:
-            found += [item for item in get_args(kind) if isinstance(item, str)]
-        else:
-            pending += [item for item in get_args(kind) if item is not type(None)]
-    return found
+def _choices(kind: Any) -> list[str]:
+    if get_origin(kind) is Literal:
+        return [item for item in get_args(kind) if isinstance(item, str)]
+    return [choice for part in get_args(kind) for choice in _choices(part)]
+
+
+def _takes(kind: Any, wanted: type) -> bool:
+    """Whether a value of type `wanted` is meant by an annotation, not merely convertible to it."""
+    if get_origin(kind) in (tuple, list, Literal):
+        return False
+    return kind in (wanted, Any) or any(_takes(part, wanted) for part in get_args(kind))
+
+
+def _described(kind: Any, limits: Sequence[Any] = ()) -> list[str]:
+    """Put an annotation in words, one phrase for each kind of value it allows."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _described(parts[0], parts[1:])
+    if origin is Literal:
+        return [repr(part) for part in parts]
+    if origin in (Union, UnionType):
+        return [phrase for part in parts for phrase in _described(part)]
+    if origin in (tuple, list):
+        what = " or ".join(_described(parts[0]))
+        return [f"a list, each {what}" if origin is list or parts[-1] is ... else f"{len(parts)} values, each {what}"]
+    words = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", Path: "a path"}
+    fixed = {type(None): "None", Any: "any value"}
+    return [fixed.get(kind) or words.get(kind, "a function") + _in_words(limits)]
+
+
+def _in_words(limits: Sequence[Any]) -> str:
+    """Put pydantic's limits of a number in words, such as " of at least 1"."""
+    flat = [inner for limit in limits for inner in (limit.metadata if isinstance(limit, FieldInfo) else [limit])]
+    forms = {"ge": "of at least {}", "gt": "above {}", "le": "of at most {}", "lt": "below {}"}
+    found = [form.format(getattr(limit, key)) for limit in flat for key, form in forms.items() if hasattr(limit, key)]
+    return "".join(f" {words}" if index == 0 else f" and {words}" for index, words in enumerate(found))

@@ -271,6 +271,15 @@ class Batch:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def to(self, device: Any) -> Batch:
+        """Return the batch on `device`; from pinned memory the copy runs beside the computation."""
+        images = self.images.to(device, non_blocking=True)
+        return replace(self, images=images, targets=self.targets.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """Return the batch in page-locked memory; torch's loader calls this."""
+        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
+
 
 class SegmentationModel(Protocol):
     """What the training loop and prediction ask of a model; anything that satisfies it can be trained."""

@@ -1,0 +1,70 @@
+"""Decoded images and masks kept in memory that worker processes share.
+
+An item is decoded and resized when it is first asked for, by whichever process asks; from then on it is copied from
+memory. The memory is an anonymous shared mapping: forked workers see the same pages, so nothing is held twice.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from easyseg.structures import ImageArray, MaskArray, SizeHW
+
+Decode = Callable[[int], tuple[ImageArray, MaskArray]]
+
+
+class DecodedCache:
+    """Images and masks at the size the network sees, decoded once.
+
+    Args:
+        decode: returns the image (h, w, C) uint8 and the mask (h, w) or (h, w, K) uint8 of an item.
+        sizes_hw: the height and width of every item.
+        channels: C.
+        mask_channels: K, or 0 for (h, w) masks.
+    """
+
+    def __init__(self, decode: Decode, *, sizes_hw: Sequence[SizeHW], channels: int, mask_channels: int) -> None:
+        self._decode = decode
+        self._sizes = np.array(sizes_hw, np.int64).reshape(-1, 2)
+        self._channels = channels
+        self._mask_channels = mask_channels
+        ends = np.cumsum(self._item_bytes())
+        self._starts = np.concatenate([[0], ends]).astype(np.int64)
+        self._pixels = _shared_bytes(int(self._starts[-1]))
+        self._filled = _shared_bytes(len(self._sizes))
+
+    @staticmethod
+    def bytes_needed(sizes_hw: Sequence[SizeHW], *, channels: int, mask_channels: int) -> int:
+        """Return how much memory the cache of items of these sizes takes."""
+        areas = sum(height * width for height, width in sizes_hw)
+        return areas * (channels + max(1, mask_channels))
+
+    def __call__(self, index: int) -> tuple[ImageArray, MaskArray]:
+        """Return an item's image and mask; they are views of the cache and must not be written to."""
+        image, mask = self._views(index)
+        if not self._filled[index]:
+            image[...], mask[...] = self._decode(index)
+            self._filled[index] = 1  # last, so that an interrupted decode is done again
+        image.flags.writeable = mask.flags.writeable = False
+        return image, mask
+
+    def _views(self, index: int) -> tuple[ImageArray, MaskArray]:
+        height, width = (int(part) for part in self._sizes[index])
+        start = int(self._starts[index])
+        middle = start + height * width * self._channels
+        image = self._pixels[start:middle].reshape(height, width, self._channels)
+        shape = (height, width, self._mask_channels) if self._mask_channels else (height, width)
+        mask = self._pixels[middle : int(self._starts[index + 1])].reshape(shape)
+        return image, mask
+
+    def _item_bytes(self) -> npt.NDArray[np.int64]:
+        areas: npt.NDArray[np.int64] = self._sizes[:, 0] * self._sizes[:, 1]
+        return areas * (self._channels + max(1, self._mask_channels))
+
+
+def _shared_bytes(length: int) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(mmap.mmap(-1, max(1, length)), np.uint8)

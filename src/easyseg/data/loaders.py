@@ -1,0 +1,227 @@
+"""Training batches: which images, in which order, changed how.
+
+Order and augmentation are functions of (seed, epoch, index), so any number of worker processes gives the same
+batches, and an epoch can be entered at any batch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from easyseg.data.cache import DecodedCache
+from easyseg.data.dataset import Dataset
+from easyseg.data.sampling import epoch_order
+from easyseg.data.transforms import Augmentation
+from easyseg.errors import DataError, EasySegError, SampleError
+from easyseg.preprocessing import PAD_VALUE, Preprocessing
+from easyseg.structures import IGNORE_INDEX, Batch, ImageArray, MaskArray, SizeHW
+
+Item = tuple[ImageArray, MaskArray, int]
+Key = tuple[int, int]
+"""An epoch and an item's number in the dataset."""
+
+
+class TrainingLoader:
+    """Batches of a dataset, epoch by epoch.
+
+    Args:
+        dataset: the training images.
+        preprocessing: brings them to the network's canvas.
+        augmentation: changes them at random.
+        batch_size: images per batch; the last batch of an epoch may be smaller.
+        workers: processes that prepare batches; 0 prepares them in this one.
+        seed: decides the order.
+        draw_weights: (len(dataset),) share of each image among the oversampled draws, or None.
+        oversample: share of an epoch's images drawn by these weights.
+        cache_bytes: memory that decoded images may take; 0 decodes them every epoch.
+        pin_memory: put batches where a CUDA device can fetch them on its own.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        preprocessing: Preprocessing,
+        augmentation: Augmentation,
+        batch_size: int,
+        workers: int = 0,
+        seed: int = 0,
+        draw_weights: npt.NDArray[np.float64] | None = None,
+        oversample: float = 0.0,
+        cache_bytes: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        if not len(dataset):
+            raise DataError("The training split is empty; a run needs at least one image.")
+        self.num_images = len(dataset)
+        self._order = _EpochBatches(len(dataset), batch_size, seed, draw_weights, oversample)
+        read = _reader(dataset, preprocessing, cache_bytes=cache_bytes, workers=workers)
+        self.is_cached = isinstance(read, DecodedCache)
+        self._loader = DataLoader(
+            _Items(read, augmentation),
+            batch_sampler=self._order,
+            num_workers=workers,
+            collate_fn=_collate,
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+            prefetch_factor=4 if workers else None,
+            multiprocessing_context=_start_method() if workers else None,
+            worker_init_fn=_one_thread,
+            generator=torch.Generator().manual_seed(seed),  # else every epoch would draw from the global generator
+        )
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return len(self._order)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of one epoch, numbered from 0.
+
+        Raises:
+            SampleError: an image or mask cannot be used; it names the file.
+        """
+        self._order.epoch = number
+        for batch in self._loader:
+            if isinstance(batch, _Failure):
+                raise batch.error()
+            yield batch
+
+
+class _EpochBatches(Sampler[list[Key]]):
+    """The keys of each batch of the epoch set in `epoch`."""
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        weights: npt.NDArray[np.float64] | None,
+        oversample: float,
+    ) -> None:
+        self.epoch = 0
+        self._length = length
+        self._batch_size = batch_size
+        self._seed = seed
+        self._weights = weights
+        self._oversample = oversample
+
+    def __len__(self) -> int:
+        return -(-self._length // self._batch_size)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order = epoch_order(
+            self._length, seed=self._seed, epoch=self.epoch, weights=self._weights, oversample=self._oversample
+        )
+        for start in range(0, self._length, self._batch_size):
+            yield [(self.epoch, int(index)) for index in order[start : start + self._batch_size]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """An error on its way from a worker process: torch would wrap it in a traceback as text."""
+
+    kind: type[EasySegError]
+    path: str | None
+    message: str
+
+    @classmethod
+    def of(cls, error: EasySegError) -> _Failure:
+        if isinstance(error, SampleError):
+            return cls(type(error), str(error.path), error.problem)
+        return cls(type(error), None, str(error))
+
+    def error(self) -> EasySegError:
+        return SampleError(self.path, self.message) if self.path is not None else self.kind(self.message)
+
+
+class _Items(torch.utils.data.Dataset[Item | _Failure]):
+    """Maps a key to an augmented image and mask; a pure function, whichever process calls it."""
+
+    def __init__(self, read: Callable[[int], tuple[ImageArray, MaskArray]], augmentation: Augmentation) -> None:
+        self._read = read
+        self._augmentation = augmentation
+
+    def __getitem__(self, key: Key) -> Item | _Failure:
+        epoch, index = key
+        try:
+            image, mask = self._read(index)
+            image, mask = self._augmentation(image, mask, epoch=epoch, index=index)
+        except EasySegError as error:
+            return _Failure.of(error)
+        return image, mask, index
+
+
+def _reader(
+    dataset: Dataset, preprocessing: Preprocessing, *, cache_bytes: int, workers: int
+) -> Callable[[int], tuple[ImageArray, MaskArray]]:
+    decode = _Decode(dataset, preprocessing)
+    # an anonymous mapping reaches forked workers only
+    if not cache_bytes or (workers and _start_method() != "fork"):
+        return decode
+    sizes = decode.sizes_hw()
+    channels = preprocessing.in_channels
+    mask_channels = dataset.class_map.num_classes if dataset.task == "multilabel" else 0
+    if DecodedCache.bytes_needed(sizes, channels=channels, mask_channels=mask_channels) > cache_bytes:
+        return decode
+    return DecodedCache(decode, sizes_hw=sizes, channels=channels, mask_channels=mask_channels)
+
+
+class _Decode:
+    """Reads an image and its mask and brings both to the canvas."""
+
+    def __init__(self, dataset: Dataset, preprocessing: Preprocessing) -> None:
+        self._dataset = dataset
+        self._preprocessing = preprocessing
+
+    def __call__(self, index: int) -> tuple[ImageArray, MaskArray]:
+        image = self._dataset.image(index, channels=self._preprocessing.in_channels)
+        mask = self._dataset.mask(index)
+        return self._preprocessing.image_to_canvas(image), self._preprocessing.mask_to_canvas(mask)
+
+    def sizes_hw(self) -> list[SizeHW]:
+        sizes = (self._dataset.size_hw(index) for index in range(len(self._dataset)))
+        return [self._preprocessing.place(size).canvas_hw for size in sizes]
+
+
+def _collate(items: list[Item | _Failure]) -> Batch | _Failure:
+    """Stack items to a batch whose images lie in channels-last memory; smaller ones are filled up."""
+    ready: list[Item] = []
+    for item in items:
+        if isinstance(item, _Failure):
+            return item
+        ready.append(item)
+    images = torch.from_numpy(_stack([image for image, _, _ in ready], PAD_VALUE)).permute(0, 3, 1, 2)
+    targets = torch.from_numpy(_stack([mask for _, mask, _ in ready], IGNORE_INDEX))
+    if targets.ndim == 4:
+        targets = targets.permute(0, 3, 1, 2)
+    return Batch(images, targets, tuple(index for _, _, index in ready))
+
+
+def _stack(arrays: list[npt.NDArray[np.uint8]], fill: int) -> npt.NDArray[np.uint8]:
+    height = max(array.shape[0] for array in arrays)
+    width = max(array.shape[1] for array in arrays)
+    if all(array.shape[:2] == (height, width) for array in arrays):
+        return np.stack(arrays)
+    stacked = np.full((len(arrays), height, width, *arrays[0].shape[2:]), fill, np.uint8)
+    for place, array in zip(stacked, arrays, strict=True):
+        place[: array.shape[0], : array.shape[1]] = array
+    return stacked
+
+
+def _start_method() -> str:
+    """Fork where it is safe: workers then share the decoded images and start in milliseconds."""
+    return "fork" if sys.platform == "linux" else "spawn"
+
+
+def _one_thread(worker: int) -> None:
+    """Keep OpenCV from starting a thread per processor in every worker; it can hang in forked processes."""
+    import cv2
+
+    cv2.setNumThreads(0)

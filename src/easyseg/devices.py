@@ -1,0 +1,111 @@
+"""Where the arithmetic happens and in which number format."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from easyseg.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """A device and the number format of the forward pass.
+
+    Attributes:
+        device: where tensors live.
+        dtype: what convolutions and matrix products compute in; float32 means no autocast.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def precision(self) -> str:
+        """The number format's short name: "fp32", "bf16" or "fp16"."""
+        return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
+
+    @property
+    def needs_scaler(self) -> bool:
+        """Whether losses must be scaled so that small gradients survive: fp16 only."""
+        return self.dtype is torch.float16
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the context in which a forward pass runs."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32)
+
+    def __str__(self) -> str:
+        return f"{self.device} ({self.precision})"
+
+
+def resolve_compute(device: str = "auto", precision: str = "auto") -> Compute:
+    """Choose the device and the number format.
+
+    Args:
+        device: "auto" takes the first CUDA device, else Apple's GPU, else the CPU; or a name torch knows.
+        precision: "auto" takes bf16 where the processor computes in it, else fp16 on CUDA, else fp32.
+
+    Raises:
+        ConfigError: there is no such device, or it cannot compute in that format.
+    """
+    chosen = _device(device)
+    if precision == "auto":
+        return Compute(chosen, _fast_dtype(chosen))
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if dtype is torch.float16 and chosen.type != "cuda":
+        raise ConfigError(f"precision='fp16' needs a CUDA device, not {chosen}. Type precision='bf16' or 'fp32'.")
+    return Compute(chosen, dtype)
+
+
+def available_memory() -> int:
+    """Return how many bytes of main memory can be taken without swapping, at a guess 4 GB where nobody tells."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
+        return min(found["MemAvailable"], _container_limit())
+    except (OSError, KeyError, ValueError):
+        return 4 * 2**30
+
+
+def processor_count() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _container_limit() -> int:
+    """Return the memory a container may still take, or a huge number outside of one."""
+    try:
+        folder = Path("/sys/fs/cgroup")
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = (folder / "memory.current").read_text(encoding="ascii").strip()
+        return int(limit) - int(used)
+    except (OSError, ValueError):
+        return 2**62
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device={name!r} cannot be used here: {reason}. Type device='auto' or 'cpu'.") from error
+    return device
+
+
+def _fast_dtype(device: torch.device) -> torch.dtype:
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cpu":
+        # without these instructions bf16 is emulated and slower than fp32
+        features = torch.cpu.get_capabilities()
+        return torch.bfloat16 if features.get("avx512_bf16") or features.get("amx_bf16") else torch.float32
+    return torch.float32

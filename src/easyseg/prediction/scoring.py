@@ -1,0 +1,144 @@
+"""Measuring a network on annotated images: the one evaluation behind training curves, `evaluate` and reports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from easyseg.devices import Compute
+from easyseg.metrics.semantic import ConfusionMatrix
+from easyseg.prediction.predictor import Predictor, Prepared, Stopwatch, decide, evaluation_mode
+from easyseg.prediction.sources import ahead
+from easyseg.preprocessing import Placement, Preprocessing
+from easyseg.structures import ClassMap, ImageArray, MaskArray
+
+Criterion = Callable[[Tensor, Tensor], dict[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImages:
+    """What an evaluation measures on.
+
+    Attributes:
+        count: how many images there are.
+        read: returns an image (H, W, C) uint8 and its mask (H, W) or (H, W, classes) uint8 by number.
+        class_map: the classes.
+    """
+
+    count: int
+    read: Callable[[int], tuple[ImageArray, MaskArray]]
+    class_map: ClassMap
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What `score` found.
+
+    Attributes:
+        counts: int64 confusion counts over all images, see `metrics.semantic.ConfusionMatrix`.
+        image_counts: the same for each image, stacked along a new first axis.
+        loss: mean over images of the training loss, None where none was asked for.
+        seconds: wall time in all.
+        timing: wall time by what it went into: "reading", "network", "scoring".
+    """
+
+    counts: Tensor
+    image_counts: Tensor
+    loss: float | None
+    seconds: float
+    timing: dict[str, float]
+
+
+class Evaluation:
+    """An evaluation that can be repeated, such as after every epoch.
+
+    Args:
+        images: what to measure on.
+        preprocessing: what the network was trained with.
+        compute: device and number format.
+        batch_size: images per forward pass. Results may differ in the last bit between batch sizes.
+        threshold: for the binary and multilabel tasks, in 0..1.
+        threads: for reading ahead.
+        keep: keep the images ready for the network in memory after the first time.
+    """
+
+    def __init__(
+        self,
+        images: AnnotatedImages,
+        *,
+        preprocessing: Preprocessing,
+        compute: Compute,
+        batch_size: int,
+        threshold: float = 0.5,
+        threads: int = 2,
+        keep: bool = False,
+    ) -> None:
+        self._images = images
+        self._preprocessing = preprocessing
+        self._compute = compute
+        self._batch_size = batch_size
+        self._threshold = threshold
+        self._threads = threads
+        self._kept: dict[int, Prepared[MaskArray]] | None = {} if keep else None
+
+    def score(self, network: nn.Module, *, criterion: Criterion | None = None) -> Scored:
+        """Measure `network`; its mode is as before afterwards.
+
+        Args:
+            network: images (N, C, h, w) in 0..255 to logits (N, classes, h, w).
+            criterion: a loss to report the mean of over images, computed on the canvas as in training.
+
+        Raises:
+            SampleError: an image or mask cannot be used; it names the file.
+        """
+        begun = time.perf_counter()
+        watch = Stopwatch()
+        predictor = Predictor(
+            network, preprocessing=self._preprocessing, compute=self._compute, batch_size=self._batch_size
+        )
+        class_map = self._images.class_map
+        matrix = ConfusionMatrix(class_map.num_classes, task=class_map.task, device=self._compute.device)
+        per_image: list[Tensor] = []
+        losses: list[Tensor] = []
+        prepared = ahead(range(self._images.count), self._prepared, threads=self._threads, depth=2 * self._batch_size)
+        with evaluation_mode(network), torch.inference_mode():
+            for logits, mask, placement in predictor.logits(prepared, watch):
+                with watch.on("scoring"):
+                    if criterion is not None:
+                        losses.append(self._loss(criterion, logits, mask))
+                    per_image.append(self._compare(predictor, matrix, logits, mask, placement))
+            counts = torch.stack(per_image).cpu()
+            loss = float(torch.stack(losses).double().mean()) if losses else None
+        seconds = time.perf_counter() - begun
+        return Scored(matrix.counts.cpu(), counts, loss, seconds, dict(watch.seconds))
+
+    def _prepared(self, index: int) -> Prepared[MaskArray]:
+        if self._kept is not None and index in self._kept:
+            return self._kept[index]
+        image, mask = self._images.read(index)
+        size = (image.shape[0], image.shape[1])
+        ready = Prepared(self._preprocessing.image_to_canvas(image), self._preprocessing.place(size), mask)
+        if self._kept is not None:
+            self._kept[index] = ready
+        return ready
+
+    def _compare(
+        self, predictor: Predictor, matrix: ConfusionMatrix, logits: Tensor, mask: MaskArray, placement: Placement
+    ) -> Tensor:
+        full = predictor.at_original_size(logits, placement)
+        predicted = decide(full, task=self._images.class_map.task, threshold=self._threshold)
+        return matrix.update(predicted, self._target(mask))
+
+    def _loss(self, criterion: Criterion, logits: Tensor, mask: MaskArray) -> Tensor:
+        target = self._target(self._preprocessing.mask_to_canvas(mask))
+        parts = criterion(logits[None].float(), target[None])
+        return torch.stack(list(parts.values())).sum()
+
+    def _target(self, mask: MaskArray) -> Tensor:
+        target = torch.from_numpy(np.ascontiguousarray(mask)).to(self._compute.device, non_blocking=True)
+        return target.permute(2, 0, 1) if target.ndim == 3 else target

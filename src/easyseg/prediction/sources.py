@@ -1,0 +1,150 @@
+"""What can be predicted on, and reading it ahead of the network."""
+
+from __future__ import annotations
+
+import glob
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from easyseg.errors import DataError, closest
+from easyseg.io.images import IMAGE_SUFFIXES, read_image
+from easyseg.structures import ImageArray
+
+Item = TypeVar("Item")
+Ready = TypeVar("Ready")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One image to predict on.
+
+    Attributes:
+        image: a file, or (H, W, C) uint8 pixels.
+        path: the file it comes from, None for pixels.
+    """
+
+    image: Path | ImageArray
+    path: Path | None = None
+
+    def pixels(self, channels: int) -> ImageArray:
+        """Return (H, W, channels) uint8; a file is decoded now."""
+        if isinstance(self.image, Path):
+            return read_image(self.image, channels=channels)
+        return _with_channels(self.image, channels)
+
+
+def is_single(source: Any) -> bool:
+    """Tell whether `source` is one image rather than a collection of them."""
+    if isinstance(source, (str, PathLike)):
+        path = Path(source)
+        return path.is_file() or not (path.is_dir() or glob.has_magic(str(source)))
+    return _is_picture(source) or (isinstance(source, np.ndarray) and source.ndim != 4)
+
+
+def find_sources(source: Any, *, recursive: bool = True) -> Iterator[Source]:
+    """Yield the images that `source` names, in order, without decoding them.
+
+    Args:
+        source: an image file, a folder, a glob pattern, an (H, W), (H, W, C) or (N, H, W, C) uint8 array, a PIL
+            image, or an iterable of any of these.
+        recursive: look into the folders of a folder, too.
+
+    Raises:
+        DataError: nothing is there, or the kind of source is not known.
+    """
+    if isinstance(source, (str, PathLike)):
+        yield from _find_files(Path(source), recursive=recursive)
+    elif isinstance(source, np.ndarray):
+        yield from (Source(_checked(image)) for image in (source if source.ndim == 4 else [source]))
+    elif _is_picture(source):
+        yield Source(_checked(np.asarray(source.convert("RGB") if source.mode not in ("L", "RGB", "RGBA") else source)))
+    elif isinstance(source, Iterable):
+        for item in source:
+            yield from find_sources(item, recursive=recursive)
+    else:
+        raise DataError(
+            f"Cannot predict on a {type(source).__name__}. Give a file, a folder, a glob pattern, an (H, W, 3) uint8 "
+            "array, a PIL image, or a list of these."
+        )
+
+
+def ahead(items: Iterable[Item], prepare: Callable[[Item], Ready], *, threads: int, depth: int) -> Iterator[Ready]:
+    """Apply `prepare` to items in background threads and yield the outcomes in order.
+
+    Memory is bounded: at most `depth` outcomes wait to be used.
+
+    Args:
+        items: drawn from as needed, in the caller's thread.
+        prepare: run in a thread; decoding and scaling release Python's lock.
+        threads: how many run at once.
+        depth: how many items to be ahead by.
+    """
+    waiting: deque[Future[Ready]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="easyseg-read")
+    try:
+        for item in items:
+            waiting.append(pool.submit(prepare, item))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _find_files(path: Path, *, recursive: bool) -> Iterator[Source]:
+    if path.is_dir():
+        found = path.rglob("*") if recursive else path.glob("*")
+        files = sorted(file for file in found if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+        if not files:
+            raise DataError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    elif path.is_file():
+        files = [path]
+    else:
+        names = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else []
+        files = [Path(name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+        if not files:
+            raise DataError(_nothing_there(path))
+    yield from (Source(file, file) for file in files)
+
+
+def _nothing_there(path: Path) -> str:
+    if glob.has_magic(str(path)):
+        return f"The pattern {str(path)!r} matches no image."
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = closest(path.name, siblings)
+    return f"There is no file or folder {str(path)!r}." + (f" Did you mean {near!r}?" if near else " Check the path.")
+
+
+def _is_picture(source: Any) -> bool:
+    return hasattr(source, "convert") and hasattr(source, "mode") and not isinstance(source, np.ndarray)
+
+
+def _checked(image: Any) -> ImageArray:
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
+        raise DataError(
+            f"An image array has shape {image.shape} and dtype {image.dtype}; expected (H, W) or (H, W, C) uint8 with "
+            "values 0..255. For values 0..1, type (image * 255).astype('uint8')."
+        )
+    pixels: ImageArray = image
+    return pixels
+
+
+def _with_channels(image: ImageArray, channels: int) -> ImageArray:
+    given = 1 if image.ndim == 2 else image.shape[2]
+    if image.ndim == 2:
+        image = image[..., None]
+    if given == channels:
+        return np.ascontiguousarray(image)
+    if given == 1:
+        return np.ascontiguousarray(np.repeat(image, channels, axis=2))
+    if given == 4 and channels == 3:
+        return np.ascontiguousarray(image[..., :3])
+    raise DataError(f"An image array has {given} channels, but the model takes {channels}.")

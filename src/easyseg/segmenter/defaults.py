@@ -1,0 +1,52 @@
+"""What "auto" means: rules for settings nobody gave, each a pure function with its reason."""
+
+from __future__ import annotations
+
+from easyseg.config import Auto
+from easyseg.devices import available_memory, processor_count
+
+CACHE_SHARE = 0.25
+"""Part of the free memory that decoded images may take; the rest belongs to the network and to other people."""
+
+CPU_BATCH = 8
+GPU_BATCH = 16
+
+
+def choose_batch_size(given: int | Auto, *, device_type: str, num_images: int) -> int:
+    """Return images per step: 8 on a CPU, 16 on a GPU, fewer where an epoch would have under four steps."""
+    if given != "auto":
+        return given
+    usual = CPU_BATCH if device_type == "cpu" else GPU_BATCH
+    return max(1, min(usual, num_images // 4))
+
+
+def choose_learning_rates(
+    learning_rate: float | Auto, encoder_learning_rate: float | Auto, *, optimizer: str, pretrained: bool
+) -> tuple[float, float]:
+    """Return the highest learning rates of decoder and head, and of the encoder.
+
+    A pretrained encoder gets a tenth: it forgets at the decoder's rate. Adam's steps do not depend on the size of the
+    gradient, so one rate fits most networks; SGD's do, and it needs a larger one.
+    """
+    usual = 1e-2 if optimizer == "sgd" else 1e-3
+    decoder = usual if learning_rate == "auto" else learning_rate
+    encoder = (decoder * 0.1 if pretrained else decoder) if encoder_learning_rate == "auto" else encoder_learning_rate
+    return decoder, encoder
+
+
+def choose_workers(given: int | Auto, *, device_type: str) -> int:
+    """Return how many processes prepare batches.
+
+    Beside a GPU the processors are free for it. Without one they are busy with the network, and every process more
+    takes from it what it gives.
+    """
+    if given != "auto":
+        return given
+    return 0 if device_type == "cpu" else min(8, max(1, processor_count() - 1))
+
+
+def choose_cache_bytes(given: str) -> int:
+    """Return how much memory decoded images may take: all that is free for "ram", a quarter for "auto"."""
+    if given == "none":
+        return 0
+    return available_memory() if given == "ram" else int(available_memory() * CACHE_SHARE)

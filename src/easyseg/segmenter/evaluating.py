@@ -1,0 +1,60 @@
+"""`Segmenter.evaluate`: annotated images in, a report out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from easyseg.config import EvaluateSettings
+from easyseg.data.dataset import Dataset, as_dataset
+from easyseg.devices import Compute, processor_count
+from easyseg.prediction.scoring import AnnotatedImages, Evaluation, Scored
+from easyseg.results import Report
+from easyseg.segmenter.fitted import FittedModel
+
+READ_THREADS = 4
+
+
+def evaluate_split(
+    fitted: FittedModel, data: Any, settings: EvaluateSettings, *, compute: Compute, seed: int
+) -> Report:
+    """Measure a model on one split of `data`, read with the model's own classes."""
+    dataset = as_dataset(data, class_map=fitted.class_map, seed=seed)
+    part = dataset.split(settings.split) if dataset.splits() else dataset
+    batch_size = fitted.batch_size if settings.batch_size == "auto" else settings.batch_size
+    evaluation = new_evaluation(part, fitted, compute=compute, batch_size=batch_size, threshold=settings.threshold)
+    return new_report(evaluation.score(fitted.model), part, split=settings.split)
+
+
+def new_evaluation(
+    dataset: Dataset,
+    fitted: FittedModel,
+    *,
+    compute: Compute,
+    batch_size: int,
+    threshold: float = 0.5,
+    keep: bool = False,
+) -> Evaluation:
+    """Prepare a repeatable evaluation on all of `dataset`."""
+    channels = fitted.preprocessing.in_channels
+    return Evaluation(
+        AnnotatedImages(len(dataset), lambda i: (dataset.image(i, channels), dataset.mask(i)), fitted.class_map),
+        preprocessing=fitted.preprocessing,
+        compute=compute,
+        batch_size=batch_size,
+        threshold=threshold,
+        threads=min(READ_THREADS, processor_count()),
+        keep=keep,
+    )
+
+
+def new_report(scored: Scored, dataset: Dataset, *, split: str) -> Report:
+    """Turn what an evaluation counted into a report."""
+    return Report.from_counts(
+        scored.counts,
+        scored.image_counts,
+        class_map=dataset.class_map,
+        names=[sample.name for sample in dataset.samples],
+        split=split,
+        seconds=scored.seconds,
+        timing=scored.timing,
+    )

@@ -1,0 +1,300 @@
+"""The class most people ever need; it joins the library's parts and computes nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from easyseg.config import Auto, EvaluateSettings, FitSettings, ModelSettings, PredictSettings
+from easyseg.devices import Compute, resolve_compute
+from easyseg.errors import ModelError
+from easyseg.io.checkpoints import save_checkpoint
+from easyseg.models.registry import find_encoder, find_model
+from easyseg.models.semantic import SemanticModel
+from easyseg.models.summary import Summary, summarize
+from easyseg.prediction.sources import is_single
+from easyseg.reports.run_folder import find_run
+from easyseg.results import History, Report
+from easyseg.segmenter.evaluating import evaluate_split
+from easyseg.segmenter.fitted import FittedModel, build_model, read_fitted
+from easyseg.segmenter.fitting import run_training
+from easyseg.segmenter.predicting import predict_all
+from easyseg.structures import ClassMap
+
+
+class Segmenter:
+    """An image segmentation model that trains, measures, predicts, saves and loads.
+
+    Nothing is read, downloaded or put on a device until a verb needs it; names and pairs that cannot work are refused
+    at once.
+
+    Args:
+        model: architecture, see `easyseg.list_models()`.
+        encoder: backbone, see `easyseg.list_encoders()`; any of smp's and timm's that fits the architecture.
+        classes: class names in the order of their ids; None takes them from the data at the first `fit`.
+        weights: what training starts from: "imagenet" (the encoder's), "coco" (torchvision's models), None (random),
+            or the path of a .safetensors file.
+        image_size: height and width the network sees in pixels; one number means a square.
+        in_channels: channels of the images.
+        resize: how an image comes to `image_size`: "pad", "crop", "stretch", or None to keep every size.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        seed: decides random weights, the split, the order of images and their augmentation.
+
+    Attributes:
+        settings: the arguments above, checked.
+        class_map: the classes and how mask values become them; None before the first `fit`.
+        history: what the last `fit` returned; None before.
+
+    Raises:
+        ConfigError: an argument is out of range.
+        UnknownNameError: there is no such architecture or encoder; the message names the nearest.
+        ModelError: architecture and encoder do not go together; the message names pairs that do.
+
+    Example:
+        >>> from easyseg import Segmenter
+        >>> segmenter = Segmenter("unet", "resnet50")
+        >>> segmenter.fit("data/camvid", epochs=60)  # doctest: +SKIP
+        >>> segmenter.predict("street.jpg").save("street.png")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str = "unet",
+        encoder: str | None = "resnet34",
+        *,
+        classes: Sequence[str] | None = None,
+        weights: str | Path | None = "imagenet",
+        image_size: int | tuple[int, int] | None = (512, 512),
+        in_channels: int = 3,
+        resize: Literal["pad", "crop", "stretch"] | None = "pad",
+        device: str = "auto",
+        precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+        seed: int = 0,
+    ) -> None:
+        self.settings = ModelSettings.collect(locals())
+        find_encoder(self.settings.encoder, find_model(self.settings.model))
+        self.history: History | None = None
+        self._fitted: FittedModel | None = None
+        self._chosen: Compute | None = None
+
+    @property
+    def class_map(self) -> ClassMap | None:
+        """The classes and how mask values become them; None before the first `fit`."""
+        return self._fitted.class_map if self._fitted else None
+
+    @property
+    def classes(self) -> list[str] | None:
+        """The classes' names in the order of their ids; None where neither the user nor the data has named them."""
+        return list(self._fitted.class_map.names) if self._fitted else self.settings.classes
+
+    @property
+    def compute(self) -> Compute:
+        """The device and the number format; chosen when first needed."""
+        if self._chosen is None:
+            self._chosen = resolve_compute(self.settings.device, self.settings.precision)
+        return self._chosen
+
+    @property
+    def network(self) -> SemanticModel:
+        """The torch module: images (N, C, H, W) with values 0..255 to logits (N, classes, H, W).
+
+        Raises:
+            ModelError: the model has not been trained or loaded.
+        """
+        return self._ready().model
+
+    def fit(
+        self,
+        data: Any,
+        validation: Any = None,
+        *,
+        epochs: int = 50,
+        batch_size: int | Auto = "auto",
+        learning_rate: float | Auto = "auto",
+        encoder_learning_rate: float | Auto = "auto",
+        loss: str | Callable[..., Any] = "auto",
+        optimizer: Literal["adamw", "adam", "sgd"] = "adamw",
+        adam_epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+        schedule: Literal["onecycle", "cosine", "poly", "step", "constant"] = "onecycle",
+        augment: Any = "standard",
+        oversample: float = 0.0,
+        patience: int | None = 10,
+        monitor: str = "mean_iou",
+        min_delta: float = 0.0,
+        check_best_cooldown: int = 0,
+        evaluate_every: int | str = 1,
+        ema: bool | float = False,
+        accumulate: int = 1,
+        clip_gradients: float | None = 1.0,
+        class_weights: Sequence[float] | Literal["balanced"] | None = None,
+        workers: int | Auto = "auto",
+        cache: Literal["auto", "ram", "none"] = "auto",
+        compile: bool = False,
+        deterministic: bool = False,
+        time_budget: float | None = None,
+        run_dir: str | Path | None = "auto",
+        callbacks: Any = (),
+        verbose: bool | Auto = "auto",
+    ) -> History:
+        """Train, keep the best epoch's weights, and write a run folder.
+
+        A second call goes on from the weights of the first. Returns a `History`, as Keras does; it plots itself.
+
+        Args:
+            data: a folder in any known format, a `Dataset`, a list of `Sample`, a pair of numpy arrays (images
+                (N, H, W, C) uint8, masks (N, H, W)), or a torch dataset of (image, mask).
+            validation: the same, for validation only; None takes the validation split of `data`.
+            epochs: passes over the training images.
+            batch_size: images per step.
+            learning_rate: the highest of the schedule.
+            encoder_learning_rate: the same for the encoder; "auto": a tenth where it is pretrained, else the same.
+            loss: by name, with "+" for sums, such as "ce+dice", or a function (logits, targets) -> scalar.
+            optimizer: "adamw", "adam" or "sgd".
+            adam_epsilon: epsilon of Adam and AdamW.
+            weight_decay: decoupled weight decay.
+            schedule: course of the learning rate: "onecycle", "cosine", "poly", "step", "constant".
+            augment: "none", "light", "standard", "strong", "aerial", "medical", or an albumentations Compose.
+            oversample: share of training images (0..1) drawn by their rarest class.
+            patience: stop after so many evaluations without a better one; None: never.
+            monitor: the figure that decides which epoch is best, such as "mean_iou", "val_loss" or "iou/road".
+            min_delta: the smallest change of it that counts as better.
+            check_best_cooldown: so many first epochs are never the best one.
+            evaluate_every: epochs between evaluations, or steps: "500 steps".
+            ema: keep a moving average of the weights and use it; True, or its decay per step.
+            accumulate: batches per optimizer step.
+            clip_gradients: largest gradient norm; None: no limit.
+            class_weights: weight of each class in the loss, or "balanced".
+            workers: processes that prepare batches.
+            cache: "ram" keeps decoded images in memory, "auto" does where they fit.
+            compile: compile the network with torch.compile.
+            deterministic: refuse operations that are not repeatable.
+            time_budget: train for so many seconds instead of `epochs`; the schedule fits itself to it.
+            run_dir: folder for the results; "auto": a new one below "runs"; None: none.
+            callbacks: observers, see `easyseg.callbacks`.
+            verbose: progress bar and messages; "auto": a bar only on a terminal.
+
+        Raises:
+            DataError: something about the dataset; the message names the file and what to type.
+            ConfigError: a setting is out of range or does not fit the data.
+            WeightsError: the pretrained weights cannot be had.
+            TrainingError: the loss stopped being a finite number.
+            OutputError: the run folder cannot be written.
+        """
+        settings = FitSettings.collect(locals())
+        self._fitted, self.history = run_training(
+            data, validation, settings, model_settings=self.settings, compute=self.compute, fitted=self._fitted
+        )
+        return self.history
+
+    def evaluate(
+        self,
+        data: Any,
+        *,
+        split: Literal["train", "val", "test"] = "val",
+        batch_size: int | Auto = "auto",
+        threshold: float = 0.5,
+        details: bool = False,
+    ) -> Report:
+        """Measure the model on annotated images, each at its original size.
+
+        Args:
+            data: as for `fit`. In-memory data without splits of its own is measured whole.
+            split: part of the dataset to measure on.
+            batch_size: images per forward pass; "auto" takes the one of training, so that figures agree to the bit.
+            threshold: probability from which a pixel counts (binary and multilabel), in 0..1.
+            details: keep each image's per-class scores, too.
+
+        Raises:
+            ModelError: the model has not been trained or loaded.
+            DataError: something about the dataset; the message names the file and what to type.
+        """
+        settings = EvaluateSettings.collect(locals())
+        return evaluate_split(self._ready(), data, settings, compute=self.compute, seed=self.settings.seed)
+
+    def predict(
+        self,
+        source: Any,
+        *,
+        batch_size: int | Auto = "auto",
+        threshold: float = 0.5,
+        recursive: bool = True,
+    ) -> Any:
+        """Segment images.
+
+        Args:
+            source: an image file, an (H, W, C) uint8 RGB array, a PIL image; or a folder, a glob pattern, an
+                (N, H, W, C) array, a list or any iterable of these.
+            batch_size: images per forward pass.
+            threshold: probability from which a pixel counts (binary and multilabel), in 0..1.
+            recursive: look into the folders of a folder, too.
+
+        Returns:
+            a `SemanticResult` for one image; for several an iterator of them, which reads and predicts as it is drawn
+            from and holds only a few images at a time.
+
+        Raises:
+            ModelError: the model has not been trained or loaded.
+            DataError: there is nothing to predict on, or an image cannot be used.
+        """
+        settings = PredictSettings.collect(locals())
+        results = predict_all(self._ready(), source, settings, compute=self.compute)
+        return next(results) if is_single(source) else results
+
+    def save(self, path: str | Path) -> Path:
+        """Save the model as one .safetensors file with everything needed to use it; returns the file's path.
+
+        Raises:
+            ModelError: the model has not been trained or loaded.
+            OutputError: the file cannot be written.
+        """
+        fitted = self._ready()
+        return save_checkpoint(path, fitted.model.state_dict(), fitted.header(self.settings))
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        device: str = "auto",
+        precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    ) -> Self:
+        """Load a model that `save` or `fit` wrote. Runs no code from the file and makes no network call.
+
+        Args:
+            path: a .safetensors file, a run folder, or "runs/last".
+            device: where to run it.
+            precision: what to compute in.
+
+        Raises:
+            CheckpointError: the file is missing, damaged, or no easyseg model.
+        """
+        path = find_run(path)
+        settings, fitted = read_fitted(path)
+        segmenter = cls(**{**dict(settings), "device": device, "precision": precision})
+        segmenter._fitted = fitted.on(segmenter.compute)
+        return segmenter
+
+    def summary(self) -> Summary:
+        """Return the model's parts, parameters, trainable parameters and multiply-adds; printing it shows a table.
+
+        Before the first `fit` it describes the model as it would be built: for the classes given, or for one.
+        """
+        if self._fitted is not None:
+            return summarize(self._fitted.model, self.settings.image_size or (512, 512))
+        model = build_model(self.settings, num_classes=len(self.settings.classes or ["?"]), weights=None)
+        return summarize(model, self.settings.image_size or (512, 512))
+
+    def __repr__(self) -> str:
+        settings = self.settings
+        state = f"{len(self.classes or [])} classes" if self._fitted else "not trained"
+        return f"Segmenter({settings.model!r}, {settings.encoder!r}): {state}"
+
+    def _ready(self) -> FittedModel:
+        if self._fitted is None:
+            raise ModelError(
+                "This Segmenter has no trained model yet. Type segmenter.fit(data) first, or Segmenter.load(path)."
+            )
+        return self._fitted

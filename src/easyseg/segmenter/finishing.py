@@ -1,0 +1,94 @@
+"""The run folder's beginning and end: its settings, and the pictures and report of the best model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from easyseg.config import FitSettings, ModelSettings, PredictSettings
+from easyseg.data.dataset import Dataset
+from easyseg.devices import Compute
+from easyseg.reports.page import write_report
+from easyseg.reports.plots import comparison
+from easyseg.reports.run_folder import RunFolder, new_run_path
+from easyseg.results import Report
+from easyseg.segmenter.evaluating import new_report
+from easyseg.segmenter.fitted import FittedModel
+from easyseg.segmenter.predicting import predict_all
+from easyseg.segmenter.recording import Recording
+from easyseg.structures import ImageArray
+
+PICTURES = 6
+"""How many images the report shows."""
+
+
+def open_run_folder(run_dir: str | Path | None, model_settings: ModelSettings) -> RunFolder | None:
+    """Make the run's folder, or return None where none is wanted."""
+    if run_dir is None:
+        return None
+    if run_dir == "auto":
+        label = "-".join(filter(None, (model_settings.model, model_settings.encoder)))
+        return RunFolder(new_run_path(label.replace("/", "_")))
+    return RunFolder(run_dir)
+
+
+def run_config(
+    dataset: Dataset, validation: Any, settings: FitSettings, model_settings: ModelSettings
+) -> dict[str, Any]:
+    """Return what `config.yaml` holds: every setting with the value it had."""
+    chosen = {**model_settings.to_dict(), "classes": dataset.classes, **settings.to_dict()}
+    for name in ("run_dir", "callbacks", "verbose"):
+        del chosen[name]  # of this one run, not of the training
+    other = {"validation": str(validation)} if isinstance(validation, (str, Path)) else {}
+    return {**dataset.settings, **other, **chosen}
+
+
+def finish_run(
+    folder: RunFolder,
+    fitted: FittedModel,
+    recording: Recording,
+    dataset: Dataset,
+    *,
+    compute: Compute,
+    config: dict[str, Any],
+) -> None:
+    """Write curves, pictures and the report page; without a best epoch, the last weights as the best model, too."""
+    history = recording.history
+    history.plot(folder.path / "curves.png")
+    report = new_report(recording.best, dataset, split="val") if recording.best is not None else None
+    if report is None:
+        recording.write_best(fitted)
+    pictures = list(_pictures(fitted, _shown(report, len(dataset)), dataset, compute))
+    for name, picture in pictures:
+        folder.write_picture(f"samples/{Path(name).stem}.png", picture)
+    write_report(
+        folder.report,
+        title=folder.path.name,
+        settings=config,
+        history=history,
+        report=report,
+        pictures=pictures,
+        notes=[line for line in (dataset.class_map.note, *dataset.notes) if line],
+    )
+
+
+def _shown(report: Report | None, count: int) -> list[int]:
+    """Return the images to show: the worst ones, then the best one, for what the model can do at all."""
+    if report is None:
+        return list(range(min(PICTURES, count)))
+    ranked = [image.index for image in report.worst(count)]
+    return ranked if len(ranked) <= PICTURES else [*ranked[: PICTURES - 1], ranked[-1]]
+
+
+def _pictures(
+    fitted: FittedModel, indices: list[int], dataset: Dataset, compute: Compute
+) -> Iterator[tuple[str, ImageArray]]:
+    """Yield names and comparisons of image, truth, prediction and mistakes."""
+    images = [dataset.image(index, fitted.preprocessing.in_channels) for index in indices]
+    for index, result in zip(indices, predict_all(fitted, images, PredictSettings(), compute=compute), strict=True):
+        target = dataset.mask(index)
+        truth = np.moveaxis(target, 2, 0) if target.ndim == 3 else target
+        yield dataset[index].name, comparison(result.image, truth, result.mask, fitted.class_map)

@@ -1,0 +1,91 @@
+"""A model that can be used, with everything that has to travel with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from easyseg import __version__
+from easyseg.config import ModelSettings
+from easyseg.devices import Compute
+from easyseg.errors import CheckpointError, EasySegError
+from easyseg.io.checkpoints import load_checkpoint, load_tensors
+from easyseg.models.semantic import SemanticModel, build_semantic
+from easyseg.preprocessing import Preprocessing
+from easyseg.structures import ClassMap
+
+
+@dataclass(frozen=True, slots=True)
+class FittedModel:
+    """A network, its classes, and how images come to it.
+
+    Attributes:
+        model: the network; takes pixel values 0..255 and normalises inside.
+        class_map: the classes and how mask values become them.
+        preprocessing: how an image of any size comes to the network.
+        batch_size: images per forward pass when measuring; kept because it can decide the last bit of a figure.
+        metrics: the figures of the epoch the weights are from.
+    """
+
+    model: SemanticModel
+    class_map: ClassMap
+    preprocessing: Preprocessing
+    batch_size: int = 8
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def on(self, compute: Compute) -> FittedModel:
+        """Return the same with the network on `compute`'s device, in channels-last memory, for evaluation."""
+        model = self.model.to(compute.device, memory_format=torch.channels_last).eval()
+        return replace(self, model=model)
+
+    def header(self, settings: ModelSettings) -> dict[str, Any]:
+        """Return what a model file's header says, as plain values; `read_fitted` is the way back."""
+        return {
+            "easyseg_version": __version__,
+            "torch_version": torch.__version__,
+            "settings": {**settings.to_dict(), "weights": None, "classes": list(self.class_map.names)},
+            "class_map": self.class_map.to_dict(),
+            "preprocessing": self.preprocessing.to_dict(),
+            "batch_size": self.batch_size,
+            "metrics": {name: value for name, value in self.metrics.items() if value == value},
+        }
+
+
+def build_model(settings: ModelSettings, *, num_classes: int, weights: str | None) -> SemanticModel:
+    """Build the network that `settings` describe; random weights follow from the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return build_semantic(
+            settings.model,
+            settings.encoder,
+            num_classes=num_classes,
+            in_channels=settings.in_channels,
+            weights=weights,
+            image_size=settings.image_size,
+        )
+
+
+def read_fitted(path: Path) -> tuple[ModelSettings, FittedModel]:
+    """Read a model file.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or no easyseg model.
+    """
+    checkpoint = load_checkpoint(path)
+    header = checkpoint.header
+    try:
+        settings = ModelSettings.of(header["settings"])
+        class_map = ClassMap.from_dict(header["class_map"])
+        preprocessing = Preprocessing.from_dict(header["preprocessing"])
+        batch_size, metrics = int(header["batch_size"]), dict(header["metrics"])
+        model = build_model(settings, num_classes=class_map.num_classes, weights=None)
+    except (KeyError, TypeError, ValueError, EasySegError) as error:
+        raise CheckpointError(
+            f"The header of {path} does not describe a model this version can build: {error}"
+        ) from error
+    load_tensors(model, checkpoint, path=path)
+    return settings, FittedModel(model, class_map, preprocessing, batch_size, metrics)
