@@ -69,7 +69,8 @@ class Settings(BaseModel):
     def expects(cls, name: str) -> str:
         """Return in words what values a setting takes, such as "a whole number of at least 1 or 'auto'"."""
         field = cls.model_fields[name]
-        return " or ".join(_described(field.annotation, field.metadata))
+        *others, last = _described(field.annotation, field.metadata)
+        return f"{', '.join(others)} or {last}" if others else last
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that YAML can hold; objects (a loss function, a transform) become their repr."""
@@ -316,7 +317,8 @@ def _described(kind: Any, limits: Sequence[Any] = ()) -> list[str]:
         return [phrase for part in parts for phrase in _described(part)]
     if origin in (tuple, list):
         what = " or ".join(_described(parts[0]))
-        return [f"a list, each {what}" if origin is list or parts[-1] is ... else f"{len(parts)} values, each {what}"]
+        many = "a list" if origin is list or parts[-1] is ... else f"{len(parts)} values"
+        return [f"{many} (each {what})"]
     words = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", Path: "a path"}
     fixed = {type(None): "None", Any: "any value"}
     return [fixed.get(kind) or words.get(kind, "a function") + _in_words(limits)]
@@ -325,6 +327,9 @@ def _described(kind: Any, limits: Sequence[Any] = ()) -> list[str]:
 def _in_words(limits: Sequence[Any]) -> str:
     """Put pydantic's limits of a number in words, such as " of at least 1"."""
     flat = [inner for limit in limits for inner in (limit.metadata if isinstance(limit, FieldInfo) else [limit])]
-    forms = {"ge": "of at least {}", "gt": "above {}", "le": "of at most {}", "lt": "below {}"}
-    found = [form.format(getattr(limit, key)) for limit in flat for key, form in forms.items() if hasattr(limit, key)]
-    return "".join(f" {words}" if index == 0 else f" and {words}" for index, words in enumerate(found))
+    found = {key: getattr(limit, key) for limit in flat for key in ("ge", "gt", "le", "lt") if hasattr(limit, key)}
+    if "ge" in found and "le" in found:
+        return f" from {found['ge']} to {found['le']}"
+    forms = {"ge": "of at least", "gt": "above", "lt": "below"}
+    words = " and ".join(f"{form} {found[key]}" for key, form in forms.items() if key in found)
+    return f" {words}" if words else ""

@@ -177,7 +177,7 @@ def scores(counts: Tensor | npt.NDArray[np.integer], *, task: Task) -> SemanticS
         counts: integers from `ConfusionMatrix`: multiclass (C, C) [target, prediction], else (C, 2, 2).
         task: the task they were counted for.
     """
-    array: IntArray = np.asarray(counts.cpu() if isinstance(counts, Tensor) else counts).astype(np.int64)
+    array: IntArray = np.asarray(counts.cpu().numpy() if isinstance(counts, Tensor) else counts, np.int64)
     if task == "multiclass":
         true_positive = array.diagonal()
         support, predicted = array.sum(axis=1), array.sum(axis=0)

@@ -199,7 +199,8 @@ def _embedded(picture: ImageArray, *, alt: str) -> str:
     Image.fromarray(picture).save(data, "WEBP", quality=_WEBP_QUALITY)
     encoded = base64.b64encode(data.getvalue()).decode("ascii")
     height, width = picture.shape[:2]
-    return f'<img src="data:image/webp;base64,{encoded}" alt="{escape(alt)}" width="{width}" height="{height}" loading="lazy">'
+    source = f"data:image/webp;base64,{encoded}"
+    return f'<img src="{source}" alt="{escape(alt)}" width="{width}" height="{height}" loading="lazy">'
 
 
 def _bar(share: float) -> str:

@@ -127,11 +127,11 @@ class Report:
             timing: wall time by what it went into.
         """
         task = class_map.task
+        confusion, of_images = _as_array(counts), _as_array(image_counts)
         images = tuple(
             ImageScores(name, index, scores(one, task=task))
-            for index, (name, one) in enumerate(zip(names, image_counts, strict=True))
+            for index, (name, one) in enumerate(zip(names, of_images, strict=True))
         )
-        confusion = np.array(counts.cpu() if isinstance(counts, Tensor) else counts, np.int64)
         found = scores(confusion, task=task)
         return cls(found, confusion, images, class_map, split, loss, seconds, dict(timing or {}))
 
@@ -283,6 +283,10 @@ class Report:
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the table."""
         return f"<pre>{charts.escape(self)}</pre>"
+
+
+def _as_array(counts: Tensor | Counts) -> Counts:
+    return np.asarray(counts.cpu().numpy() if isinstance(counts, Tensor) else counts, np.int64)
 
 
 def _badness(image: ImageScores) -> tuple[bool, float, float]:
