@@ -64,7 +64,7 @@ PRESETS: Mapping[str, Preset] = {
     "none": Preset(Lattice()),
     "light": Preset(Lattice(flip_horizontal=0.5, zoom=(0.9, 1.25)), (Step("brightness_contrast", 0.3, 0.1),)),
     "standard": Preset(
-        Lattice(flip_horizontal=0.5, zoom=(0.65, 1.6)),
+        Lattice(flip_horizontal=0.5, zoom=(0.75, 1.75)),
         (Step("brightness_contrast", 0.5, 0.2), Step("saturation", 0.3, 0.3)),
     ),
     "strong": Preset(
@@ -105,12 +105,16 @@ PRESETS: Mapping[str, Preset] = {
 
 _FILL: Mapping[str, int] = {"fill": PAD_VALUE, "fill_mask": IGNORE_INDEX}
 
+# OpenCV takes a single number for the first of up to four channels and fills the others with 0
+_WARP_FILL: Mapping[str, tuple[int, ...]] = {"fill": (PAD_VALUE,) * 4, "fill_mask": (IGNORE_INDEX,) * 4}
+
 _STEPS: Mapping[str, Callable[[float, float], A.BasicTransform]] = {
     # kind: (probability p, strength s) -> transform
-    "rotation": lambda p, s: A.Affine(rotate=(-s, s), p=p, **_FILL),  # degrees
-    "elastic": lambda p, s: A.ElasticTransform(alpha=s, sigma=5, p=p, **_FILL),  # about s / 20 pixels
-    "grid": lambda p, s: A.GridDistortion(distort_limit=(-s, s), p=p, **_FILL),  # share of a grid cell
-    "brightness_contrast": lambda p, s: A.RandomBrightnessContrast((-s, s), (-s, s), p=p),  # share of the full range
+    "rotation": lambda p, s: A.Affine(rotate=(-s, s), p=p, **_WARP_FILL),  # degrees
+    "elastic": lambda p, s: A.ElasticTransform(alpha=s, sigma=5, p=p, **_WARP_FILL),  # about s / 20 pixels
+    "grid": lambda p, s: A.GridDistortion(distort_limit=(-s, s), p=p, **_WARP_FILL),  # share of a grid cell
+    # share of the image's mean, so that a dark image does not turn black
+    "brightness_contrast": lambda p, s: A.RandomBrightnessContrast((-s, s), (-s, s), brightness_by_max=False, p=p),
     "gamma": lambda p, s: A.RandomGamma((100 * (1 - s), 100 * (1 + s)), p=p),  # distance of the exponent from 1
     "saturation": lambda p, s: A.ColorJitter((1, 1), (1, 1), (1 - s, 1 + s), (0, 0), p=p),  # share
     "hue_saturation": lambda p, s: A.ColorJitter((1, 1), (1, 1), (1 - s, 1 + s), (-s / 8, s / 8), p=p),  # share
@@ -207,8 +211,12 @@ class _Pipeline:
         # set_random_seed would give every transform a generator of its own with the same seed, and all transforms of
         # equal probability would then happen together or not at all; sharing one keeps them independent
         self._compose.set_random_state(generator, random.Random(int(generator.integers(2**63))))
-        result = self._compose(image=image, mask=mask)
-        return result["image"], result["mask"]
+        if mask.ndim == 2:
+            result = self._compose(image=image, mask=mask)
+            return result["image"], result["mask"]
+        # one mask per class: as channels of one mask, all but the first would be filled with 0 (see `_WARP_FILL`)
+        result = self._compose(image=image, masks=np.ascontiguousarray(np.moveaxis(mask, 2, 0)))
+        return result["image"], np.ascontiguousarray(np.moveaxis(result["masks"], 0, 2))
 
 
 class _UserPipeline:

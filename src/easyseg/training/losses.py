@@ -123,11 +123,13 @@ def _lovasz(pixels: Pixels) -> Tensor:
     errors = pixels.errors()
     # pixels that do not count sort behind all others, where the cut at 0 removes them
     sizes, order = errors.sizes.masked_fill(~errors.valid, -math.inf).sort(dim=1, descending=True)
-    true_so_far = errors.truth.gather(1, order).cumsum(1)
+    truth = errors.truth.gather(1, order)
+    true_so_far = truth.cumsum(1)
     true = true_so_far[:, -1:]
-    places = torch.arange(1, order.shape[1] + 1, device=order.device)
-    jaccard_loss = 1 - (true - true_so_far) / (true + places - true_so_far)
-    steps = torch.diff(jaccard_loss, dim=1, prepend=torch.zeros_like(jaccard_loss[:, :1])).to(sizes.dtype)
+    intersection = true - true_so_far
+    union = (intersection + torch.arange(1, order.shape[1] + 1, device=order.device)).to(sizes.dtype)
+    # what 1 - intersection / union gains at each place, written out: as a difference it would drown in rounding
+    steps = torch.where(truth, 1 / union, intersection / (union * (union - 1).clamp(min=1)))
     return mean_over_present((sizes.relu() * steps).sum(1), true[:, 0], pixels.class_weights)
 
 
