@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from easyseg.config import DataSettings
 from easyseg.data.class_maps import infer_class_map
 from easyseg.data.formats import find_format
 from easyseg.data.mask_values import load_mask, mask_sources
@@ -38,6 +39,7 @@ class Dataset:
         validation_fraction: share put aside by `with_splits`.
         seed: decides which images these are.
         validation_is_drawn: the validation split was drawn, not given by the files.
+        settings: the arguments of `load_dataset` that read it again, as plain values; empty without files.
     """
 
     samples: tuple[Sample, ...]
@@ -48,6 +50,7 @@ class Dataset:
     validation_fraction: float = field(default=0.2, repr=False)
     seed: int = field(default=0, repr=False)
     validation_is_drawn: bool = field(default=False, repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -227,7 +230,7 @@ class Dataset:
         if self.task == "multiclass":
             return np.bincount(mask.reshape(-1), minlength=256)[: self.class_map.num_classes]
         planes = mask.reshape(-1, self.class_map.num_classes)
-        return np.count_nonzero(planes == 1, axis=0)
+        return np.asarray(np.count_nonzero(planes == 1, axis=0), np.int64)
 
 
 def load_dataset(  # noqa: PLR0913 - the facade's own arguments
@@ -267,13 +270,17 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         DataError: the folder is missing or no dataset, its masks can be read in several ways, or a file is at fault;
             the message says what was found and what to type.
     """
+    given = DataSettings.collect(locals())
     folder = _existing_folder(path)
     reader = find_format(folder, format if (images is None and masks is None) or format != "auto" else "folders")
     layout = reader.read(folder, images=Path(images) if images else None, masks=Path(masks) if masks else None)
     found = infer_class_map(
         layout.samples, classes=classes, class_map=class_map, ignore=ignore, task=task, layout=layout
     )
-    dataset = Dataset(layout.samples, found, folder, reader.NAME, layout.notes, validation_fraction, seed).with_splits()
+    settings = {"data": str(folder), **given.changed()}
+    dataset = Dataset(
+        layout.samples, found, folder, reader.NAME, layout.notes, validation_fraction, seed, settings=settings
+    ).with_splits()
     return dataset.split(split) if split else dataset
 
 

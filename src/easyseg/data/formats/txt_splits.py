@@ -97,21 +97,23 @@ class _Resolver:
         self._mask_index = MaskIndex(roles.masks)
         self._files = {file.path for file in files}
         self._images = {image.path: image for image in roles.images}
-        self._bases = [root, *sorted({image.base for image in roles.images} - {root}), root / "imgs"]
+        self._bases = [root, *sorted({file.base for file in (*roles.images, *roles.masks)} - {root}), root / "imgs"]
         self._by_name: dict[str, list[FoundFile]] = defaultdict(list)
-        for image in roles.images:
-            for name in {image.path.name, image.stem, *image_stem_keys(image.stem)}:
-                self._by_name[normal_form(name).casefold()].append(image)
+        for file in files:
+            for name in {file.path.name, file.stem, *image_stem_keys(file.stem)}:
+                self._by_name[normal_form(name).casefold()].append(file)
         self._foreign: Counter[str] = Counter()
 
     def sample(self, line: _Line) -> Sample:
         """Return the sample of a line."""
         for first, second in _halves(line.text):
-            image, mask = self._find(first), self._find(second)
+            image, mask = self._find(first, line), self._find(second, line)
             if image is not None and mask is not None and image.path != mask.path:
                 self._count(image, mask)
                 return Sample(image.path, mask.path, line.split, NAME)
-        found = self._find(line.text, images_only=True) or self._find_by_name(line)
+        found = self._find(line.text, line, images_only=True)
+        if found is None:
+            raise self._missing(line)
         self._count(found)
         if found.path.is_dir():
             return _folder_sample(line, found.path)
@@ -134,36 +136,43 @@ class _Resolver:
             f"{image.stem}_mask.{nearest_name(image.name, self._masks)}",
         )
 
-    def _find(self, text: str, *, images_only: bool = False) -> _Found | None:
+    def _find(self, text: str, line: _Line, *, images_only: bool = False) -> _Found | None:
         """Return the file or sample folder with the longest tail of a path, None where there is none.
 
         Only places below the dataset's folder are looked at, wherever the path points to.
         """
-        parts = [part for part in PurePosixPath(text.replace("\\", "/")).parts if part not in ("/", ".", "..")]
+        parts = _parts(text)
         for start in range(len(parts)):
-            for base in self._bases:
+            # a bare name may stand for files in several folders; it is looked up by name, with its split
+            bases = self._bases if start < len(parts) - 1 else [self._root, self._root / "imgs"]
+            for base in bases:
                 for path in _candidates(base.joinpath(*parts[start:])):
                     is_file = path in self._images if images_only else path in self._files
                     if is_file or _is_sample_folder(path):
-                        prefix = "/".join(["", *parts[:start]]) if text.startswith("/") else "/".join(parts[:start])
-                        return _Found(path, prefix)
-        return None
+                        prefix = "/".join(parts[:start])
+                        return _Found(path, f"/{prefix}" if start and text.startswith("/") else prefix)
+        return self._find_by_name(parts[-1], line, images_only=images_only) if parts else None
 
-    def _find_by_name(self, line: _Line) -> _Found:
-        name = PurePosixPath(line.text.replace("\\", "/")).name
+    def _find_by_name(self, name: str, line: _Line, *, images_only: bool) -> _Found | None:
         found = self._by_name.get(normal_form(name).casefold(), [])
-        found = [image for image in found if image.split in (line.split, None)] or found
-        if len(found) == 1:
-            return _Found(found[0].path)
-        if found:
-            listed = ", ".join(str(image.path) for image in found[:3])
+        found = [file for file in found if not images_only or file.path in self._images]
+        found = [file for file in found if file.split in (line.split, None)] or found
+        if len(found) > 1 and images_only:
+            listed = ", ".join(str(file.path) for file in found[:3])
             raise line.error(f"several images fit: {listed}. Write the path with its folder.")
-        near = closest(name, (path.name for path in self._images))
+        return _Found(found[0].path) if len(found) == 1 else None
+
+    def _missing(self, line: _Line) -> SampleError:
+        near = closest(_parts(line.text)[-1] if _parts(line.text) else "", (path.name for path in self._images))
         hint = f" The nearest name is {near!r}." if near else ""
-        raise line.error(f"nothing of this name is below {self._root}.{hint} Correct the line, or add the file.")
+        return line.error(f"nothing of this name is below {self._root}.{hint} Correct the line, or add the file.")
 
     def _count(self, *found: _Found) -> None:
         self._foreign.update(file.foreign_prefix for file in found if file.foreign_prefix)
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in PurePosixPath(text.replace("\\", "/")).parts if part not in ("/", ".", "..")]
 
 
 def _folder_sample(line: _Line, folder: Path) -> Sample:
