@@ -171,10 +171,10 @@ def _resize(array: npt.NDArray[np.uint8], size_hw: SizeHW, interpolation: int) -
     height, width = size_hw
     channels = array.shape[2] if array.ndim == 3 else 0
     if channels <= 4:
-        scaled = cv2.resize(array, (width, height), interpolation=interpolation)
+        scaled = np.asarray(cv2.resize(array, (width, height), interpolation=interpolation), np.uint8)
     else:  # OpenCV's resize takes four channels at the most
         planes = [cv2.resize(array[..., c], (width, height), interpolation=interpolation) for c in range(channels)]
-        scaled = np.stack(planes, axis=-1)
+        scaled = np.stack(planes, axis=-1).astype(np.uint8, copy=False)
     return scaled.reshape(height, width, channels) if channels else scaled
 
 

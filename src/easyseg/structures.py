@@ -218,7 +218,8 @@ class ClassMap:
                 "Add them to class_map, or type ignore=[(r, g, b), ...] to leave them out."
             )
         table = np.array([ids[color] for color in colors.tolist()], np.uint8)
-        return table[inverse].reshape(mask.shape[:2])
+        target: MaskArray = table[inverse].reshape(mask.shape[:2])
+        return target
 
     def _value_pairs(self) -> list[tuple[int, int]]:
         if self.task == "multiclass":
@@ -294,6 +295,10 @@ class SegmentationModel(Protocol):
 
     def parts(self) -> dict[str, nn.Module]:
         """Return the model's parts by name, input side first: encoder[0] .. encoder[-1], decoder, head."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:
+        """Switch to training mode, or out of it."""
         ...
 
 

@@ -17,13 +17,13 @@ from torch.utils.data import DataLoader, Sampler
 
 from easyseg.data.cache import DecodedCache
 from easyseg.data.dataset import Dataset
-from easyseg.data.sampling import epoch_order
 from easyseg.data.transforms import Augmentation
 from easyseg.errors import DataError, EasySegError, SampleError
 from easyseg.preprocessing import PAD_VALUE, Preprocessing
 from easyseg.structures import IGNORE_INDEX, Batch, ImageArray, MaskArray, SizeHW
 
 Item = tuple[ImageArray, MaskArray, int]
+Order = Callable[[int], npt.NDArray[np.int64]]
 Key = tuple[int, int]
 """An epoch and an item's number in the dataset."""
 
@@ -35,11 +35,9 @@ class TrainingLoader:
         dataset: the training images.
         preprocessing: brings them to the network's canvas.
         augmentation: changes them at random.
+        order: returns which image comes when in an epoch, (len(dataset),) integers; see `sampling.epoch_order`.
         batch_size: images per batch; the last batch of an epoch may be smaller.
         workers: processes that prepare batches; 0 prepares them in this one.
-        seed: decides the order.
-        draw_weights: (len(dataset),) share of each image among the oversampled draws, or None.
-        oversample: share of an epoch's images drawn by these weights.
         cache_bytes: memory that decoded images may take; 0 decodes them every epoch.
         pin_memory: put batches where a CUDA device can fetch them on its own.
     """
@@ -50,23 +48,21 @@ class TrainingLoader:
         *,
         preprocessing: Preprocessing,
         augmentation: Augmentation,
+        order: Order,
         batch_size: int,
         workers: int = 0,
-        seed: int = 0,
-        draw_weights: npt.NDArray[np.float64] | None = None,
-        oversample: float = 0.0,
         cache_bytes: int = 0,
         pin_memory: bool = False,
     ) -> None:
         if not len(dataset):
             raise DataError("The training split is empty; a run needs at least one image.")
         self.num_images = len(dataset)
-        self._order = _EpochBatches(len(dataset), batch_size, seed, draw_weights, oversample)
+        self._batches = _EpochBatches(len(dataset), batch_size, order)
         read = _reader(dataset, preprocessing, cache_bytes=cache_bytes, workers=workers)
         self.is_cached = isinstance(read, DecodedCache)
         self._loader = DataLoader(
             _Items(read, augmentation),
-            batch_sampler=self._order,
+            batch_sampler=self._batches,
             num_workers=workers,
             collate_fn=_collate,
             persistent_workers=workers > 0,
@@ -74,12 +70,12 @@ class TrainingLoader:
             prefetch_factor=4 if workers else None,
             multiprocessing_context=_start_method() if workers else None,
             worker_init_fn=_one_thread,
-            generator=torch.Generator().manual_seed(seed),  # else every epoch would draw from the global generator
+            generator=torch.Generator().manual_seed(0),  # else every epoch would draw from the global generator
         )
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
-        return len(self._order)
+        return len(self._batches)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Yield the batches of one epoch, numbered from 0.
@@ -87,7 +83,7 @@ class TrainingLoader:
         Raises:
             SampleError: an image or mask cannot be used; it names the file.
         """
-        self._order.epoch = number
+        self._batches.epoch = number
         for batch in self._loader:
             if isinstance(batch, _Failure):
                 raise batch.error()
@@ -97,28 +93,17 @@ class TrainingLoader:
 class _EpochBatches(Sampler[list[Key]]):
     """The keys of each batch of the epoch set in `epoch`."""
 
-    def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        seed: int,
-        weights: npt.NDArray[np.float64] | None,
-        oversample: float,
-    ) -> None:
+    def __init__(self, length: int, batch_size: int, order: Order) -> None:
         self.epoch = 0
         self._length = length
         self._batch_size = batch_size
-        self._seed = seed
-        self._weights = weights
-        self._oversample = oversample
+        self._order = order
 
     def __len__(self) -> int:
         return -(-self._length // self._batch_size)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = epoch_order(
-            self._length, seed=self._seed, epoch=self.epoch, weights=self._weights, oversample=self._oversample
-        )
+        order = self._order(self.epoch)
         for start in range(0, self._length, self._batch_size):
             yield [(self.epoch, int(index)) for index in order[start : start + self._batch_size]]
 

@@ -111,7 +111,8 @@ def load_tensors(network: torch.nn.Module, checkpoint: Checkpoint, *, path: str 
 def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     if _KEY not in metadata:
         raise CheckpointError(
-            f"{path} was not saved by easyseg. To start training from its weights, type Segmenter(..., weights={str(path)!r})."
+            f"{path} was not saved by easyseg. To start training from its weights, type "
+            f"Segmenter(..., weights={str(path)!r})."
         )
     try:
         header = json.loads(metadata[_KEY])
@@ -120,6 +121,7 @@ def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         raise CheckpointError(f"The header of {path} is damaged ({error}).") from error
     if version > FORMAT_VERSION:
         raise CheckpointError(
-            f"{path} has format {version}, this version of easyseg reads up to {FORMAT_VERSION}. Type: pip install -U easyseg"
+            f"{path} has format {version}, this version of easyseg reads up to {FORMAT_VERSION}. "
+            "Type: pip install -U easyseg"
         )
     return dict(header)

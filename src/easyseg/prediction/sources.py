@@ -108,8 +108,8 @@ def _find_files(path: Path, *, recursive: bool) -> Iterator[Source]:
     elif path.is_file():
         files = [path]
     else:
-        names = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else []
-        files = [Path(name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+        names = glob.iglob(str(path), recursive=True) if glob.has_magic(str(path)) else ()  # noqa: PTH207 - may be absolute
+        files = sorted(Path(name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES)
         if not files:
             raise DataError(_nothing_there(path))
     yield from (Source(file, file) for file in files)

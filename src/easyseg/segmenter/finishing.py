@@ -88,7 +88,8 @@ def _pictures(
 ) -> Iterator[tuple[str, ImageArray]]:
     """Yield names and comparisons of image, truth, prediction and mistakes."""
     images = [dataset.image(index, fitted.preprocessing.in_channels) for index in indices]
-    for index, result in zip(indices, predict_all(fitted, images, PredictSettings(), compute=compute), strict=True):
+    results = predict_all(fitted, images, PredictSettings(), compute=compute)
+    for index, image, result in zip(indices, images, results, strict=True):
         target = dataset.mask(index)
         truth = np.moveaxis(target, 2, 0) if target.ndim == 3 else target
-        yield dataset[index].name, comparison(result.image, truth, result.mask, fitted.class_map)
+        yield dataset[index].name, comparison(image, truth, result.mask, fitted.class_map)

@@ -39,7 +39,7 @@ class FittedModel:
 
     def on(self, compute: Compute) -> FittedModel:
         """Return the same with the network on `compute`'s device, in channels-last memory, for evaluation."""
-        model = self.model.to(compute.device, memory_format=torch.channels_last).eval()
+        model = self.model.to(compute.device).to(memory_format=torch.channels_last).eval()
         return replace(self, model=model)
 
     def header(self, settings: ModelSettings) -> dict[str, Any]:

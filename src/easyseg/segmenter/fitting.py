@@ -14,7 +14,7 @@ import torch
 from easyseg.config import FitSettings, ModelSettings, evaluation_interval
 from easyseg.data.dataset import Dataset, as_dataset
 from easyseg.data.loaders import TrainingLoader
-from easyseg.data.sampling import rare_class_weights
+from easyseg.data.sampling import epoch_order, rare_class_weights
 from easyseg.data.transforms import build_augmentation
 from easyseg.devices import Compute
 from easyseg.metrics.semantic import direction_of
@@ -83,8 +83,8 @@ def run_training(
             model_settings=model_settings,
             folder=folder,
         )
-        plan = _new_plan(settings, len(loader), begun)
-        recording.history.stopped = _train(fitted, loader, plan, settings, compute, recording, average)
+        plan = _new_plan(settings, compute, len(loader), begun)
+        recording.history.stopped = _train(fitted, loader, plan, settings, recording, average)
     best = recording.best_model()
     if folder is not None:
         finish_run(folder, best, recording, halves.val, compute=compute, config=config)
@@ -97,7 +97,6 @@ def _train(
     loader: TrainingLoader,
     plan: LoopPlan,
     settings: FitSettings,
-    compute: Compute,
     recording: Recording,
     average: MovingAverage | None,
 ) -> str:
@@ -117,8 +116,8 @@ def _train(
         steps_per_epoch=plan.steps_per_epoch,
         batch_size=int(settings.batch_size),
         num_images=loader.num_images,
-        device=str(compute.device),
-        precision=compute.precision,
+        device=str(plan.compute.device),
+        precision=plan.compute.precision,
         monitor=settings.monitor,
         run_dir=recording.run_dir,
     )
@@ -131,11 +130,10 @@ def _train(
             loader,
             plan=plan,
             optimizer=_new_optimizer(fitted, settings),
-            compute=compute,
             evaluate=recording.measure,
             best=best,
             observers=observers,
-            average=average,
+            after_step=(lambda: average.update(fitted.model)) if average is not None else (lambda: None),
         )
     finally:
         summary = FitSummary(reason, time.perf_counter() - plan.started_at, best.epoch, best.value)
@@ -221,19 +219,20 @@ def _new_loader(
         dataset,
         preprocessing=fitted.preprocessing,
         augmentation=build_augmentation(settings.augment, preprocessing=fitted.preprocessing, seed=seed),
+        order=lambda epoch: epoch_order(
+            len(dataset), seed=seed, epoch=epoch, weights=weights, oversample=settings.oversample
+        ),
         batch_size=int(settings.batch_size),
         workers=int(settings.workers),
-        seed=seed,
-        draw_weights=weights,
-        oversample=settings.oversample,
         cache_bytes=defaults.choose_cache_bytes(settings.cache),
         pin_memory=compute.device.type == "cuda",
     )
 
 
-def _new_plan(settings: FitSettings, steps_per_epoch: int, begun: float) -> LoopPlan:
+def _new_plan(settings: FitSettings, compute: Compute, steps_per_epoch: int, begun: float) -> LoopPlan:
     interval, unit = evaluation_interval(settings.evaluate_every)
     return LoopPlan(
+        compute=compute,
         epochs=settings.epochs,
         steps_per_epoch=steps_per_epoch,
         evaluate_every=interval if unit == "steps" else interval * steps_per_epoch,

@@ -16,19 +16,7 @@ from easyseg.devices import Compute
 from easyseg.errors import TrainingError
 from easyseg.structures import Batch, SegmentationModel
 from easyseg.training.callbacks import BestTracker, Callback, EpochReport, StepReport
-from easyseg.training.optim import MovingAverage, learning_rate_factor, set_learning_rate
-
-
-class TrainableModel(SegmentationModel, Protocol):
-    """A `SegmentationModel` that is a torch module: it has modes and a state."""
-
-    def train(self, mode: bool = True) -> nn.Module:
-        """Switch to training mode."""
-        ...
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return weights and buffers by name."""
-        ...
+from easyseg.training.optim import learning_rate_factor, set_learning_rate
 
 
 class Batches(Protocol):
@@ -45,9 +33,10 @@ class Batches(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoopPlan:
-    """How long the loop runs, and how.
+    """How long the loop runs, how, and on what.
 
     Attributes:
+        compute: device and number format.
         epochs: passes over the data; with a time budget, as many as it allows.
         steps_per_epoch: batches in an epoch.
         evaluate_every: batches between two evaluations; the last batch of the run is always followed by one.
@@ -58,6 +47,7 @@ class LoopPlan:
         started_at: `time.perf_counter()` at which the run began.
     """
 
+    compute: Compute
     epochs: int
     steps_per_epoch: int
     evaluate_every: int
@@ -78,44 +68,42 @@ class LoopPlan:
 
 
 def train(
-    model: TrainableModel,
+    model: SegmentationModel,
     batches: Batches,
     *,
     plan: LoopPlan,
     optimizer: torch.optim.Optimizer,
-    compute: Compute,
     evaluate: Callable[[], Mapping[str, float]],
     best: BestTracker,
     observers: Sequence[Callback] = (),
-    average: MovingAverage | None = None,
+    after_step: Callable[[], None] = lambda: None,
 ) -> str:
     """Train a model and return why training ended.
 
     Args:
         model: trained in place.
         batches: the training data.
-        plan: how long and how.
+        plan: how long, how, and on what device.
         optimizer: its groups carry their highest learning rate.
-        compute: device and number format.
         evaluate: measures the model as it is now; the figures go to the observers.
         best: decides whether an evaluation is the best so far.
         observers: told what happens; any of them may ask to stop.
-        average: moving average of the weights, brought up to date after every optimizer step.
+        after_step: called after every optimizer step, such as to bring a moving average of the weights up to date.
 
     Raises:
         TrainingError: the loss stopped being a finite number.
     """
     clock = _Clock(plan)
-    update = _WeightUpdate(model, optimizer, compute, plan.clip_gradients, average)
-    recent = _RecentLoss(compute.device)
+    update = _WeightUpdate(optimizer, plan, after_step)
+    recent = _RecentLoss(plan.compute.device)
     for epoch in clock.epochs():
         for observer in observers:
             observer.epoch_started(epoch)
         model.train()
         for index, batch in enumerate(batches.epoch(epoch)):
             set_learning_rate(optimizer, learning_rate_factor(plan.schedule, clock.progress()))
-            with compute.autocast():
-                loss = torch.stack(list(model.losses(batch.to(compute.device)).values())).sum()
+            with plan.compute.autocast():
+                loss = torch.stack(list(model.losses(batch.to(plan.compute.device)).values())).sum()
             update.backward(loss / plan.batches_per_step(index))
             if plan.completes_step(index):
                 update.step()
@@ -139,26 +127,18 @@ def train(
 
 
 class _WeightUpdate:
-    """From a loss to moved weights: scaling for fp16, gradients, clipping, optimizer, moving average, in this order."""
+    """From a loss to moved weights: scaling for fp16, gradients, clipping, optimizer, in this order."""
 
-    def __init__(
-        self,
-        model: TrainableModel,
-        optimizer: torch.optim.Optimizer,
-        compute: Compute,
-        clip_gradients: float | None,
-        average: MovingAverage | None,
-    ) -> None:
-        self._model = model
+    def __init__(self, optimizer: torch.optim.Optimizer, plan: LoopPlan, after_step: Callable[[], None]) -> None:
         self._optimizer = optimizer
-        self._scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.needs_scaler)
-        self._clip_gradients = clip_gradients
-        self._average = average
+        self._scaler = torch.amp.GradScaler(plan.compute.device.type, enabled=plan.compute.needs_scaler)
+        self._clip_gradients = plan.clip_gradients
+        self._after_step = after_step
         self._weights = [weight for group in optimizer.param_groups for weight in group["params"]]
 
     def backward(self, loss: Tensor) -> None:
         """Add the loss's gradients to those there are."""
-        self._scaler.scale(loss).backward()
+        torch.autograd.backward(self._scaler.scale(loss))
 
     def step(self) -> None:
         """Move the weights and forget the gradients."""
@@ -168,8 +148,7 @@ class _WeightUpdate:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
-        if self._average is not None:
-            self._average.update(self._model)
+        self._after_step()
 
 
 def highest_rate(optimizer: torch.optim.Optimizer) -> float:
