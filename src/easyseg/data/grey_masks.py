@@ -92,6 +92,7 @@ class _Values:
 
     def unnamed(self) -> ClassMap:
         """Read values of which nothing is known."""
+        self._refuse_single_value()
         if self._wishes.task != "multiclass" and (_is_black_and_white(self._counts) or self._is_binary()):
             return self.binary()
         self._refuse_smooth()
@@ -101,11 +102,6 @@ class _Values:
                 f"The masks hold {len(ids)} different values ({shares(self._counts)}), too many for classes without "
                 "names. If they are class ids, type classes=[...] or class_map={'name': value, ...}; if every value "
                 "but 0 is one class, type task='binary'."
-            )
-        if len(ids) < 2:
-            raise ClassMapError(
-                f"The masks hold one value only ({shares(self._counts)}); there is nothing to tell apart. If it is the "
-                f"class you look for, type class_map={{'name': {255 if ids == [0] else ids[0]}}}."
             )
         is_gapless = ids == list(range(ids[0], ids[-1] + 1))
         note = "mask values are class ids" if is_gapless else "each mask value is a class, named after it"
@@ -151,18 +147,14 @@ class _Values:
         if names is not None and len(names) > 1:
             raise ClassMapError(f"task='binary' has one class, but {len(names)} names are given: {', '.join(names)}.")
         name = self._wishes.name
+        self._refuse_single_value()
         if _is_black_and_white(self._counts):
             return self._one_class(name, _VOID)
         ids = self._without_void()
         if self._ones_and_whites():
             note = f"some masks store {name!r} as 1, others as 255; both are taken for it"
             return ClassMap("binary", (name,), "threshold", ignored=self._wishes.ignored, threshold=1, note=note)
-        if ids == [0]:
-            raise ClassMapError(
-                "The masks hold nothing but 0, so there is nothing to learn. If another value is expected in masks to "
-                "come, type class_map={'name': value}."
-            )
-        if len(ids) <= 2 and (ids[0] == 0 or len(ids) == 1):
+        if len(ids) == 2 and ids[0] == 0:
             return self._one_class(name, ids[-1])
         if ids[0] != 0 or self._wishes.task != "binary":
             raise ClassMapError(
@@ -174,10 +166,10 @@ class _Values:
         return ClassMap("binary", (name,), "threshold", ignored=ignored, threshold=1, note=note)
 
     def _one_class(self, name: str, value: int) -> ClassMap:
-        if _is_black_and_white(self._counts) and value in (0, _VOID):
+        if value in (0, _VOID) and (_is_black_and_white(self._counts) or self._found == [0]):
             return self._thresholded(name, inverted=value == 0)
         self._refuse_smooth()
-        if value not in self._counts:
+        if value not in self._counts and self._found != [0]:
             raise ClassMapError(
                 f"The masks do not hold the value {value} of {name!r}{self._source()}. Found: {shares(self._counts)}. "
                 f"Type class_map={{{name!r}: value}} with one of these."
@@ -262,6 +254,14 @@ class _Values:
         known = tuple(color for color in colors if color is not None)
         return known if len(set(known)) == len(ids) and (len(ids) > 1 or known[0] != (0, 0, 0)) else ()
 
+    def _refuse_single_value(self) -> None:
+        if len(self._found) == 1:
+            found = self._found[0]
+            raise ClassMapError(
+                f"The masks hold one value only ({shares(self._counts)}); there is nothing to tell apart. If masks to "
+                f"come hold more, type class_map={{{self._wishes.name!r}: {found or _VOID}}} with the value of the class."
+            )
+
     def _refuse_smooth(self) -> None:
         if self._is_smooth:
             raise ClassMapError(
@@ -290,9 +290,12 @@ def _is_black_and_white(counts: Counter[int]) -> bool:
     """Whether 0 and 255 are all there is, apart from smooth edges between them."""
     if counts.keys() <= {0, _VOID}:
         return _VOID in counts
+    if 0 not in counts or max(counts) != _VOID:
+        return False
     near = all(value <= _EXTREME or value >= _VOID - _EXTREME for value in counts)
-    has_both = 0 in counts and _VOID in counts
-    return max(counts) <= _VOID and has_both and ((near and len(counts) > 3) or _is_smooth(counts))
+    # low values and 255 alone would rather be class ids and a void border
+    has_nearly_white = any(_VOID - _EXTREME <= value < _VOID for value in counts)
+    return (near and has_nearly_white) or _is_smooth(counts)
 
 
 def _is_smooth(counts: Counter[int]) -> bool:
