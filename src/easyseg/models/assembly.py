@@ -7,7 +7,7 @@ from typing import Any
 
 from easyseg.errors import ModelError, WeightsError
 from easyseg.models import smp_zoo, torchvision_zoo
-from easyseg.models.construction import Construction, Trial, drop_uncalled, try_out
+from easyseg.models.construction import Construction, Trial, drop_idle, try_out
 from easyseg.models.registry import EncoderEntry, ModelEntry, why_not
 from easyseg.models.single_value import allow_single_values
 from easyseg.structures import SizeHW
@@ -67,7 +67,7 @@ def assemble(order: Order) -> Assembly:
         construction = replace(construction, network=_fetch(order, options).network)
     trial = _trial(construction, order)
     # before the replacement below: the trial knows modules by identity
-    drop_uncalled(construction.network.get_submodule(construction.encoder), trial)
+    drop_idle(construction.network.get_submodule(construction.encoder), trial)
     allow_single_values(construction.network, trial.single_value)
     return Assembly(construction, trial.stage_of, _statistics(order))
 
@@ -95,7 +95,7 @@ def _find_options(order: Order) -> tuple[Construction, dict[str, Any]]:
 
 
 def _with_working_stride(construction: Construction, order: Order) -> Construction:
-    factors = (1, 2, 4) if 1 < construction.stride <= _LARGEST_RAISED_STRIDE else (1,)
+    factors = (1, 2, 4, 8) if 1 < construction.stride <= _LARGEST_RAISED_STRIDE else (1,)
     failure: Exception | None = None
     for factor in factors:
         candidate = replace(construction, stride=construction.stride * factor)

@@ -48,13 +48,13 @@ class Trial:
     Attributes:
         output_hw: height and width of the logits.
         stage_of: names of the encoder's parameters -> number of the stage that they first act in.
-        called: ids of the modules that were called.
+        idle: ids of the modules that were not called, and none of whose parameters the logits depend on.
         single_value: ids of the modules that got one value per channel and image.
     """
 
     output_hw: SizeHW
     stage_of: dict[str, int]
-    called: frozenset[int]
+    idle: frozenset[int]
     single_value: frozenset[int]
 
 
@@ -89,28 +89,35 @@ def try_out(construction: Construction, in_channels: int, size_hw: SizeHW) -> Tr
     sources = [network.get_submodule(name) for name in construction.feature_sources]
     handles = [module.register_forward_hook(note_call) for module in network.modules()]
     try:
-        with _evaluation_mode(network), torch.enable_grad():
+        with evaluation_mode(network), torch.enable_grad():
             logits = network(torch.zeros(1, in_channels, *size_hw))
     finally:
         for handle in handles:
             handle.remove()
     reductions = [round(size_hw[0] / feature.shape[2]) for feature in features]
     stage_of = _assign_stages(network.get_submodule(construction.encoder), features, reductions)
-    return Trial((logits.shape[2], logits.shape[3]), stage_of, frozenset(called), frozenset(single_value))
+    # some layers are not called but read, such as the projections that an attention fuses into one
+    read = {id(leaf) for leaf in _leaves(logits, set())}
+    idle = {
+        id(module)
+        for module in network.modules()
+        if id(module) not in called and not any(id(parameter) in read for parameter in module.parameters())
+    }
+    return Trial((logits.shape[2], logits.shape[3]), stage_of, frozenset(idle), frozenset(single_value))
 
 
-def drop_uncalled(encoder: nn.Module, trial: Trial) -> None:
-    """Take out the layers that the network never calls, such as the deep stages of an encoder used to half depth.
+def drop_idle(encoder: nn.Module, trial: Trial) -> None:
+    """Take out the layers that the network never uses, such as the deep stages of an encoder used to half depth.
 
     They would only make files larger, and parameter counts wrong.
     """
     for name, child in encoder.named_children():
         if not any(True for _ in child.parameters()):
             continue
-        if not any(id(module) in trial.called for module in child.modules()):
+        if all(id(module) in trial.idle for module in child.modules()):
             setattr(encoder, name, nn.Identity())
         else:
-            drop_uncalled(child, trial)
+            drop_idle(child, trial)
 
 
 def group_by_stage(encoder: nn.Module, stage_of: dict[str, int]) -> list[nn.ModuleList]:
@@ -187,7 +194,8 @@ def _tensors(output: object) -> Iterator[Tensor]:
 
 
 @contextmanager
-def _evaluation_mode(network: nn.Module) -> Iterator[None]:
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Put every module into evaluation mode for a while, and then back into what it was in."""
     training = [module for module in network.modules() if module.training]
     for module in training:
         module.training = False

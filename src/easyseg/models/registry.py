@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Literal
 
 from easyseg.errors import unknown_name
+from easyseg.models import families
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class ModelEntry:
         encoders: "pyramid" takes encoders that halve the size stage by stage; "plain" takes vision transformers of one
             size throughout; "own" takes only those in `own_encoders`.
         dilated: it needs an encoder whose last stages can trade stride for dilation.
+        aligned: it needs features that are exact halves of each other in size.
         refused: families of smp's own encoders that smp does not join with it.
         own_encoders: with "own", the encoders there are.
         suggestions: encoders that fit, small ones first.
@@ -36,6 +38,7 @@ class ModelEntry:
     library_name: str
     encoders: Literal["pyramid", "plain", "own"] = "pyramid"
     dilated: bool = False
+    aligned: bool = True
     refused: tuple[str, ...] = ()
     own_encoders: tuple[str, ...] = ()
     suggestions: tuple[str, ...] = ("resnet34", "mobilenet_v2", "convnext_tiny")
@@ -56,6 +59,11 @@ class EncoderEntry:
     zoo: Literal["smp", "timm", "torchvision"]
     family: str
 
+    @property
+    def library_name(self) -> str:
+        """Its name in its library."""
+        return self.name.removeprefix("tu-")
+
 
 _DILATABLE_SUGGESTIONS = ("resnet34", "mobilenet_v2", "efficientnet_b0")
 _VIT_SUGGESTIONS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_small_patch16_dinov3")
@@ -63,7 +71,7 @@ _VIT_SUGGESTIONS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_small_
 MODELS: dict[str, ModelEntry] = {
     entry.name: entry
     for entry in (
-        ModelEntry("unet", "smp", "Unet"),
+        ModelEntry("unet", "smp", "Unet", aligned=False),
         ModelEntry("unetplusplus", "smp", "UnetPlusPlus", refused=("mit",)),
         ModelEntry("manet", "smp", "MAnet"),
         ModelEntry("linknet", "smp", "Linknet", refused=("mit",)),
@@ -74,7 +82,7 @@ MODELS: dict[str, ModelEntry] = {
         ModelEntry("deeplabv3", "smp", "DeepLabV3", dilated=True, suggestions=_DILATABLE_SUGGESTIONS),
         ModelEntry("deeplabv3plus", "smp", "DeepLabV3Plus", dilated=True, suggestions=_DILATABLE_SUGGESTIONS),
         ModelEntry("upernet", "smp", "UPerNet"),
-        ModelEntry("segformer", "smp", "Segformer", suggestions=("mit_b0", "resnet34", "convnext_tiny")),
+        ModelEntry("segformer", "smp", "Segformer", aligned=False, suggestions=("mit_b0", "resnet34", "convnext_tiny")),
         ModelEntry("dpt", "smp", "DPT", encoders="plain", suggestions=_VIT_SUGGESTIONS),
         ModelEntry(
             "torchvision_deeplabv3",
@@ -103,105 +111,6 @@ MODELS: dict[str, ModelEntry] = {
     )
 }
 
-SMP_FAMILIES: dict[str, tuple[str, ...]] = {
-    "resnet": (
-        *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
-        "resnext50_32x4d",
-        *(f"resnext101_32x{width}d" for width in (4, 8, 16, 32, 48)),
-    ),
-    "dpn": ("dpn68", "dpn68b", "dpn92", "dpn98", "dpn107", "dpn131"),
-    "vgg": tuple(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")),
-    "senet": (
-        "senet154",
-        *(f"se_resnet{depth}" for depth in (50, 101, 152)),
-        *(f"se_resnext{depth}_32x4d" for depth in (50, 101)),
-    ),
-    "densenet": ("densenet121", "densenet161", "densenet169", "densenet201"),
-    "inceptionresnetv2": ("inceptionresnetv2",),
-    "inceptionv4": ("inceptionv4",),
-    "efficientnet": tuple(f"efficientnet-b{size}" for size in range(8)),
-    "mobilenet": ("mobilenet_v2",),
-    "xception": ("xception",),
-    "mit": tuple(f"mit_b{size}" for size in range(6)),
-    "mobileone": tuple(f"mobileone_s{size}" for size in range(5)),
-}
-"""smp's own encoders by family; a test holds this against what smp has. Its "timm-" ones are reached through timm."""
-
-_SMP_FAMILY_OF = {name: family for family, names in SMP_FAMILIES.items() for name in names}
-_SMP_WITHOUT_DILATION = frozenset({"vgg", "densenet", "inceptionresnetv2", "inceptionv4", "xception"})
-
-# timm's families are its source modules: within one, all networks are built alike
-_TIMM_PLAIN = frozenset(
-    {
-        "deit",
-        "eva",
-        "gemma4_vit",
-        "naflexvit",
-        "qwen3_vit",
-        "vision_transformer",
-        "vision_transformer_hybrid",
-        "vision_transformer_sam",
-        "vitamin",
-    }
-)
-# no feature maps, strides other than 2, 4, .. 32, or one input size only
-_TIMM_UNUSABLE = frozenset(
-    {
-        "beit",
-        "cait",
-        "coat",
-        "convit",
-        "convmixer",
-        "crossvit",
-        "csatv2",
-        "deepseek_vit",
-        "efficientformer",
-        "efficientformer_v2",
-        "efficientvim",
-        "efficientvit_msra",
-        "gcvit",
-        "hiera",
-        "levit",
-        "mlp_mixer",
-        "mvitv2",
-        "nest",
-        "pit",
-        "sequencer",
-        "shvit",
-        "swiftformer",
-        "tnt",
-        "twins",
-        "vision_transformer_relpos",
-        "visformer",
-        "volo",
-        "xcit",
-    }
-)
-_TIMM_ONE_SIZE = ("coatnet", "coatnext", "aimv2")
-_TIMM_DILATABLE = frozenset(
-    {
-        "byoanet",
-        "byobnet",
-        "convnext",
-        "cspnet",
-        "cspnext",
-        "efficientnet",
-        "hardcorenas",
-        "inception_next",
-        "mobilenetv3",
-        "mobilevit",
-        "nfnet",
-        "regnet",
-        "res2net",
-        "resnest",
-        "resnet",
-        "resnetv2",
-        "rexnet",
-        "sknet",
-        "xception_aligned",
-    }
-)
-
 
 def list_models(pattern: str = "*") -> list[str]:
     """Return the names of the models that match, such as "unet*", in alphabetical order."""
@@ -223,10 +132,10 @@ def list_encoders(pattern: str = "*", model: str | None = None) -> list[str]:
     names = {name.lower(): name for name in (_timm_variants() if "." in pattern else _encoder_names())}
     matching = [found for lower, found in names.items() if fnmatchcase(lower, pattern)]
     if entry is None:
-        return sorted(name for name in matching if why_unusable(name) is None)
+        return sorted(name for name in matching if why_unusable(_entry(name)) is None)
     if entry.encoders == "own":
         return sorted(name for name in entry.own_encoders if fnmatchcase(name, pattern))
-    return sorted(name for name in matching if why_not(entry, find_encoder(name, entry)) is None)
+    return sorted(name for name in matching if why_not(entry, _entry(name)) is None)
 
 
 def find_model(name: str) -> ModelEntry:
@@ -256,16 +165,19 @@ def find_encoder(name: str | None, model: ModelEntry) -> EncoderEntry:
     if name is None:
         name = model.suggestions[0]
     if model.encoders == "own":
-        known = {_key(own): own for own in model.own_encoders}.get(_key(name))
-        if known is not None:
-            return EncoderEntry(known, "torchvision", "torchvision")
-    plain = re.sub(r"^(tu|timm)-", "", str(name).strip().lower())
-    wants_timm = plain != str(name).strip().lower() or model.encoders == "plain"
+        own_by_key = {_key(own): own for own in model.own_encoders}
+        if (own := own_by_key.get(_key(name))) is not None:
+            return EncoderEntry(own, "torchvision", "torchvision")
+    given = str(name).strip().lower()
+    plain = re.sub(r"^(tu|timm)-", "", given)
+    if plain != given:
+        for spelling in (plain, plain.replace("-", "_"), f"tf_{plain.replace('-', '_')}"):
+            if _is_timm(spelling):
+                return _timm_entry(spelling)
     if _exists(plain):
-        return _entry(plain, timm_first=wants_timm)
-    for spelling in (_by_key().get(_key(plain), plain), f"tf_{plain.replace('-', '_')}"):
-        if _exists(spelling):
-            return _entry(spelling, timm_first=wants_timm)
+        return _entry(plain)
+    if (known := _by_key().get(_key(plain))) is not None:
+        return _entry(known)
     base, dot, tag = plain.partition(".")
     if dot and base in _timm_names():
         tagged = [variant for variant in _timm_variants() if variant.partition(".")[0] == base]
@@ -275,33 +187,37 @@ def find_encoder(name: str | None, model: ModelEntry) -> EncoderEntry:
     raise unknown_name("encoder", name, _encoder_names(), see="easyseg.list_encoders()")
 
 
-def why_unusable(name: str) -> str | None:
+def why_unusable(encoder: EncoderEntry) -> str | None:
     """Return why no model can use this encoder, or None."""
-    family = _family(name)
-    if family in _TIMM_UNUSABLE:
+    name = encoder.library_name
+    if encoder.zoo != "timm":
+        return None
+    if encoder.family in families.TIMM_UNUSABLE:
         return f"{name} gives no feature maps that halve in size from 1/4 to 1/32, or takes one image size only"
-    if any(word in name for word in _TIMM_ONE_SIZE):
+    if any(word in name for word in families.TIMM_ONE_SIZE):
         return f"{name} takes one image size only"
     return None
 
 
 def why_not(model: ModelEntry, encoder: EncoderEntry) -> str | None:
     """Return why this encoder does not fit this model, or None where no rule speaks against it."""
-    name, family = encoder.name, encoder.family
+    name, family, is_timm = encoder.name, encoder.family, encoder.zoo == "timm"
     if model.encoders == "own":
         return None if encoder.zoo == "torchvision" else f"torchvision has no {model.library_name} with {name}"
-    if (unusable := why_unusable(name)) is not None:
+    if (unusable := why_unusable(encoder)) is not None:
         return unusable
-    is_plain = encoder.zoo == "timm" and family in _TIMM_PLAIN
+    is_plain = is_timm and family in families.TIMM_PLAIN
     if model.encoders == "plain":
         return None if is_plain else f"{model.name} takes plain vision transformers only, and {name} is none"
     if is_plain:
         return f"{name} is a plain vision transformer: all its features have one size. They fit the model 'dpt' only"
-    if encoder.zoo == "smp" and family in model.refused:
+    if not is_timm and family in model.refused:
         return f"{name} has no features at half the image size, which {model.name} needs"
-    if model.dilated:
-        can = family not in _SMP_WITHOUT_DILATION if encoder.zoo == "smp" else family in _TIMM_DILATABLE
-        return None if can else f"{model.name} needs an encoder that can be dilated, and {name} cannot"
+    if is_timm and model.aligned and family in families.TIMM_UNALIGNED:
+        return f"the features of {name} are no exact halves of each other, which {model.name} needs"
+    can_be_dilated = family in families.TIMM_DILATABLE if is_timm else family not in families.SMP_WITHOUT_DILATION
+    if model.dilated and not can_be_dilated:
+        return f"{model.name} needs an encoder that can be dilated, and {name} cannot"
     return None
 
 
@@ -309,18 +225,19 @@ def _key(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower().replace("+", "plus"))
 
 
-def _entry(name: str, *, timm_first: bool) -> EncoderEntry:
-    if name in _SMP_FAMILY_OF and not (timm_first and name in _timm_names()):
-        return EncoderEntry(name, "smp", _SMP_FAMILY_OF[name])
-    return EncoderEntry(name, "timm", _timm_family(name))
+def _entry(name: str) -> EncoderEntry:
+    family = families.SMP_FAMILY_OF.get(name)
+    return _timm_entry(name) if family is None else EncoderEntry(name, "smp", family)
 
 
-def _family(name: str) -> str:
-    return _SMP_FAMILY_OF[name] if name in _SMP_FAMILY_OF else _timm_family(name)
+def _timm_entry(name: str) -> EncoderEntry:
+    # where smp has another encoder of that name, the prefix stays, so that the name leads back here
+    shown = f"tu-{name}" if name in families.SMP_FAMILY_OF else name
+    return EncoderEntry(shown, "timm", _timm_family(name))
 
 
 def _exists(name: str) -> bool:
-    return name in _SMP_FAMILY_OF or _is_timm(name)
+    return name in families.SMP_FAMILY_OF or _is_timm(name)
 
 
 def _is_timm(name: str) -> bool:
@@ -350,10 +267,10 @@ def _timm_family(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _encoder_names() -> tuple[str, ...]:
-    return tuple(sorted(_timm_names() | _SMP_FAMILY_OF.keys()))
+    return tuple(sorted(_timm_names() | families.SMP_FAMILY_OF.keys()))
 
 
 @lru_cache(maxsize=1)
 def _by_key() -> dict[str, str]:
     # smp's own names come last, so they win where both libraries have one spelling
-    return {_key(name): name for name in (*sorted(_timm_names()), *_SMP_FAMILY_OF)}
+    return {_key(name): name for name in (*sorted(_timm_names()), *families.SMP_FAMILY_OF)}

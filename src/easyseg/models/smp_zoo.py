@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import segmentation_models_pytorch as smp
 import timm
-from huggingface_hub import hf_hub_download
+from huggingface_hub import constants, hf_hub_download
 from torch import nn
 
 from easyseg.errors import WeightsError
@@ -53,9 +56,11 @@ def build(
     is_timm = encoder.zoo == "timm"
     # smp reads any value but None, False included, as a wish for timm's pretrained weights
     encoder_weights: str | bool | None = (True if is_timm else weights) if weights is not None else None
-    with _silence():
+    # offline, the Hub's client takes weights from its cache or fails at once, without half a minute of retries
+    offline = weights is None or not _can_look_up(constants.ENDPOINT)
+    with _silence(), _hub(offline=offline):
         network: nn.Module = getattr(smp, model.library_name)(
-            encoder_name=f"tu-{encoder.name}" if is_timm else encoder.name,
+            encoder_name=f"tu-{encoder.library_name}" if is_timm else encoder.library_name,
             encoder_weights=encoder_weights,
             in_channels=in_channels,
             classes=num_classes,
@@ -82,9 +87,9 @@ def option_attempts(model: ModelEntry, encoder: EncoderEntry, image_size: SizeHW
     """
     if model.encoders == "plain":
         # the decoder scales features by powers of two, so patches of 14 pixels become 16; timm resamples the weights
-        patch: dict[str, Any] = {"patch_size": 16} if "patch14" in encoder.name else {}
+        patch: dict[str, Any] = {"patch_size": 16} if "patch14" in encoder.library_name else {}
         return [patch | {"dynamic_img_size": True}, patch]
-    config = None if encoder.zoo == "smp" else timm.get_pretrained_cfg(encoder.name, allow_unregistered=True)
+    config = None if encoder.zoo == "smp" else timm.get_pretrained_cfg(encoder.library_name, allow_unregistered=True)
     if config is None or not config.fixed_input_size:
         return [{}]
     longest = max(image_size or config.input_size[1:])
@@ -99,7 +104,7 @@ def check_weights(encoder: EncoderEntry, weights: str) -> None:
         WeightsError: they do not; the message names what there is.
     """
     if encoder.zoo == "smp":
-        available = sorted(smp.encoders.encoders[encoder.name]["pretrained_settings"])
+        available = sorted(smp.encoders.encoders[encoder.library_name]["pretrained_settings"])
         if weights not in available:
             raise WeightsError(
                 f"The encoder {encoder.name!r} has no weights {weights!r}. Type weights="
@@ -111,7 +116,7 @@ def check_weights(encoder: EncoderEntry, weights: str) -> None:
             f"Unknown weights {weights!r} for {encoder.name!r}. Type weights='imagenet', None, or a .safetensors file; "
             f"a pretrained variant goes into the encoder's name: {', '.join(_variants(encoder)) or 'it has none'}."
         )
-    if not timm.models.is_model_pretrained(encoder.name):
+    if not timm.models.is_model_pretrained(encoder.library_name):
         raise WeightsError(
             f"timm has no pretrained weights for the encoder {encoder.name!r}. Type weights=None to train from "
             f"scratch, or take an encoder that has them, such as {', '.join(_pretrained_like(encoder))}."
@@ -124,10 +129,10 @@ def statistics(encoder: EncoderEntry, weights: str | None) -> Statistics:
     Makes no network call: smp's encoders state theirs in a file that came with the weights.
     """
     if encoder.zoo == "timm":
-        config = timm.get_pretrained_cfg(encoder.name, allow_unregistered=True)
+        config = timm.get_pretrained_cfg(encoder.library_name, allow_unregistered=True)
         return IMAGENET if config is None else (tuple(config.mean), tuple(config.std))
     if weights is not None:
-        settings = smp.encoders.encoders[encoder.name]["pretrained_settings"][weights]
+        settings = smp.encoders.encoders[encoder.library_name]["pretrained_settings"][weights]
         path = hf_hub_download(settings["repo_id"], "config.json", revision=settings["revision"], local_files_only=True)
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         return tuple(values["mean"]), tuple(values["std"])
@@ -135,7 +140,7 @@ def statistics(encoder: EncoderEntry, weights: str | None) -> Statistics:
 
 
 def _variants(encoder: EncoderEntry) -> list[str]:
-    return [str(name) for name in timm.list_pretrained(f"{encoder.name.partition('.')[0]}.*")][:5]
+    return [str(name) for name in timm.list_pretrained(f"{encoder.library_name.partition('.')[0]}.*")][:5]
 
 
 def _pretrained_like(encoder: EncoderEntry) -> list[str]:
@@ -149,3 +154,23 @@ def _silence() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _hub(*, offline: bool) -> Iterator[None]:
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or offline
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _can_look_up(endpoint: str) -> bool:
+    if getproxies():  # then the proxy looks names up
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(endpoint).hostname, None)
+    except OSError:
+        return False
+    return True
