@@ -114,6 +114,19 @@ def test_filled_up_with_grey():
     assert all(((i[..., 0] == PAD_VALUE) == (m == 255)).all() for i, m in plain)
 
 
+def test_zoomed_out_images_lie_anywhere():
+    """An image smaller than the canvas is put at any place in it, not always into a corner or the middle."""
+    augment = build("none", resize="crop")
+    image, mask = np.zeros((46, 62, 3), np.uint8), np.zeros((46, 62), np.uint8)
+    places = set()
+    for index in range(200):
+        _, new_mask = augment(image, mask, epoch=0, index=index)
+        rows, columns = np.nonzero(new_mask == 0)
+        assert (np.ptp(rows), np.ptp(columns)) == (45, 61)
+        places.add((int(rows[0]), int(columns[0])))
+    assert places == {(row, column) for row in range(3) for column in range(3)}
+
+
 @pytest.mark.parametrize("name", CHANGING)
 def test_function_of_seed_epoch_and_index(name):
     """The same key gives the same bytes from a fresh object in any order; another key gives others."""

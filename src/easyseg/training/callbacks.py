@@ -277,6 +277,7 @@ class ProgressBar(Callback):
                 desc=f"epoch {epoch + 1}/{self._info.epochs}",
                 file=self._stream,
                 leave=False,
+                mininterval=0,  # `batch_ended` keeps the pace
                 dynamic_ncols=True,
                 bar_format="{desc} {bar} {n_fmt}/{total_fmt}{postfix}",
             )

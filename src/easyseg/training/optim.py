@@ -29,8 +29,8 @@ FINAL_FACTOR = 1e-3
 
 POLY_POWER = 0.9
 
-STEP_SHARE = 1 / 3
-"""Share of the run after which the step schedule divides by ten."""
+STEPS = 3
+"""Equal parts of a run with the step schedule; the learning rate falls to a tenth between two of them."""
 
 DEFAULT_DECAY = 0.999
 """Decay of the moving average per step: it remembers about a thousand steps."""
@@ -133,9 +133,7 @@ def _poly(progress: float) -> float:
 
 
 def _step(progress: float) -> float:
-    # a hair is added because a third of the steps may come out as 0.33333333333333326
-    falls = math.floor(progress / STEP_SHARE + 1e-9)
-    return float(0.1 ** min(falls, round(1 / STEP_SHARE) - 1))
+    return float(0.1 ** min(int(STEPS * progress), STEPS - 1))
 
 
 def _constant(_: float) -> float:
