@@ -120,7 +120,7 @@ class DataSettings(Settings):
     task: Literal["auto", "binary", "multiclass", "multilabel"] = Field(
         "auto", description="One class, classes that exclude each other, or overlapping classes; auto: found out."
     )
-    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.2, description="Share of the images put aside for validation where the dataset has no split of its own."
     )
 
