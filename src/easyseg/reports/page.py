@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import importlib.metadata
 import importlib.resources
 import io
@@ -18,7 +19,8 @@ from PIL import Image
 from easyseg.io.atomic import write_text
 from easyseg.metrics import CLASS_METRICS
 from easyseg.results import History, Report
-from easyseg.results.charts import CSS_VARIABLES, curves, escape, metric_title, to_svg
+from easyseg.results.charts import CSS_VARIABLES, curves, to_svg
+from easyseg.results.words import counted, metric_title
 from easyseg.structures import Color, ImageArray
 from easyseg.visualization import error_legend
 
@@ -57,21 +59,21 @@ def write_report(
     """
     style = (importlib.resources.files("easyseg.reports") / "page.css").read_text(encoding="utf-8")
     body = [
-        f"<header><h1>{escape(title)}</h1><p class='verdict'>{escape(verdict(history, report))}</p></header>",
+        f"<header><h1>{_escaped(title)}</h1><p class='verdict'>{_escaped(verdict(history, report))}</p></header>",
         _figures(history, report),
         _section("Course of the training", _chart(curves(history))) if history is not None and len(history) else "",
         _classes(report) if report is not None else "",
         _section("Confusion", _chart(report.confusion_figure())) if report is not None else "",
         _section("Worst images", _worst(report)) if report is not None and report.images else "",
         _section("Pictures", _pictures(pictures, report)) if pictures else "",
-        _section("Notes", "".join(f"<p>{escape(note)}</p>" for note in notes)) if notes else "",
+        _section("Notes", "".join(f"<p>{_escaped(note)}</p>" for note in notes)) if notes else "",
         _section("Settings", _definitions(settings)),
         _section("Environment", _definitions(_environment())),
     ]
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<title>{_escaped(title)}</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n<main>\n{chr(10).join(part for part in body if part)}\n"
         "<footer>All figures are shares from 0 to 1, over all pixels of the dataset, at the images' original sizes. "
         "Classes that are not in the dataset count in no mean.</footer>\n</main>\n</body>\n</html>\n"
@@ -91,7 +93,7 @@ def verdict(history: History | None, report: Report | None) -> str:
             value = float(best[history.monitor])
             sentences.append(f"Best {name} {value:.4f}, in epoch {history.best_epoch} of {last['epoch']}.")
         else:
-            sentences.append(f"{last['epoch']} epochs, none of which was kept as the best.")
+            sentences.append(f"{counted(last['epoch'], 'epoch')}, and no evaluation was kept as the best.")
         if history.stopped:
             sentences.append(f"Training ended: {history.stopped.rstrip('.')}.")
     if report is not None:
@@ -120,7 +122,7 @@ def _figures(history: History | None, report: Report | None) -> str:
         if isinstance(seconds, (int, float)):
             figures.append((_duration(float(seconds)), "training time"))
     cards = "".join(
-        f"<div class='figure'><b>{escape(value)}</b><span>{escape(name)}</span></div>" for value, name in figures
+        f"<div class='figure'><b>{_escaped(value)}</b><span>{_escaped(name)}</span></div>" for value, name in figures
     )
     return f"<div class='figures'>{cards}</div>" if figures else ""
 
@@ -132,19 +134,18 @@ def _classes(report: Report) -> str:
     rows = []
     for row, color in zip(report.per_class, report.class_map.colors, strict=True):
         cells = "".join(f"<td>{_number(getattr(row, metric))}</td>" for metric in CLASS_METRICS[1:])
-        rows.append(
-            f"<tr><td>{_chip(color)}{escape(row.name)}</td>{_bar(row.iou)}{cells}<td>{100 * row.share:.1f} %</td></tr>"
-        )
+        name = f"<td>{_chip(color)}{_escaped(row.name)}</td>"
+        rows.append(f"<tr>{name}{_bar(row.iou)}{cells}<td>{100 * row.share:.1f} %</td></tr>")
     means = "".join(f"<td>{_number(getattr(report, f'mean_{metric}'))}</td>" for metric in CLASS_METRICS[1:])
     rows.append(f"<tr class='mean'><td>mean</td>{_bar(report.mean_iou)}{means}<td></td></tr>")
     table = f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     rest = f"Frequency-weighted IoU {_number(report.frequency_weighted_iou)}. {report.timing_line()}"
-    return _section("Classes", f"{table}<p class='faint'>{escape(rest)}</p>")
+    return _section("Classes", f"{table}<p class='faint'>{_escaped(rest)}</p>")
 
 
 def _worst(report: Report) -> str:
     rows = "".join(
-        f"<tr><td>{escape(image.name)}</td>{_bar(image.mean_iou)}"
+        f"<tr><td>{_escaped(image.name)}</td>{_bar(image.mean_iou)}"
         f"<td>{_number(image.mean_dice)}</td><td>{_number(image.pixel_accuracy)}</td></tr>"
         for image in report.worst(_WORST_IMAGES)
     )
@@ -157,10 +158,10 @@ def _pictures(pictures: Sequence[tuple[str, ImageArray]], report: Report | None)
     if report is not None:
         mistakes, colors = error_legend(report.class_map.task)
         chips = zip((*report.classes, *mistakes), (*report.class_map.colors, *colors), strict=True)
-        legend = "".join(f"<span>{_chip(color)}{escape(name)}</span>" for name, color in chips)
+        legend = "".join(f"<span>{_chip(color)}{_escaped(name)}</span>" for name, color in chips)
         legend = f"<div class='legend'>{legend}</div>"
     figures = "".join(
-        f"<figure><figcaption>{escape(caption)}</figcaption>{_embedded(picture, alt=caption)}</figure>"
+        f"<figure><figcaption>{_escaped(caption)}</figcaption>{_embedded(picture, alt=caption)}</figure>"
         for caption, picture in pictures
     )
     return legend + figures
@@ -177,12 +178,16 @@ def _environment() -> dict[str, str]:
     return found
 
 
+def _escaped(text: object) -> str:
+    return html.escape(str(text))
+
+
 def _section(title: str, content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+    return f"<section><h2>{_escaped(title)}</h2>{content}</section>"
 
 
 def _definitions(values: Mapping[str, Any]) -> str:
-    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in values.items())
+    rows = "".join(f"<div><dt>{_escaped(name)}</dt><dd>{_escaped(value)}</dd></div>" for name, value in values.items())
     return f"<dl>{rows}</dl>"
 
 
@@ -200,7 +205,7 @@ def _embedded(picture: ImageArray, *, alt: str) -> str:
     encoded = base64.b64encode(data.getvalue()).decode("ascii")
     height, width = picture.shape[:2]
     source = f"data:image/webp;base64,{encoded}"
-    return f'<img src="{source}" alt="{escape(alt)}" width="{width}" height="{height}" loading="lazy">'
+    return f'<img src="{source}" alt="{_escaped(alt)}" width="{width}" height="{height}" loading="lazy">'
 
 
 def _bar(share: float) -> str:

@@ -5,7 +5,6 @@ matplotlib takes long to import, so the functions that draw import it themselves
 
 from __future__ import annotations
 
-import html
 import io
 import math
 import warnings
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from easyseg.results.words import metric_title
 from easyseg.structures import ImageArray
 
 if TYPE_CHECKING:
@@ -106,14 +106,6 @@ def matrix(shares: npt.NDArray[np.float64], rows: Sequence[str], columns: Sequen
     return figure
 
 
-def metric_title(name: str) -> str:
-    """Return a metric's name as people write it: "mean_iou" is "Mean IoU", "iou/road" is "IoU of road"."""
-    metric, _, class_name = name.partition("/")
-    words = metric.replace("_", " ").replace("iou", "IoU").replace("dice", "Dice")
-    words = words[:1].upper() + words[1:]
-    return f"{words} of {class_name}" if class_name else words
-
-
 def to_array(figure: Figure) -> ImageArray:
     """Return a chart as (H, W, 3) uint8 on white."""
     data = io.BytesIO()
@@ -129,11 +121,6 @@ def to_svg(figure: Figure) -> str:
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     whole = text.getvalue()
     return whole[whole.index("<svg") :]
-
-
-def escape(text: object) -> str:
-    """Return `text` safe to stand anywhere in HTML."""
-    return html.escape(str(text))
 
 
 def _decorate(axes: Axes, title: str, unit: str) -> None:

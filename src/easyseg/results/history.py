@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import math
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from easyseg.errors import DataError, unknown_name
 from easyseg.io.atomic import write_text
 from easyseg.io.images import write_image
 from easyseg.results import charts
+from easyseg.results.words import counted
 from easyseg.structures import ImageArray
 
 Value: TypeAlias = float | int | str
@@ -130,7 +132,7 @@ class History:
     def __str__(self) -> str:
         if not self.rows:
             return "No evaluation yet."
-        verdict = f"{len(self)} evaluation{'s' if len(self) > 1 else ''} in {self.rows[-1].get('epoch', '?')} epochs"
+        verdict = f"{counted(len(self), 'evaluation')} in {counted(self.rows[-1].get('epoch', '?'), 'epoch')}"
         if self.best is not None and self.monitor in self.best:
             verdict += f"; best {self.monitor} {self.best[self.monitor]:.4f} in epoch {self.best_epoch}"
         return f"{verdict}; {self.stopped}" if self.stopped else verdict
@@ -140,7 +142,7 @@ class History:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the verdict and the curves."""
-        return f"<div>{charts.escape(str(self))}{charts.to_svg(charts.curves(self)) if self.rows else ''}</div>"
+        return f"<div>{html.escape(str(self))}{charts.to_svg(charts.curves(self)) if self.rows else ''}</div>"
 
 
 def _written(value: Value) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from torch import Tensor
 from easyseg.io.images import write_image
 from easyseg.metrics import CLASS_METRICS, SemanticScores, scores
 from easyseg.results import charts
+from easyseg.results.words import counted
 from easyseg.structures import ClassMap, ImageArray
 
 if TYPE_CHECKING:
@@ -255,7 +257,7 @@ class Report:
         """Return one line on how fast it went and what the time went into; empty where it was not taken."""
         if not self.seconds:
             return ""
-        line = f"{_counted(len(self.images), 'image')} in {self.seconds:.1f} s, {self.images_per_second:.1f} a second"
+        line = f"{counted(len(self.images), 'image')} in {self.seconds:.1f} s, {self.images_per_second:.1f} a second"
         if not self.timing:
             return line
         parts = dict(self.timing)
@@ -275,14 +277,14 @@ class Report:
             f"{'mean':{width}}{means}",
             f"pixel accuracy {accuracy}, frequency-weighted IoU {weighted}",
         ]
-        return "\n".join([f"{self.split}: {_counted(len(self.images), 'image')}", *lines, self.timing_line()]).rstrip()
+        return "\n".join([f"{self.split}: {counted(len(self.images), 'image')}", *lines, self.timing_line()]).rstrip()
 
     def __repr__(self) -> str:
-        return f"Report({self.split}, {_counted(len(self.images), 'image')}, mean IoU {_shown(self.mean_iou)})"
+        return f"Report({self.split}, {counted(len(self.images), 'image')}, mean IoU {_shown(self.mean_iou)})"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the table."""
-        return f"<pre>{charts.escape(self)}</pre>"
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def _as_array(counts: Tensor | Counts) -> Counts:
@@ -296,10 +298,6 @@ def _badness(image: ImageScores) -> tuple[bool, float, float]:
         0.0 if unknown else image.mean_iou,
         -1.0 if math.isnan(image.pixel_accuracy) else image.pixel_accuracy,
     )
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _shown(value: float) -> str:
