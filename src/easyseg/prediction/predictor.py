@@ -147,11 +147,21 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 
 def _batches(items: Iterable[Prepared[Tag]], size: int) -> Iterator[list[Prepared[Tag]]]:
+    """Group items of one canvas size; what came before an error is still used before it is raised."""
     batch: list[Prepared[Tag]] = []
-    for item in items:
-        if batch and (len(batch) == size or batch[0].canvas.shape != item.canvas.shape):
-            yield batch
-            batch = []
-        batch.append(item)
+    failure: Exception | None = None
+    try:
+        for item in items:
+            if batch and batch[0].canvas.shape != item.canvas.shape:
+                yield batch
+                batch = []
+            batch.append(item)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except Exception as error:  # noqa: BLE001 - raised below, in its turn
+        failure = error
     if batch:
         yield batch
+    if failure is not None:
+        raise failure

@@ -89,14 +89,27 @@ def ahead(items: Iterable[Item], prepare: Callable[[Item], Ready], *, threads: i
     waiting: deque[Future[Ready]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="easyseg-read")
     try:
-        for item in items:
-            waiting.append(pool.submit(prepare, item))
+        for outcome in _submitted(pool, items, prepare):
+            waiting.append(outcome)
             if len(waiting) > depth:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submitted(
+    pool: ThreadPoolExecutor, items: Iterable[Item], prepare: Callable[[Item], Ready]
+) -> Iterator[Future[Ready]]:
+    """Hand items to the threads; an error of the items themselves takes its place behind those before it."""
+    try:
+        for item in items:
+            yield pool.submit(prepare, item)
+    except Exception as error:  # noqa: BLE001 - raised in its turn, when the outcome is asked for
+        failed: Future[Ready] = Future()
+        failed.set_exception(error)
+        yield failed
 
 
 def _find_files(path: Path, *, recursive: bool) -> Iterator[Source]:

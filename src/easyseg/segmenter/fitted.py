@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,7 +52,7 @@ class FittedModel:
             "class_map": self.class_map.to_dict(),
             "preprocessing": self.preprocessing.to_dict(),
             "batch_size": self.batch_size,
-            "metrics": {name: value for name, value in self.metrics.items() if value == value},
+            "metrics": {name: value for name, value in self.metrics.items() if math.isfinite(value)},
         }
 
 

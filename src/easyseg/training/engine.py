@@ -121,8 +121,9 @@ def train(
                 if requests:
                     return requests[0].reason
                 model.train()
-            if clock.is_over():
-                return clock.verdict()
+                # asked here alone: asked again, a clock that ran on would end the run without an evaluation
+                if clock.is_over():
+                    return clock.verdict()
     return clock.verdict()
 
 
@@ -135,6 +136,7 @@ class _WeightUpdate:
         self._clip_gradients = plan.clip_gradients
         self._after_step = after_step
         self._weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        optimizer.zero_grad(set_to_none=True)  # a run that was stopped between two steps leaves gradients behind
 
     def backward(self, loss: Tensor) -> None:
         """Add the loss's gradients to those there are."""
