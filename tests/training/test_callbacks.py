@@ -221,6 +221,16 @@ def test_bar_can_be_forced():
     assert "\r" in stream.getvalue()
 
 
+@pytest.mark.parametrize(("epochs", "name"), [(None, "epoch 1  "), (1, "epoch 1/1  "), (0, "epoch 1  ")])
+def test_epochs_without_a_plan_have_no_total(epochs, name):
+    """Where time decides how many epochs there are, a line does not pretend to know."""
+    stream = io.StringIO()
+    bar = ProgressBar(stream=stream)
+    bar.fit_started(dataclasses.replace(INFO, epochs=epochs))
+    bar.epoch_ended(epoch_report(0, 0.5, is_best=False))
+    assert stream.getvalue().startswith(name)
+
+
 def test_end_without_a_best_epoch():
     """Where no epoch counted, the last line says no best one; monitoring the loss shows it once."""
     stream = io.StringIO()

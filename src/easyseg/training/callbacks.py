@@ -38,7 +38,7 @@ class FitInfo:
     """What is known when training starts.
 
     Attributes:
-        epochs: passes over the data that are planned; with a time budget, an upper limit.
+        epochs: passes over the data that are planned; None where a time budget decides.
         steps_per_epoch: batches in an epoch.
         batch_size: images in a batch.
         num_images: training images.
@@ -48,7 +48,7 @@ class FitInfo:
         run_dir: folder of the results, None where there is none.
     """
 
-    epochs: int
+    epochs: int | None
     steps_per_epoch: int
     batch_size: int
     num_images: int
@@ -274,7 +274,7 @@ class ProgressBar(Callback):
             self._close_bar()
             self._bar = tqdm(
                 total=self._info.steps_per_epoch,
-                desc=f"epoch {epoch + 1}/{self._info.epochs}",
+                desc=_epoch_name(epoch, self._info),
                 file=self._stream,
                 leave=False,
                 mininterval=0,  # `batch_ended` keeps the pace
@@ -308,7 +308,7 @@ class ProgressBar(Callback):
         monitor = self._info.monitor
         self._score = _figure(monitor, report.metrics)
         parts = [
-            f"epoch {report.epoch + 1}/{self._info.epochs}",
+            _epoch_name(report.epoch, self._info),
             _figure("loss", report.metrics),
             self._score if monitor != "loss" else "",
             "best" if report.is_best else "    ",
@@ -356,6 +356,12 @@ class _Throughput:
         """Return such as "38.2 images/s", or "" where nothing was counted."""
         seconds = self._last_at - self._started_at
         return f"{self._images / seconds:.1f} images/s" if self._images and seconds > 0 else ""
+
+
+def _epoch_name(epoch: int, info: FitInfo) -> str:
+    # a run limited by time may pass the number of epochs that was planned
+    is_planned = info.epochs is not None and epoch < info.epochs
+    return f"epoch {epoch + 1}/{info.epochs}" if is_planned else f"epoch {epoch + 1}"
 
 
 def _figure(name: str, metrics: Mapping[str, float]) -> str:
