@@ -117,7 +117,7 @@ def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         header = json.loads(metadata[_KEY])
         version = int(header["format_version"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"The header of {path} is damaged ({error}).") from error
     if version > FORMAT_VERSION:
         raise CheckpointError(

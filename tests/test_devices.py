@@ -1,0 +1,125 @@
+"""Choosing the device and the number format, and what a machine tells about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from easyseg import devices
+from easyseg.devices import Compute, available_memory, processor_count, resolve_compute
+from easyseg.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype", "scaled"),
+    [("fp32", torch.float32, False), ("bf16", torch.bfloat16, False)],
+)
+def test_asked_for_precision_is_what_products_are_computed_in(precision: str, dtype: torch.dtype, scaled: bool) -> None:
+    """Inside `autocast`, a matrix product comes out in the number format asked for."""
+    compute = resolve_compute("cpu", precision)
+    with compute.autocast():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype is dtype
+    assert compute.precision == precision
+    assert compute.needs_scaler is scaled
+    assert str(compute) == f"cpu ({precision})"
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx2": True, "avx512_bf16": False}, "fp32")],
+)
+def test_processor_computes_in_bf16_only_where_it_has_it(
+    monkeypatch: pytest.MonkeyPatch, features: dict[str, bool], expected: str
+) -> None:
+    """Without the instructions, bf16 would be emulated and slower than fp32."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
+    assert resolve_compute("cpu").precision == expected
+
+
+@pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16"), (False, "fp16")])
+def test_first_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch, has_bf16: bool, expected: str) -> None:
+    """CUDA is preferred to all else, and there bf16 to fp16."""
+    asked: dict[str, Any] = {}
+
+    def is_supported(including_emulation: bool = True) -> bool:
+        asked["emulation"] = including_emulation
+        return has_bf16
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
+    compute = resolve_compute()
+    assert (str(compute.device), compute.precision) == ("cuda:0", expected)
+    assert asked == {"emulation": False}
+    assert compute.needs_scaler is (expected == "fp16")
+
+
+def test_apple_gpu_comes_next_and_computes_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without CUDA, Apple's GPU is taken."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert str(resolve_compute()) == "mps (fp32)"
+
+
+def test_processor_is_the_last_resort(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any GPU, the CPU is taken."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert resolve_compute(precision="fp32") == Compute(torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:x", "cuda:77", "xla"])
+def test_device_that_cannot_be_used_is_refused(name: str) -> None:
+    """The error repeats the name, says why in one line, and what to type."""
+    with pytest.raises(ConfigError, match=r"cannot be used here: .*Type device='auto' or 'cpu'") as caught:
+        resolve_compute(name)
+    assert f"device={name!r}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_fp16_needs_a_gpu() -> None:
+    """On a CPU, fp16 is refused with two formats that work."""
+    with pytest.raises(ConfigError, match=r"precision='fp16' needs a CUDA device, not cpu. Type precision='bf16'"):
+        resolve_compute("cpu", "fp16")
+
+
+def test_memory_and_processors_are_plausible() -> None:
+    """This machine has some of both."""
+    assert 2**20 < available_memory() < 2**50
+    assert 1 <= processor_count() <= 4096
+
+
+def test_container_limit_cuts_the_memory_down(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where a container may take less than the machine has, that counts."""
+    texts = {"memory.max": "3000\n", "memory.current": "1000\n", "meminfo": "MemAvailable: 900 kB\n"}
+    read = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, **options: texts.get(path.name) or read(path, **options), raising=True
+    )
+    assert available_memory() == 2000
+    texts["memory.max"] = "max\n"
+    assert available_memory() == 900 * 1024
+
+
+def test_memory_is_guessed_where_nobody_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On systems without /proc, four gigabytes are assumed."""
+
+    def missing(path: Path, **_: object) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert available_memory() == 4 * 2**30
+    assert devices._container_limit() == 2**62
+
+
+def test_processors_are_counted_where_no_affinity_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere than on Linux, all processors count, and one where even that is unknown."""
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert processor_count() == 6
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert processor_count() == 1
