@@ -194,14 +194,17 @@ def test_terminal_gets_a_bar_that_shows_the_run(monkeypatch):
 
 
 def test_bar_reads_the_loss_rarely(monkeypatch):
-    """Between two refreshes the loss is not looked at, so a GPU is not waited for."""
+    """Between two refreshes the loss is not looked at, so a GPU is not waited for; the epoch's last one is shown."""
     monkeypatch.setattr(callbacks, "REFRESH_SECONDS", 1e9)
-    bar = ProgressBar(stream=Terminal())
+    stream = Terminal()
+    bar = ProgressBar(stream=stream)
     bar.fit_started(INFO)
     bar.epoch_started(0)
     bar.batch_ended(step_report(1))
     unreadable = dataclasses.replace(step_report(2), loss=torch.zeros(2))
     bar.batch_ended(unreadable)
+    bar.batch_ended(step_report(4))
+    assert "4/4" in stream.getvalue()
     bar.fit_ended(FitSummary("done", 1.0))
     with pytest.raises(ValueError, match="one element"):
         float(unreadable.loss)

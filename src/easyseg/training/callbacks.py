@@ -283,12 +283,13 @@ class ProgressBar(Callback):
             )
 
     def batch_ended(self, report: StepReport) -> None:
-        """Move the bar, now and then."""
+        """Move the bar, now and then and at the end of the epoch."""
         self._images_per_second.add(report.images)
         if report.progress > 0:
             self._seconds_left = report.seconds * (1 - report.progress) / report.progress
         now = time.perf_counter()
-        if self._bar is None or self._info is None or now - self._refreshed_at < REFRESH_SECONDS:
+        is_due = now - self._refreshed_at >= REFRESH_SECONDS or report.step % report.steps_per_epoch == 0
+        if self._bar is None or self._info is None or not is_due:
             return
         self._refreshed_at = now
         parts = [
