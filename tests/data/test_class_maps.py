@@ -83,7 +83,7 @@ def test_nearly_black_and_white_masks_get_a_threshold() -> None:
 
 def test_antialiased_masks_cannot_be_multiclass() -> None:
     """Asking for classes by value in antialiased masks is refused."""
-    with pytest.raises(ClassMapError, match="antialiased.*task='binary'"):
+    with pytest.raises(ClassMapError, match=r"antialiased.*task='binary'"):
         infer(smooth(), task="multiclass")
     with pytest.raises(ClassMapError, match="antialiased"):
         infer(smooth(), class_map={"roof": 200})
@@ -375,7 +375,7 @@ def test_numbers_for_colours_and_colours_for_numbers_are_refused() -> None:
 def test_colour_masks_that_cannot_be_classes_are_refused() -> None:
     """Too many colours, a single one, or several for the binary task are errors."""
     many = [(at, 255 - at, 7) for at in range(80)]
-    with pytest.raises(ClassMapError, match="80 different colours.*JPEG"):
+    with pytest.raises(ClassMapError, match=r"80 different colours.*JPEG"):
         infer(colored(*many))
     with pytest.raises(ClassMapError, match="one colour only"):
         infer(colored(RED))
@@ -401,7 +401,7 @@ def test_multilabel_masks_that_do_not_fit_are_refused() -> None:
         infer(sample, classes=["road"])
     with pytest.raises(ClassMapError, match="every class has masks of its own"):
         infer(sample, task="binary")
-    with pytest.raises(ClassMapError, match="should hold 0 and one more value; found 0 25.0%"):
+    with pytest.raises(ClassMapError, match=r"should hold 0 and one more value; found 0 25.0%"):
         infer(sample)
 
 

@@ -38,9 +38,14 @@ def test_failure_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> Non
     """An exception of the writer changes nothing on the disk."""
     target = tmp_path / "state.txt"
     write_text(target, "old")
-    with pytest.raises(RuntimeError, match="stop"), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("stop")
+
+    def fail_halfway() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail_halfway()
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["state.txt"]
 

@@ -187,6 +187,7 @@ def test_random_bytes_raise_only_sample_errors(tmp_path: Path, photo: ImageArray
     """Mutated files of every format give an image or a SampleError, nothing else."""
     rng = np.random.default_rng(0)
     outcomes = {"read": 0, "refused": 0}
+    named = set()
     for suffix in (".png", ".jpg", ".tif", ".bmp", ".webp", ".gif", ".ppm"):
         stream = io.BytesIO()
         Image.fromarray(photo).save(stream, Image.registered_extensions()[suffix])
@@ -202,7 +203,8 @@ def test_random_bytes_raise_only_sample_errors(tmp_path: Path, photo: ImageArray
                     outcomes["read"] += 1
                 except SampleError as error:
                     outcomes["refused"] += 1
-                    assert error.path == path
+                    named.add(Path(error.path) == path)
+    assert named == {True}
     assert min(outcomes.values()) > 50
 
 
@@ -258,7 +260,7 @@ def test_stacks_of_pages_are_refused(tmp_path: Path, photo: ImageArray) -> None:
 def test_number_of_channels_must_be_one_an_image_file_has(tmp_path: Path, photo: ImageArray) -> None:
     """Five channels are refused with the way out."""
     write_image(tmp_path / "photo.png", photo)
-    with pytest.raises(SampleError, match="5 were asked for. Give such images as arrays"):
+    with pytest.raises(SampleError, match=r"5 were asked for. Give such images as arrays"):
         read_image(tmp_path / "photo.png", channels=5)
 
 
@@ -330,7 +332,7 @@ def test_float_masks_must_hold_whole_numbers(tmp_path: Path) -> None:
 def test_jpeg_masks_are_refused(tmp_path: Path, photo: ImageArray) -> None:
     """JPEG changes ids, so JPEG masks are refused with the reason."""
     write_image(tmp_path / "mask.jpg", photo[..., 0])
-    with pytest.raises(SampleError, match="JPEG file cannot hold a mask.*PNG"):
+    with pytest.raises(SampleError, match=r"JPEG file cannot hold a mask.*PNG"):
         read_mask(tmp_path / "mask.jpg")
 
 
@@ -381,12 +383,12 @@ def test_the_limit_is_the_one_checked(tmp_path: Path, photo: ImageArray, monkeyp
 def test_real_files_of_all_kinds(shared_data: Path) -> None:
     """Every real image is read at the size its header says, or refused because its values are no brightness."""
     paths = [path for path in sorted((shared_data / "icevision_samples").rglob("*")) if path.suffix in IMAGE_SUFFIXES]
-    refused = set()
-    for path in paths:
-        try:
-            assert read_image(path).shape == (*image_size(path), 3)
-        except SampleError as error:
-            assert "the values of type" in str(error)
-            refused.add(path.name)
+    refused = {path for path in paths if "bands_float" in path.name or "bands_int16" in path.name}
+    refused |= {path for path in paths if "bands_int32" in path.name or path.name == "test_3_bands_int8.tif"}
     assert len(paths) > 20
-    assert all("bands" in name for name in refused)
+    for path in paths:
+        if path in refused:
+            with pytest.raises(SampleError, match="the values of type"):
+                read_image(path)
+        else:
+            assert read_image(path).shape == (*image_size(path), 3)

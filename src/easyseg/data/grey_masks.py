@@ -258,8 +258,8 @@ class _Values:
         if len(self._found) == 1:
             found = self._found[0]
             raise ClassMapError(
-                f"The masks hold one value only ({shares(self._counts)}); there is nothing to tell apart. If masks to "
-                f"come hold more, type class_map={{{self._wishes.name!r}: {found or _VOID}}} with the value of the class."
+                f"The masks hold one value only ({shares(self._counts)}); there is nothing to tell apart. If masks "
+                f"to come hold more, type class_map={{{self._wishes.name!r}: {found or _VOID}}} with the class's value."
             )
 
     def _refuse_smooth(self) -> None:

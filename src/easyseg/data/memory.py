@@ -70,15 +70,14 @@ def image_array(value: Any, *, name: str) -> ImageArray:
 
 
 def _from_stacks(images: Any, masks: Any) -> tuple[Sample, ...]:
-    images, masks = _as_array(images), _as_array(masks)
-    if images.ndim not in (3, 4) or masks.ndim not in (3, 4) or len(images) != len(masks) or not len(images):
+    image_shape, mask_shape = tuple(images.shape), tuple(masks.shape)
+    is_pair = len(image_shape) in (3, 4) and len(mask_shape) in (3, 4)
+    if not is_pair or image_shape[0] != mask_shape[0] or not image_shape[0]:
         raise DataError(
-            f"The arrays have shapes {images.shape} and {masks.shape}; expected images (N, H, W) or (N, H, W, C) and "
+            f"The arrays have shapes {image_shape} and {mask_shape}; expected images (N, H, W) or (N, H, W, C) and "
             "masks (N, H, W), or (N, classes, H, W) for overlapping classes, with the same N."
         )
-    return tuple(
-        _sample(image, mask, f"array {at}") for at, (image, mask) in enumerate(zip(images, masks, strict=True))
-    )
+    return tuple(_sample(images[at], masks[at], f"array {at}") for at in range(image_shape[0]))
 
 
 def _from_pairs(data: Any) -> tuple[Sample, ...]:

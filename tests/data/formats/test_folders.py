@@ -172,7 +172,7 @@ def test_two_folders_for_one_role_are_refused(tmp_path: Path, write: Write) -> N
     """masks/ beside labels/ is an error that says what to type; typing it settles it."""
     write("images/a.png", "masks/a.png", "labels/a.png")
     assert folders.recognises(tmp_path)
-    with pytest.raises(FormatError, match="'labels' and 'masks' could each hold the masks.*images='...', masks='...'"):
+    with pytest.raises(FormatError, match=r"'labels' and 'masks' could each hold the masks.*images='...', masks='...'"):
         folders.read(tmp_path)
     layout = folders.read(tmp_path, images=Path("images"), masks=Path("labels"))
     assert pairs_of(layout, tmp_path) == [("images/a.png", "labels/a.png", None)]
@@ -264,7 +264,7 @@ def test_several_fitting_formats_are_refused(tmp_path: Path, write: Write, monke
     (tmp_path / "train.txt").write_text("a\n")
     assert find_format(tmp_path).NAME == "txt_splits"
     monkeypatch.setattr(FORMATS["txt_splits"], "OVERRULES", ())
-    with pytest.raises(FormatError, match="several dataset formats fit. Type format='folders'"):
+    with pytest.raises(FormatError, match=r"several dataset formats fit. Type format='folders'"):
         find_format(tmp_path)
 
 
