@@ -20,7 +20,7 @@ from easyseg.prediction.scoring import Evaluation, Scored
 from easyseg.reports.run_folder import RunFolder
 from easyseg.results import History
 from easyseg.segmenter.fitted import FittedModel
-from easyseg.training.callbacks import Callback, EpochReport, StopRequest
+from easyseg.training.callbacks import Callback, EpochReport, FitSummary, StopRequest
 from easyseg.training.optim import MovingAverage
 
 
@@ -83,7 +83,13 @@ class Recording(Callback):
             self._keep(report.metrics)
         if self._folder is not None:
             self._folder.write_history(self.history)
+            self._folder.log(self._line(report))
         return None
+
+    def fit_ended(self, summary: FitSummary) -> None:
+        """Say in the log how it ended."""
+        if self._folder is not None:
+            self._folder.log(f"ended after {summary.seconds:.1f} s: {summary.reason}")
 
     @property
     def run_dir(self) -> Path | None:
@@ -104,6 +110,11 @@ class Recording(Callback):
         if self._folder is not None:
             weights = fitted.model.state_dict()
             save_checkpoint(self._folder.best_model, weights, fitted.header(self._model_settings))
+
+    def _line(self, report: EpochReport) -> str:
+        names = dict.fromkeys(["loss", "val_loss", self.history.monitor])
+        figures = "  ".join(f"{name} {report.metrics[name]:.4f}" for name in names if name in report.metrics)
+        return f"epoch {report.epoch + 1}  step {report.step}  {figures}" + ("  best" if report.is_best else "")
 
     def _keep(self, metrics: Mapping[str, float]) -> None:
         self.best = self._latest
