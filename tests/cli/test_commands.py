@@ -78,16 +78,19 @@ def test_evaluate_prints_and_writes_the_figures(calls: Any, tmp_path: Path, caps
     words = ["evaluate", "model.safetensors", "--data", "scans", "--split", "test", "--device", "cpu"]
     assert main([*words, "--json", str(file)]) == 0
     assert calls.made[0] == ("load", (Path("model.safetensors"),), {"device": "cpu"})
-    assert calls.made[-1] == ("evaluate", ("scans",), {"split": "test"})
+    assert calls.keywords("evaluate") == {"split": "test"}
+    assert calls.arguments("evaluate") == ("scans",)
     assert "mean IoU 0.500" in capsys.readouterr().out
     assert json.loads(file.read_text()) == {"mean_iou": 0.5}
+    assert main([*words, "--json", str(file), "--details"]) == 0
+    assert json.loads(file.read_text()) == {"mean_iou": 0.5, "images": []}
 
 
 def test_evaluate_says_where_it_cannot_write(calls: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A JSON file that cannot be written is named."""
     (tmp_path / "file").write_text("")
     assert main(["evaluate", "m.safetensors", "--data", "x", "--json", str(tmp_path / "file" / "out.json")]) == 2
-    assert "out.json" in capsys.readouterr().err
+    assert str(tmp_path / "file") in capsys.readouterr().err
 
 
 def test_evaluate_takes_the_data_of_the_run(calls: Any, tmp_path: Path) -> None:

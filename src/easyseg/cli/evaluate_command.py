@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from easyseg.cli.options import add_settings, chosen, gather
 from easyseg.cli.parser import Parser
 from easyseg.cli.runs import resolve_last
 from easyseg.config import DataSettings, EvaluateSettings, ModelSettings, read_yaml
-from easyseg.errors import ConfigError, OutputError
+from easyseg.errors import ConfigError
+from easyseg.io.atomic import write_text
 
 _EPILOG = """\
 examples:
@@ -38,10 +38,11 @@ def run(words: list[str]) -> int:
     model, data = chosen(ModelSettings, values), chosen(DataSettings, values)
     segmenter = easyseg.Segmenter.load(run_path, **model)
     known = {"class_map": segmenter.class_map, "seed": segmenter.settings.seed}
-    report = segmenter.evaluate(open_dataset(values["data"], data, known), **chosen(EvaluateSettings, values))
+    settings = chosen(EvaluateSettings, values)
+    report = segmenter.evaluate(open_dataset(values["data"], data, known), **settings)
     sys.stdout.write(f"{report}\n")
     if arguments.json:
-        _write_json(Path(arguments.json), report.to_dict())
+        write_text(arguments.json, report.to_json(images=settings.get("details", False)) + "\n")
     return 0
 
 
@@ -68,10 +69,3 @@ def _data_of_run(run_path: Path) -> dict[str, Any]:
     if "data" not in known:
         raise ConfigError(f"Nothing says which dataset {run_path} should be measured on. Type: --data FOLDER")
     return {name: value for name, value in known.items() if name in _OF_THE_DATA}
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}). Give another path with --json.") from error

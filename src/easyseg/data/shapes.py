@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,18 @@ from easyseg.structures import IGNORE_INDEX, ImageArray, MaskArray
 SHAPE_CLASSES = ("background", "disc", "square", "triangle")
 """The classes in the order of their ids."""
 
+_HUES = {1: 0.03, 2: 0.36, 3: 0.64}
+"""The colour each class likes, as a place on the colour circle."""
+
 _SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 
 
 def write_shapes(folder: str | Path, *, count: int = 200, size: int = 96, seed: int = 0) -> Path:
     """Draw a dataset: `train/`, `val/`, `test/`, each with `images/` and `masks/` of PNG files, and `classes.txt`.
 
-    The shapes have random colours, so a model must learn their outlines; some have a hole, some hide each other. The
-    masks hold class ids, and 255 along the outlines, where the class of a pixel is a matter of taste.
+    Each class has colours it likes, but not for itself alone, and strokes of any colour cross the ground; so a model
+    must learn colours and outlines. Some shapes have a hole, some hide each other. The masks hold class ids, and 255
+    along the outlines, where the class of a pixel is a matter of taste.
 
     Args:
         folder: made where it is missing.
@@ -63,7 +68,7 @@ def draw_shapes(size: int, rng: np.random.Generator) -> tuple[ImageArray, MaskAr
     canvas = _ground(size, rng)
     mask = np.zeros((size, size), np.uint8)
     for class_id, area in _shapes(size, rng):
-        surface = _surface(size, rng)
+        surface = _surface(size, class_id, rng)
         # the soft edge a lens would leave
         opacity = cv2.GaussianBlur(area.astype(np.float32), (3, 3), 0)[..., None]
         canvas = canvas * (1 - opacity) + surface * opacity
@@ -106,8 +111,10 @@ def _outline(area: MaskArray) -> npt.NDArray[np.bool_]:
 
 
 def _ground(size: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return a cloudy ground with a few strokes on it, (size, size, 3) float32 in 0..255."""
-    ground = _clouds(size, 6, rng) * 90 + rng.uniform(30, 130, 3)
+    """Return a cloudy, greyish ground with a few strokes on it, (size, size, 3) float32 in 0..255."""
+    light = _clouds(size, 5, 1, rng)
+    tint = _clouds(size, 5, 3, rng)
+    ground = light * 110 + tint * 50 + rng.uniform(10, 90)
     for _ in range(rng.integers(1, 5)):
         (x1, y1), (x2, y2) = rng.integers(0, size, (2, 2)).tolist()
         color = tuple(rng.uniform(0, 255, 3).tolist())
@@ -115,13 +122,15 @@ def _ground(size: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     return ground.astype(np.float32)
 
 
-def _surface(size: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _surface(size: int, class_id: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Return a shape's shaded surface, (size, size, 3) float32 in 0..255."""
-    color = rng.uniform(60, 255, 3)
-    return (color * (0.7 + 0.3 * _clouds(size, 3, rng))).astype(np.float32)
+    hue = (_HUES[class_id] + rng.normal(0, 0.09)) % 1  # neighbouring classes overlap in one colour out of ten
+    color = np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.35, 0.9), rng.uniform(0.5, 1)), np.float32)
+    return 255 * color * (0.65 + 0.35 * _clouds(size, 3, 1, rng))
 
 
-def _clouds(size: int, cells: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return smooth noise, (size, size, 3) float32, about 0..1."""
-    coarse = rng.random((cells, cells, 3), dtype=np.float32)
-    return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+def _clouds(size: int, cells: int, channels: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return smooth noise, (size, size, channels) float32, about 0..1."""
+    coarse = rng.random((cells, cells, channels), dtype=np.float32)
+    fine = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    return fine.reshape(size, size, channels).astype(np.float32)
