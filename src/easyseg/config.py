@@ -192,7 +192,7 @@ class FitSettings(Settings):
 class EvaluateSettings(Settings):
     """What `Segmenter.evaluate(...)` takes beside the data."""
 
-    split: Literal["train", "val", "test"] = Field("val", description="Part of the dataset to measure on.")
+    split: Literal["train", "val", "test", "all"] = Field("val", description="Part of the dataset to measure on.")
     batch_size: Count | Auto = Field("auto", description="Images per forward pass.")
     threshold: Fraction = Field(0.5, description="Probability from which a pixel counts (binary, multilabel).")
     details: bool = Field(False, description="Keep the scores of every image, too.")

@@ -99,7 +99,7 @@ class Dataset:
             other = next(iter(self.splits()), "train")
             raise DataError(
                 f"The split {name!r} of {self.path or 'the data'} is empty; there is: {have}. "
-                f"Type split={other!r}, or add images to it."
+                f"Type split={other!r} (evaluate also takes split='all'), or add images to it."
             )
         return replace(self, samples=chosen)
 

@@ -19,10 +19,11 @@ def evaluate_split(
 ) -> Report:
     """Measure a model on one split of `data`, read with the model's own classes."""
     dataset = as_dataset(data, class_map=fitted.class_map, seed=seed)
-    part = dataset.split(settings.split) if dataset.splits() else dataset
+    measures_all = settings.split == "all" or not dataset.splits()
+    part = dataset if measures_all else dataset.split(settings.split)
     batch_size = fitted.batch_size if settings.batch_size == "auto" else settings.batch_size
     evaluation = new_evaluation(part, fitted, compute=compute, batch_size=batch_size, threshold=settings.threshold)
-    return new_report(evaluation.score(fitted.model), part, split=settings.split)
+    return new_report(evaluation.score(fitted.model), part, split="all" if measures_all else settings.split)
 
 
 def new_evaluation(

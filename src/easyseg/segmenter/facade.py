@@ -193,7 +193,7 @@ class Segmenter:
         self,
         data: Any,
         *,
-        split: Literal["train", "val", "test"] = "val",
+        split: Literal["train", "val", "test", "all"] = "val",
         batch_size: int | Auto = "auto",
         threshold: float = 0.5,
         details: bool = False,
@@ -202,7 +202,7 @@ class Segmenter:
 
         Args:
             data: as for `fit`. In-memory data without splits of its own is measured whole.
-            split: part of the dataset to measure on.
+            split: part of the dataset to measure on; "all" for a folder of images that training never saw.
             batch_size: images per forward pass; "auto" takes the one of training, so that figures agree to the bit.
             threshold: probability from which a pixel counts (binary and multilabel), in 0..1.
             details: keep each image's per-class scores, too.
