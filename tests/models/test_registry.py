@@ -92,6 +92,9 @@ def test_encoders_that_fit_a_model() -> None:
     assert list_encoders("vit_small_patch16_224", model="dpt") == ["vit_small_patch16_224"]
     assert list_encoders("densenet121", model="deeplabv3plus") == []
     assert list_encoders("swin_tiny*", model="pan") == []
+    assert list_encoders("coatnet_0*") == [], "one size only"
+    assert list_encoders("inception_v3", model="unet") == ["inception_v3"]
+    assert list_encoders("inception_v3", model="fpn") == []
     with pytest.raises(UnknownNameError, match="unet"):
         list_encoders(model="unnet")
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from easyseg.errors import ModelError, WeightsError
 from easyseg.models import smp_zoo
+from easyseg.models.registry import MODELS, find_encoder
 from easyseg.models.semantic import SemanticModel, build_semantic
 from easyseg.models.weights import fit_channels, load_weights_file
 
@@ -181,6 +182,15 @@ def test_cached_weights_are_used_without_network(tmp_path: Path, monkeypatch: py
     assert model.pixel_mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert model.pixel_std.flatten().tolist() == pytest.approx([0.4, 0.5, 0.6])
     assert model.weights_note == "ssl weights"
+
+
+def test_damaged_statistics_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network must not run on statistics it was not trained with."""
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    monkeypatch.setattr(smp_zoo, "hf_hub_download", lambda *_, **__: str(path))
+    with pytest.raises(WeightsError, match=r"config\.json with mean.*weights=None"):
+        smp_zoo.statistics(find_encoder("resnet18", MODELS["unet"]), "imagenet")
 
 
 @pytest.mark.parametrize(

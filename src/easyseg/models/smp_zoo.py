@@ -133,10 +133,20 @@ def statistics(encoder: EncoderEntry, weights: str | None) -> Statistics:
         return IMAGENET if config is None else (tuple(config.mean), tuple(config.std))
     if weights is not None:
         settings = smp.encoders.encoders[encoder.library_name]["pretrained_settings"][weights]
-        path = hf_hub_download(settings["repo_id"], "config.json", revision=settings["revision"], local_files_only=True)
+        return _cached_statistics(settings["repo_id"], settings["revision"])
+    return _STATISTICS.get(encoder.family, IMAGENET)
+
+
+def _cached_statistics(repository: str, revision: str) -> Statistics:
+    try:
+        path = hf_hub_download(repository, "config.json", revision=revision, local_files_only=True)
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         return tuple(values["mean"]), tuple(values["std"])
-    return _STATISTICS.get(encoder.family, IMAGENET)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"{repository}: its config.json with mean and standard deviation cannot be read ({error}). "
+            "Delete its folder in the Hub's cache and fetch the weights again, or type weights=None."
+        ) from error
 
 
 def _variants(encoder: EncoderEntry) -> list[str]:

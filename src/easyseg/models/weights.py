@@ -70,7 +70,7 @@ def load_weights_file(network: nn.Module, path: str | Path, *, encoder: str, hea
     Raises:
         WeightsError: the file cannot be read, holds too little of the encoder, or tensors of another shape.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     state = _read(path)
     own = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     source_of = _match_names(own, state)
