@@ -204,6 +204,13 @@ def test_batches_move_as_a_whole() -> None:
     assert batch.images.place == "memory"
 
 
+def test_a_background_is_black_unless_it_has_a_colour():
+    """A class named background is drawn black; a colour given is kept."""
+    assert ClassMap("multiclass", ("Background", "road")).colors == ((0, 0, 0), default_colors(2)[1])
+    given = ((9, 9, 9), (1, 2, 3))
+    assert ClassMap("multiclass", ("background", "road"), colors=given).colors == given
+
+
 def test_default_colours_differ_and_stay() -> None:
     """255 classes get colours that are all different; a longer list begins with the shorter one."""
     colors = default_colors(60)

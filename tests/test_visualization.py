@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,6 +95,16 @@ def test_overlay_leaves_the_rest_alone_but_for_a_dark_rim(image, task):
     picture = overlay(image, mask[None] if task == "multilabel" else mask, [RED], task=task)
     assert picture[4, 0].tolist() == [40, 40, 40]
     assert picture[4, 3].tolist() == [13, 13, 13]
+
+
+def test_overlay_leaves_black_classes_alone(image):
+    """A class whose colour is black, such as a background, does not tint the image."""
+    mask = np.zeros((8, 10), np.uint8)
+    mask[:, 5:] = 1
+    picture = overlay(image, mask, [(0, 0, 0), GREEN])
+    assert picture[:, :4].tolist() == image[:, :4].tolist()
+    assert picture[4, 4].tolist() == [13, 13, 13]
+    assert picture[4, 8].tolist() == [20, 120, 20]
 
 
 def test_overlay_leaves_ignored_pixels_and_arguments_alone(image):
@@ -200,10 +211,11 @@ def test_letters_follow_the_height_within_limits():
     assert [font_pixels_for(height) for height in (10, 520, 9000)] == [13, 20, 40]
 
 
-def test_text_is_drawn_without_matplotlibs_font(monkeypatch):
+@pytest.mark.parametrize("find_spec", [lambda name: None, lambda name: SimpleNamespace(origin="/nowhere/__init__.py")])
+def test_text_is_drawn_without_matplotlibs_font(monkeypatch, find_spec):
     """Where matplotlib's font is not found, Pillow's own is used."""
     visualization._font.cache_clear()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
     try:
         assert (legend(["road"], [RED], 40) < 100).any()
     finally:

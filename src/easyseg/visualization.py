@@ -73,7 +73,7 @@ def overlay(
     Args:
         image: (H, W) or (H, W, C) uint8.
         mask: class ids of the image's size; ignored pixels leave the image as it is.
-        colors: one RGB colour per class.
+        colors: one RGB colour per class; a black one, as backgrounds have, leaves the image as it is.
         task: what the mask's values mean.
         alpha: how much of the colour shows, from 0 to 1.
         outline: draw the regions' borders in full colour with a thin dark line outside.
@@ -83,18 +83,16 @@ def overlay(
     """
     base = as_rgb(image)
     paint, covered, _ = _painted(mask, colors, task)
+    covered &= paint.any(axis=2)
     mixed = cv2.addWeighted(base, 1 - alpha, paint, alpha, 0)
     picture = np.where(covered[..., None], mixed, base)
     if not outline:
         return picture
     width = max(1, round(min(covered.shape) / 400))
-    planes = mask if task == "multilabel" else np.where(covered, mask, IGNORE_INDEX)[None]
-    for plane in planes:
-        border = _inner_border(plane, width)
-        if task != "multiclass":  # multiclass regions touch: there the neighbour's own border gives the contrast
-            outside = _inner_border(plane, 1) & ~covered
-            picture[outside] = picture[outside] // 3
-        rim = border & covered
+    for plane in mask if task == "multilabel" else np.where(covered, mask, IGNORE_INDEX)[None]:
+        rim = _inner_border(plane, width) & covered
+        outside = _inner_border(plane, 1) & ~covered
+        picture[outside] = base[outside] // 3
         picture[rim] = _brightened(paint[rim])
     return picture
 

@@ -132,6 +132,24 @@ def test_short_histories_can_be_drawn(count):
     assert history.plot().ndim == 3
 
 
+def test_a_single_evaluation_has_a_single_mark():
+    """One epoch is marked as 1, without fractions of epochs beside it."""
+    history = History()
+    history.append(_row(1, mean_iou=0.5) | {"loss": 5.0}, is_best=True)
+    shown = history._repr_html_()
+    assert ">1<" in shown
+    assert ">1.02<" not in shown
+
+
+def test_curves_without_losses_and_rates():
+    """A history of the monitored figure alone draws just that."""
+    history = History()
+    history.append({"epoch": 1, "mean_iou": 0.5})
+    shown = history._repr_html_()
+    assert "training" not in shown
+    assert "learning rate" not in shown
+
+
 def test_evaluations_within_an_epoch_go_by_step(history):
     """Several evaluations in one epoch are drawn over the step."""
     assert ">epoch<" in history._repr_html_()

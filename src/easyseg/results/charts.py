@@ -64,6 +64,9 @@ def curves(history: History) -> Figure:
             _line(monitored, x, _numbers(history, history.monitor), label=history.monitor, color=BLUE)
             if history.best is not None:
                 _mark_best(monitored, float(history.best[unit]), float(history.best[history.monitor]))
+        if len(x) == 1:
+            losses.set_xticks(x)
+            monitored.set_xticks(x)
     return figure
 
 
