@@ -21,7 +21,6 @@ from easyseg.visualization import (
     as_rgb,
     beside,
     color_mask,
-    enlarged,
     error_legend,
     error_map,
     font_pixels_for,
@@ -195,15 +194,6 @@ def test_beside_keeps_both_pictures():
     assert (joined[:3, :4] == 255).all()
     assert (joined[3:, :4] == 0).all()
     assert (joined[:, 4:] == 9).all()
-
-
-@pytest.mark.parametrize(("at_least", "size"), [(4, 4), (5, 8), (12, 12)])
-def test_enlarging_repeats_pixels(at_least, size):
-    """Small pictures grow by whole factors only."""
-    picture = np.arange(8, dtype=np.uint8).reshape(2, 4)
-    grown = enlarged(picture, at_least=at_least)
-    assert grown.shape == (size // 2, size)
-    assert np.array_equal(grown[:: size // 4, :: size // 4], picture)
 
 
 def test_letters_follow_the_height_within_limits():

@@ -209,14 +209,6 @@ def beside(picture: ImageArray, explanation: ImageArray) -> ImageArray:
     return canvas
 
 
-def enlarged(picture: npt.NDArray[np.uint8], *, at_least: int) -> npt.NDArray[np.uint8]:
-    """Repeat the pixels of a small picture so often that its longer side has at least `at_least` pixels."""
-    factor = -(-at_least // max(picture.shape[:2]))
-    if factor <= 1:
-        return picture
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
 def font_pixels_for(height: int) -> int:
     """Return a height of letters that reads well beside a picture of this height in pixels."""
     return min(max(round(height / 26), 13), 40)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from easyseg import visualization
-from easyseg.structures import ClassMap, ImageArray, MaskArray
+from easyseg.structures import ClassMap, ImageArray, MaskArray, SizeHW
 
 _HIGHEST_PANEL = 480
 _WIDEST_PANEL = 560
+_SMALLEST_PANEL = 280
 
 
 def comparison(
@@ -26,7 +29,9 @@ def comparison(
     Returns:
         (H', W', 3) uint8.
     """
-    image, target, prediction = (_reduced(array) for array in (visualization.as_rgb(image), target, prediction))
+    size = image.shape[:2]
+    image = _fitted(visualization.as_rgb(image), size, first_axis=0)
+    target, prediction = (_fitted(mask, size, first_axis=mask.ndim - 2) for mask in (target, prediction))
     colors, task = class_map.colors, class_map.task
     panels = {
         "image": image,
@@ -34,20 +39,17 @@ def comparison(
         "prediction": visualization.overlay(image, prediction, colors, task=task),
         "mistakes": visualization.error_map(prediction, target, image=image, task=task),
     }
-    # small images grow by whole factors, so that captions stay readable and pixels square
-    grown = [visualization.enlarged(panel, at_least=280) for panel in panels.values()]
     # the row is shown at the width of a page, so its letters go by its width
-    width = sum(panel.shape[1] for panel in grown)
-    return visualization.side_by_side(grown, list(panels), font_pixels=max(13, width // 80))
+    font_pixels = max(13, len(panels) * image.shape[1] // 80)
+    return visualization.side_by_side(list(panels.values()), list(panels), font_pixels=font_pixels)
 
 
-def _reduced(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Leave out rows and columns evenly until the picture fits a panel: class ids stay class ids."""
-    rows, columns = (0, 1) if array.ndim == 2 or array.shape[2] == 3 else (1, 2)
-    scale = min(_HIGHEST_PANEL / array.shape[rows], _WIDEST_PANEL / array.shape[columns], 1.0)
-    if scale == 1.0:
-        return array
-    for axis in (rows, columns):
-        length = array.shape[axis]
-        array = array.take((np.arange(max(1, round(length * scale))) / scale).astype(np.intp).clip(0, length - 1), axis)
+def _fitted(array: npt.NDArray[np.uint8], size_hw: SizeHW, *, first_axis: int) -> npt.NDArray[np.uint8]:
+    """Repeat or leave out whole rows and columns, so that class ids stay class ids, until a picture fits a panel."""
+    scale = min(_HIGHEST_PANEL / size_hw[0], _WIDEST_PANEL / size_hw[1])
+    if scale > 1:
+        scale = max(1, math.ceil(_SMALLEST_PANEL / max(size_hw)))  # whole factors keep pixels square
+    for axis, length in enumerate(size_hw, start=first_axis):
+        taken = np.arange(max(1, round(length * scale))) / scale
+        array = array.take(taken.astype(np.intp).clip(0, length - 1), axis)
     return array
