@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
@@ -65,13 +65,13 @@ def find_sources(source: Any, *, recursive: bool = True) -> Iterator[Source]:
         yield from (Source(_checked(image)) for image in (source if source.ndim == 4 else [source]))
     elif _is_picture(source):
         yield Source(_checked(np.asarray(source.convert("RGB") if source.mode not in ("L", "RGB", "RGBA") else source)))
-    elif isinstance(source, Iterable):
+    elif isinstance(source, Iterable) and not isinstance(source, (bytes, Mapping)) and not hasattr(source, "detach"):
         for item in source:
             yield from find_sources(item, recursive=recursive)
     else:
         raise DataError(
             f"Cannot predict on a {type(source).__name__}. Give a file, a folder, a glob pattern, an (H, W, 3) uint8 "
-            "array, a PIL image, or a list of these."
+            "array (a tensor's is tensor.permute(1, 2, 0).numpy()), a PIL image, or a list of these."
         )
 
 
@@ -160,4 +160,6 @@ def _with_channels(image: ImageArray, channels: int) -> ImageArray:
         return np.ascontiguousarray(np.repeat(image, channels, axis=2))
     if given == 4 and channels == 3:
         return np.ascontiguousarray(image[..., :3])
-    raise DataError(f"An image array has {given} channels, but the model takes {channels}.")
+    raise DataError(
+        f"An image array has {given} channels, but the model takes {channels}. Give an array (H, W, {channels})."
+    )
