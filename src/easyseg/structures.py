@@ -192,11 +192,11 @@ class ClassMap:
     def _encode_ids(self, mask: npt.NDArray[Any]) -> MaskArray:
         if mask.dtype == np.uint8:
             table, known = self._lookup_table(256)
-            target = table[mask]
+            translated: MaskArray = table[mask]
             # cheap test first: only a mask that may hold an unknown value is looked at again
             if not known.all() and not known[mask].all():
                 raise self._unknown_values(mask[~known[mask]])
-            return target
+            return translated
         target = np.full(mask.shape, IGNORE_INDEX, np.uint8)
         settled = np.zeros(mask.shape, bool)
         for value, class_id in self._value_pairs():
