@@ -195,7 +195,7 @@ class EvaluateSettings(Settings):
     split: Literal["train", "val", "test", "all"] = Field("val", description="Part of the dataset to measure on.")
     batch_size: Count | Auto = Field("auto", description="Images per forward pass.")
     threshold: Fraction = Field(0.5, description="Probability from which a pixel counts (binary, multilabel).")
-    details: bool = Field(False, description="Keep the scores of every image, too.")
+    details: bool = Field(False, description="Show the scores of every image, too.")
 
 
 class PredictSettings(Settings):

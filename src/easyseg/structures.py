@@ -5,6 +5,7 @@ Nothing here reads a file or imports torch.
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,21 @@ ImageArray: TypeAlias = npt.NDArray[np.uint8]
 MaskArray: TypeAlias = npt.NDArray[np.uint8]
 Color: TypeAlias = tuple[int, int, int]
 SizeHW: TypeAlias = tuple[int, int]
+
+_CHOSEN_COLORS: tuple[Color, ...] = (
+    (66, 122, 190),
+    (235, 110, 45),
+    (120, 96, 170),
+    (70, 160, 95),
+    (214, 178, 60),
+    (60, 175, 185),
+    (205, 70, 90),
+    (150, 110, 80),
+    (225, 130, 180),
+    (140, 170, 60),
+    (95, 110, 130),
+    (170, 200, 225),
+)
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -308,19 +324,14 @@ class SegmentationModel(Protocol):
 def default_colors(count: int) -> tuple[Color, ...]:
     """Return `count` colours that are easy to tell apart, the same ones every time.
 
-    The hue walks around the colour circle by the golden angle, so neighbours in the list lie far apart on it;
-    brightness and saturation alternate.
+    A single class gets a warm colour, which stands out on most images. Beyond the twelve chosen by eye, the hue walks
+    around the colour circle by the golden angle, so neighbours in the list lie far apart on it.
     """
-    import colorsys
-
-    colors: list[Color] = []
-    for index in range(count):
-        hue = (0.98 + index * 0.381966) % 1.0
-        saturation = (0.75, 0.55, 0.9)[index % 3]
-        value = (0.95, 0.75, 0.55)[(index // 3) % 3]
-        red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
-        colors.append((round(red * 255), round(green * 255), round(blue * 255)))
-    return tuple(colors)
+    if count == 1:
+        return (_CHOSEN_COLORS[1],)
+    walked = (colorsys.hsv_to_rgb((0.1 + index * 0.381966) % 1.0, 0.6, 0.8) for index in range(count))
+    colors = [(round(red * 255), round(green * 255), round(blue * 255)) for red, green, blue in walked]
+    return (*_CHOSEN_COLORS[:count], *colors[len(_CHOSEN_COLORS) :])
 
 
 def _packed(rgb: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def test_time_may_be_unknown():
 
 def test_json_is_plain_and_strict(report):
     """The JSON text has no NaN, which is no JSON, and the images' figures on request."""
-    values = json.loads(report.to_json(images=True))
+    values = json.loads(replace(report, details=True).to_json())
     assert values["metrics"]["mean_iou"] == report.mean_iou
     assert values["classes"][2] == {**dict.fromkeys(values["classes"][2]), "name": "<car>", "share": 0.0}
     assert values["images"][1]["iou/sky"] == 20 / 75
@@ -186,3 +187,12 @@ def test_names_in_any_alphabet_and_with_signs_are_drawn():
     classes = ClassMap("multiclass", ("道路", "$x$ and $"))
     report = Report.from_counts(counts, counts[None], names=["a"], class_map=classes)
     assert report.plot_confusion().ndim == 3
+
+
+def test_details_list_every_image_worst_first(report):
+    """With details, the text names every image, the worst one first."""
+    lines = str(replace(report, details=True)).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("image, worst first"))
+    listed = [line.split()[0] for line in lines[start + 1 :]]
+    assert listed == [image.name for image in report.worst(len(report.images))]
+    assert len(str(report).splitlines()) < len(lines)

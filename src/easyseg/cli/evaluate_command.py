@@ -42,7 +42,7 @@ def run(words: list[str]) -> int:
     report = segmenter.evaluate(open_dataset(values["data"], data, known), **settings)
     sys.stdout.write(f"{report}\n")
     if arguments.json:
-        write_text(arguments.json, report.to_json(images=settings.get("details", False)) + "\n")
+        write_text(arguments.json, report.to_json() + "\n")
     return 0
 
 

@@ -92,6 +92,7 @@ class Report:
         loss: mean training loss over the images, None where it was not computed.
         seconds: wall time in all.
         timing: wall time by what it went into, such as {"reading": 1.2, "network": 7.9, "scoring": 0.8}.
+        details: whether `str` and `to_dict` hold every image, too.
     """
 
     scores: SemanticScores
@@ -102,6 +103,7 @@ class Report:
     loss: float | None = None
     seconds: float = 0.0
     timing: Mapping[str, float] = field(default_factory=dict)
+    details: bool = False
 
     @classmethod
     def from_counts(
@@ -196,12 +198,8 @@ class Report:
         """Return the images with the lowest mean IoU, worst first; those without any class come last."""
         return sorted(self.images, key=_badness)[:count]
 
-    def to_dict(self, *, images: bool = False) -> dict[str, Any]:
-        """Return plain values for JSON; figures that do not exist are None.
-
-        Args:
-            images: with the figures of every image, too.
-        """
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; figures that do not exist are None."""
         values: dict[str, Any] = {
             "split": self.split,
             "num_images": len(self.images),
@@ -216,16 +214,16 @@ class Report:
             "confusion": self.confusion.tolist(),
             "timing": dict(self.timing),
         }
-        if images:
+        if self.details:
             values["images"] = [
                 {"name": image.name} | {k: _plain(v) for k, v in image.scores.to_dict(self.classes).items()}
                 for image in self.images
             ]
         return values
 
-    def to_json(self, *, images: bool = False) -> str:
+    def to_json(self) -> str:
         """Return `to_dict` as JSON text."""
-        return json.dumps(self.to_dict(images=images), indent=2, ensure_ascii=False, allow_nan=False)
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def plot_confusion(self, path: str | Path | None = None) -> ImageArray:
         """Draw the confusion matrix, each row in percent of the class's pixels in truth.
@@ -277,7 +275,18 @@ class Report:
             f"{'mean':{width}}{means}",
             f"pixel accuracy {accuracy}, frequency-weighted IoU {weighted}",
         ]
-        return "\n".join([f"{self.split}: {counted(len(self.images), 'image')}", *lines, self.timing_line()]).rstrip()
+        lines = [f"{self.split}: {counted(len(self.images), 'image')}", *lines, self.timing_line()]
+        return "\n".join(lines + (self._image_lines() if self.details else [])).rstrip()
+
+    def _image_lines(self) -> list[str]:
+        width = max([len(image.name) for image in self.images] + [len("image, worst first")])
+        rows = [
+            f"{image.name:{width}}{_shown(image.mean_iou):>11}{_shown(image.mean_dice):>11}"
+            f"{_shown(image.pixel_accuracy):>16}"
+            for image in self.worst(len(self.images))
+        ]
+        head = f"{'image, worst first':{width}}{'mean IoU':>11}{'mean Dice':>11}{'pixel accuracy':>16}"
+        return ["", head, *rows]
 
     def __repr__(self) -> str:
         return f"Report({self.split}, {counted(len(self.images), 'image')}, mean IoU {_shown(self.mean_iou)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from easyseg.config import EvaluateSettings
@@ -23,7 +24,8 @@ def evaluate_split(
     part = dataset if measures_all else dataset.split(settings.split)
     batch_size = fitted.batch_size if settings.batch_size == "auto" else settings.batch_size
     evaluation = new_evaluation(part, fitted, compute=compute, batch_size=batch_size, threshold=settings.threshold)
-    return new_report(evaluation.score(fitted.model), part, split="all" if measures_all else settings.split)
+    report = new_report(evaluation.score(fitted.model), part, split="all" if measures_all else settings.split)
+    return replace(report, details=settings.details)
 
 
 def new_evaluation(

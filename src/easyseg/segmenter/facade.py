@@ -205,7 +205,7 @@ class Segmenter:
             split: part of the dataset to measure on; "all" for a folder of images that training never saw.
             batch_size: images per forward pass; "auto" takes the one of training, so that figures agree to the bit.
             threshold: probability from which a pixel counts (binary and multilabel), in 0..1.
-            details: keep each image's per-class scores, too.
+            details: the report shows every image's scores, too.
 
         Raises:
             ModelError: the model has not been trained or loaded.
