@@ -89,6 +89,14 @@ class TrainingLoader:
                 raise batch.error()
             yield batch
 
+    def close(self) -> None:
+        """End the worker processes; no epoch can be asked for afterwards.
+
+        Left to the garbage collector, a loader that stands in an error's traceback keeps them for as long as somebody
+        keeps the error, and torch then waits five seconds for each.
+        """
+        del self._loader  # torch ends the processes when nobody holds its loader any more
+
 
 class _EpochBatches(Sampler[list[Key]]):
     """The keys of each batch of the epoch set in `epoch`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,7 +84,8 @@ def run_training(
             folder=folder,
         )
         plan = _new_plan(settings, compute, len(loader), begun)
-        recording.history.stopped = _train(fitted, loader, plan, settings, recording, average)
+        with closing(loader):
+            recording.history.stopped = _train(fitted, loader, plan, settings, recording, average)
     best = recording.best_model()
     if folder is not None:
         finish_run(folder, best, recording, halves.val, compute=compute, config=config)
