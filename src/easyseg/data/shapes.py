@@ -21,6 +21,9 @@ SHAPE_CLASSES = ("background", "disc", "square", "triangle")
 _HUES = {1: 0.03, 2: 0.36, 3: 0.64}
 """The colour each class likes, as a place on the colour circle."""
 
+_STRETCH = {1: 1.0, 2: 1.15, 3: 1.3}
+"""What makes the shapes' areas alike: a triangle fills less of the circle around it than a square."""
+
 _SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 
 
@@ -87,13 +90,13 @@ def _shapes(size: int, rng: np.random.Generator) -> Iterator[tuple[int, MaskArra
     """Yield two to four shapes, each as its class id and a (size, size) uint8 area of 0 and 1."""
     for _ in range(rng.integers(2, 5)):
         class_id = int(rng.integers(1, len(SHAPE_CLASSES)))
-        radius = rng.uniform(0.13, 0.26) * size
+        radius = rng.uniform(0.15, 0.27) * size * _STRETCH[class_id]
         centre = rng.uniform(0.12, 0.88, 2) * size
         angle = rng.uniform(0, 2 * np.pi)
         area = np.zeros((size, size), np.uint8)
         _fill(area, class_id, centre, radius, angle, 1)
         if rng.random() < 0.4:
-            _fill(area, class_id, centre, radius * rng.uniform(0.35, 0.5), angle, 0)
+            _fill(area, class_id, centre, radius * rng.uniform(0.3, 0.45), angle, 0)
         yield class_id, area
 
 
@@ -124,7 +127,7 @@ def _ground(size: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
 
 def _surface(size: int, class_id: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Return a shape's shaded surface, (size, size, 3) float32 in 0..255."""
-    hue = (_HUES[class_id] + rng.normal(0, 0.09)) % 1  # neighbouring classes overlap in one colour out of ten
+    hue = (_HUES[class_id] + rng.normal(0, 0.07)) % 1  # neighbouring classes share some colours
     color = np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.35, 0.9), rng.uniform(0.5, 1)), np.float32)
     return 255 * color * (0.65 + 0.35 * _clouds(size, 3, 1, rng))
 
