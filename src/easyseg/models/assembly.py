@@ -52,6 +52,16 @@ class Assembly:
     statistics: smp_zoo.Statistics
 
 
+def check_pair(model: ModelEntry, encoder: EncoderEntry) -> None:
+    """Refuse a pair of which it is known without building it that it does not work.
+
+    Raises:
+        ModelError: model and encoder do not fit; the message names encoders that do.
+    """
+    if (reason := why_not(model, encoder)) is not None:
+        raise _misfit(model, encoder, reason)
+
+
 def assemble(order: Order) -> Assembly:
     """Build what is ordered.
 
@@ -59,8 +69,7 @@ def assemble(order: Order) -> Assembly:
         ModelError: model and encoder do not fit; the message names encoders that do.
         WeightsError: the weights do not exist, or cannot be fetched.
     """
-    if (reason := why_not(order.model, order.encoder)) is not None:
-        raise _misfit(order, reason)
+    check_pair(order.model, order.encoder)
     _check_weights(order)
     construction, options = _find_options(order)
     if order.weights is not None:
@@ -91,7 +100,7 @@ def _find_options(order: Order) -> tuple[Construction, dict[str, Any]]:
             return _with_working_stride(construction, order), options
         except Exception as error:  # noqa: BLE001 - whatever a zoo raises, it means that the two do not fit
             failure = error
-    raise _misfit(order, f"building it fails with: {_first_line(failure)}") from failure
+    raise _misfit(order.model, order.encoder, f"building it fails with: {_first_line(failure)}") from failure
 
 
 def _with_working_stride(construction: Construction, order: Order) -> Construction:
@@ -157,12 +166,11 @@ def _statistics(order: Order) -> smp_zoo.Statistics:
     )
 
 
-def _misfit(order: Order, reason: str) -> ModelError:
-    model = order.model.name
-    fitting = ", ".join(f"Segmenter({model!r}, {name!r})" for name in order.model.suggestions)
+def _misfit(model: ModelEntry, encoder: EncoderEntry, reason: str) -> ModelError:
+    fitting = ", ".join(f"Segmenter({model.name!r}, {name!r})" for name in model.suggestions)
     return ModelError(
-        f"The model {model!r} does not go with the encoder {order.encoder.name!r}: {reason.rstrip('.')}. "
-        f"These work: {fitting}; more: easyseg.list_encoders(model={model!r})."
+        f"The model {model.name!r} does not go with the encoder {encoder.name!r}: {reason.rstrip('.')}. "
+        f"These work: {fitting}; more: easyseg.list_encoders(model={model.name!r})."
     )
 
 

@@ -10,6 +10,7 @@ from easyseg.config import Auto, EvaluateSettings, FitSettings, ModelSettings, P
 from easyseg.devices import Compute, resolve_compute
 from easyseg.errors import ModelError
 from easyseg.io.checkpoints import save_checkpoint
+from easyseg.models.assembly import check_pair
 from easyseg.models.registry import find_encoder, find_model
 from easyseg.models.semantic import SemanticModel
 from easyseg.models.summary import Summary, summarize
@@ -74,7 +75,8 @@ class Segmenter:
         seed: int = 0,
     ) -> None:
         self.settings = ModelSettings.collect(locals())
-        find_encoder(self.settings.encoder, find_model(self.settings.model))
+        entry = find_model(self.settings.model)
+        check_pair(entry, find_encoder(self.settings.encoder, entry))
         self.history: History | None = None
         self._fitted: FittedModel | None = None
         self._chosen: Compute | None = None

@@ -84,7 +84,7 @@ def read_fitted(path: Path) -> tuple[ModelSettings, FittedModel]:
         preprocessing = Preprocessing.from_dict(header["preprocessing"])
         batch_size, metrics = int(header["batch_size"]), dict(header["metrics"])
         model = build_model(settings, num_classes=class_map.num_classes, weights=None)
-    except (KeyError, TypeError, ValueError, EasySegError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, EasySegError) as error:
         raise CheckpointError(
             f"The header of {path} does not describe a model this version can build: {error}"
         ) from error

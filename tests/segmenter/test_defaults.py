@@ -1,0 +1,60 @@
+"""What "auto" means."""
+
+from __future__ import annotations
+
+import pytest
+
+from easyseg.segmenter import defaults
+from easyseg.segmenter.defaults import (
+    choose_batch_size,
+    choose_cache_bytes,
+    choose_learning_rates,
+    choose_workers,
+)
+
+
+@pytest.mark.parametrize(
+    ("device_type", "num_images", "expected"),
+    [("cpu", 500, 8), ("cuda", 500, 16), ("cpu", 12, 3), ("cuda", 12, 3), ("cpu", 3, 1), ("cpu", 1, 1)],
+)
+def test_batch_size_leaves_four_steps_to_an_epoch(device_type: str, num_images: int, expected: int) -> None:
+    """8 on a CPU, 16 on a GPU, fewer for few images, at least 1."""
+    assert choose_batch_size("auto", device_type=device_type, num_images=num_images) == expected
+
+
+def test_given_numbers_are_kept() -> None:
+    """Whoever gives a number gets it."""
+    assert choose_batch_size(64, device_type="cpu", num_images=3) == 64
+    assert choose_workers(0, device_type="cuda") == 0
+    assert choose_learning_rates(0.3, 0.2, optimizer="sgd", pretrained=True) == (0.3, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "pretrained", "expected"),
+    [("adamw", False, (1e-3, 1e-3)), ("adam", True, (1e-3, 1e-4)), ("sgd", False, (1e-2, 1e-2))],
+)
+def test_pretrained_encoder_gets_a_tenth(optimizer: str, pretrained: bool, expected: tuple[float, float]) -> None:
+    """And SGD ten times the rate of Adam."""
+    assert choose_learning_rates("auto", "auto", optimizer=optimizer, pretrained=pretrained) == pytest.approx(expected)
+
+
+def test_encoder_follows_a_given_rate() -> None:
+    """A rate for the decoder alone counts for the encoder, too."""
+    assert choose_learning_rates(0.5, "auto", optimizer="adamw", pretrained=True) == (0.5, 0.05)
+    assert choose_learning_rates(0.5, "auto", optimizer="adamw", pretrained=False) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(("processors", "expected"), [(1, 1), (2, 1), (6, 5), (64, 8)])
+def test_workers_leave_a_processor_free_beside_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, processors: int, expected: int
+) -> None:
+    """Eight at the most; on a CPU none, for the network needs it."""
+    monkeypatch.setattr(defaults, "processor_count", lambda: processors)
+    assert choose_workers("auto", device_type="cuda") == expected
+    assert choose_workers("auto", device_type="cpu") == 0
+
+
+def test_cache_takes_its_share_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter, all, or nothing."""
+    monkeypatch.setattr(defaults, "available_memory", lambda: 1000)
+    assert [choose_cache_bytes(given) for given in ("auto", "ram", "none")] == [250, 1000, 0]
