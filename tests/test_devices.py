@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +125,21 @@ def test_processors_are_counted_where_no_affinity_is_known(monkeypatch: pytest.M
     assert processor_count() == 6
     monkeypatch.setattr("os.cpu_count", lambda: None)
     assert processor_count() == 1
+
+
+def test_freed_memory_is_kept_where_glibc_is():
+    """On glibc a freed large block is used again instead of being faulted in anew."""
+    code = (
+        "import platform, resource, numpy as np\n"
+        "from easyseg.devices import keep_freed_memory\n"
+        "kept = keep_freed_memory()\n"
+        "assert kept == (platform.libc_ver()[0] == 'glibc'), kept\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(5):\n"
+        "        np.ones(2**23)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "faults()\n"
+        "assert not kept or faults() < 2**23 * 8 / 4096, 'every block was faulted in again'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ from pathlib import Path
 import torch
 
 from easyseg.errors import ConfigError
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
+_NEVER = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,22 @@ def resolve_compute(device: str = "auto", precision: str = "auto") -> Compute:
     if dtype is torch.float16 and chosen.type != "cuda":
         raise ConfigError(f"precision='fp16' needs a CUDA device, not {chosen}. Type precision='bf16' or 'fp32'.")
     return Compute(chosen, dtype)
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep large blocks that are freed, for the next tensor of that size; tell whether it will.
+
+    By default glibc gives every large block back to the kernel at once and gets it anew, zeroed page by page, in the
+    next step. For a network on a CPU that is some 15,000 page faults and several percent of the time of each training
+    step. The most memory in use stays what it was; it is only given back later. Other C libraries are left alone.
+    """
+    try:
+        library = ctypes.CDLL("libc.so.6")
+        mallopt, version = library.mallopt, library.gnu_get_libc_version
+    except (OSError, AttributeError):
+        return False
+    del version  # asked for only because other C libraries, which read these parameters otherwise, do not have it
+    return bool(mallopt(_M_MMAP_THRESHOLD, _NEVER) and mallopt(_M_TRIM_THRESHOLD, _NEVER))
 
 
 def available_memory() -> int:

@@ -12,7 +12,7 @@ import torch
 
 from easyseg import __version__
 from easyseg.config import ModelSettings
-from easyseg.devices import Compute
+from easyseg.devices import Compute, keep_freed_memory
 from easyseg.errors import CheckpointError, EasySegError
 from easyseg.io.checkpoints import load_checkpoint, load_tensors
 from easyseg.models.semantic import SemanticModel, build_semantic
@@ -40,6 +40,8 @@ class FittedModel:
 
     def on(self, compute: Compute) -> FittedModel:
         """Return the same with the network on `compute`'s device, in channels-last memory, for evaluation."""
+        if compute.device.type == "cpu":
+            keep_freed_memory()
         model = self.model.to(compute.device).to(memory_format=torch.channels_last).eval()
         return replace(self, model=model)
 
