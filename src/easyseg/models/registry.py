@@ -22,7 +22,7 @@ class ModelEntry:
     Attributes:
         name: what `Segmenter(...)` takes.
         zoo: the library that has it.
-        library_name: its name in that library.
+        zoo_name: its name in that library.
         encoders: "pyramid" takes encoders that halve the size stage by stage; "plain" takes vision transformers of one
             size throughout; "own" takes only those in `own_encoders`.
         dilated: it needs an encoder whose last stages can trade stride for dilation.
@@ -35,7 +35,7 @@ class ModelEntry:
 
     name: str
     zoo: Literal["smp", "torchvision"]
-    library_name: str
+    zoo_name: str
     encoders: Literal["pyramid", "plain", "own"] = "pyramid"
     dilated: bool = False
     aligned: bool = True
@@ -60,7 +60,7 @@ class EncoderEntry:
     family: str
 
     @property
-    def library_name(self) -> str:
+    def zoo_name(self) -> str:
         """Its name in its library."""
         return self.name.removeprefix("tu-")
 
@@ -189,7 +189,7 @@ def find_encoder(name: str | None, model: ModelEntry) -> EncoderEntry:
 
 def why_unusable(encoder: EncoderEntry) -> str | None:
     """Return why no model can use this encoder, or None."""
-    name = encoder.library_name
+    name = encoder.zoo_name
     if encoder.zoo != "timm":
         return None
     if encoder.family in families.TIMM_UNUSABLE:
@@ -203,7 +203,7 @@ def why_not(model: ModelEntry, encoder: EncoderEntry) -> str | None:
     """Return why this encoder does not fit this model, or None where no rule speaks against it."""
     name, family, is_timm = encoder.name, encoder.family, encoder.zoo == "timm"
     if model.encoders == "own":
-        return None if encoder.zoo == "torchvision" else f"torchvision has no {model.library_name} with {name}"
+        return None if encoder.zoo == "torchvision" else f"torchvision has no {model.zoo_name} with {name}"
     if (unusable := why_unusable(encoder)) is not None:
         return unusable
     is_plain = is_timm and family in families.TIMM_PLAIN

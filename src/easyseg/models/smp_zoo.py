@@ -59,8 +59,8 @@ def build(
     # offline, the Hub's client takes weights from its cache or fails at once, without half a minute of retries
     offline = weights is None or not _can_look_up(constants.ENDPOINT)
     with _silence(), _hub(offline=offline):
-        network: nn.Module = getattr(smp, model.library_name)(
-            encoder_name=f"tu-{encoder.library_name}" if is_timm else encoder.library_name,
+        network: nn.Module = getattr(smp, model.zoo_name)(
+            encoder_name=f"tu-{encoder.zoo_name}" if is_timm else encoder.zoo_name,
             encoder_weights=encoder_weights,
             in_channels=in_channels,
             classes=num_classes,
@@ -87,9 +87,9 @@ def option_attempts(model: ModelEntry, encoder: EncoderEntry, image_size: SizeHW
     """
     if model.encoders == "plain":
         # the decoder scales features by powers of two, so patches of 14 pixels become 16; timm resamples the weights
-        patch: dict[str, Any] = {"patch_size": 16} if "patch14" in encoder.library_name else {}
+        patch: dict[str, Any] = {"patch_size": 16} if "patch14" in encoder.zoo_name else {}
         return [patch | {"dynamic_img_size": True}, patch]
-    config = None if encoder.zoo == "smp" else timm.get_pretrained_cfg(encoder.library_name, allow_unregistered=True)
+    config = None if encoder.zoo == "smp" else timm.get_pretrained_cfg(encoder.zoo_name, allow_unregistered=True)
     if config is None or not config.fixed_input_size:
         return [{}]
     longest = max(image_size or config.input_size[1:])
@@ -104,7 +104,7 @@ def check_weights(encoder: EncoderEntry, weights: str) -> None:
         WeightsError: they do not; the message names what there is.
     """
     if encoder.zoo == "smp":
-        available = sorted(smp.encoders.encoders[encoder.library_name]["pretrained_settings"])
+        available = sorted(smp.encoders.encoders[encoder.zoo_name]["pretrained_settings"])
         if weights not in available:
             raise WeightsError(
                 f"The encoder {encoder.name!r} has no weights {weights!r}. Type weights="
@@ -116,7 +116,7 @@ def check_weights(encoder: EncoderEntry, weights: str) -> None:
             f"Unknown weights {weights!r} for {encoder.name!r}. Type weights='imagenet', None, or a .safetensors file; "
             f"a pretrained variant goes into the encoder's name: {', '.join(_variants(encoder)) or 'it has none'}."
         )
-    if not timm.models.is_model_pretrained(encoder.library_name):
+    if not timm.models.is_model_pretrained(encoder.zoo_name):
         raise WeightsError(
             f"timm has no pretrained weights for the encoder {encoder.name!r}. Type weights=None to train from "
             f"scratch, or take an encoder that has them, such as {', '.join(_pretrained_like(encoder))}."
@@ -129,10 +129,10 @@ def statistics(encoder: EncoderEntry, weights: str | None) -> Statistics:
     Makes no network call: smp's encoders state theirs in a file that came with the weights.
     """
     if encoder.zoo == "timm":
-        config = timm.get_pretrained_cfg(encoder.library_name, allow_unregistered=True)
+        config = timm.get_pretrained_cfg(encoder.zoo_name, allow_unregistered=True)
         return IMAGENET if config is None else (tuple(config.mean), tuple(config.std))
     if weights is not None:
-        settings = smp.encoders.encoders[encoder.library_name]["pretrained_settings"][weights]
+        settings = smp.encoders.encoders[encoder.zoo_name]["pretrained_settings"][weights]
         return _cached_statistics(settings["repo_id"], settings["revision"])
     return _STATISTICS.get(encoder.family, IMAGENET)
 
@@ -150,7 +150,7 @@ def _cached_statistics(repository: str, revision: str) -> Statistics:
 
 
 def _variants(encoder: EncoderEntry) -> list[str]:
-    return [str(name) for name in timm.list_pretrained(f"{encoder.library_name.partition('.')[0]}.*")][:5]
+    return [str(name) for name in timm.list_pretrained(f"{encoder.zoo_name.partition('.')[0]}.*")][:5]
 
 
 def _pretrained_like(encoder: EncoderEntry) -> list[str]:

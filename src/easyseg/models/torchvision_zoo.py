@@ -91,7 +91,7 @@ def build(
     Raises:
         Exception: whatever torchvision raises where weights cannot be fetched.
     """
-    recipe = _RECIPES[model.library_name, encoder.name]
+    recipe = _RECIPES[model.zoo_name, encoder.name]
     imagenet, stages = _BACKBONES[encoder.name]
     whole = recipe.build(weights=None, weights_backbone=None, num_classes=_COCO_CLASSES, aux_loss=False)
     network = MainOutput(whole.get_submodule("backbone"), whole.get_submodule("classifier"))
