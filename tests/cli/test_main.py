@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 import time
@@ -118,7 +119,10 @@ def test_help_is_fast() -> None:
     assert min(seconds) < 0.3
 
 
-def test_module_runs_as_a_program() -> None:
+def test_module_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`python -m easyseg` is the command line."""
-    done = subprocess.run([sys.executable, "-m", "easyseg", "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == f"easyseg {__version__}\n"
+    monkeypatch.setattr(sys, "argv", ["easyseg", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("easyseg", run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"easyseg {__version__}\n"
