@@ -12,7 +12,6 @@ import torch
 
 from easyseg.errors import ConfigError
 
-
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _NEVER = 2**31 - 1
 
