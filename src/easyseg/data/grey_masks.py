@@ -274,13 +274,21 @@ class _Values:
         problem = f"{len(ids)} mask values ({shares(self._counts)}) but {len(names)} class names{self._source()}."
         options = []
         if len(ids) == len(names) + 1:
-            options.append(f"{extra[-1]} is in the masks but has no class; to leave it out, type ignore=[{extra[-1]}].")
-            if ids[0] == 0:
+            options.append(
+                f"{extra[-1]} is in the masks{self._example(extra[-1])} but has no class; to leave it out, type "
+                f"ignore=[{extra[-1]}]."
+            )
+            if ids[0] == 0 and "background" not in names:
                 pairs = _template(names, ids[1:], first="'background': 0, ")
                 options.append(f"If 0 is the background, type class_map={pairs}.")
         else:
             options.append(f"Type class_map={_template(names, ids)}, with ignore=[...] for values that do not count.")
         return ClassMapError(" ".join([problem, *options]))
+
+    def _example(self, value: int) -> str:
+        """Name the file of a mask that holds the value."""
+        path = next((file.path for file in self._scan.files if value in file.counts), None)
+        return f" (as in {path})" if path else ""
 
     def _source(self) -> str:
         return f" from {self._wishes.source}" if self._wishes.source else ""

@@ -30,11 +30,13 @@ class MaskValues:
         kind: how the mask is stored.
         counts: pixels of each value; of a colour mask, of each colour as 0xRRGGBB.
         palette: of a palette mask, the colour of each value.
+        path: the mask's file, None for an array.
     """
 
     kind: Literal["grey", "palette", "rgb"]
     counts: dict[int, int]
     palette: tuple[Color, ...] | None
+    path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def _values_of(source: MaskSource) -> MaskValues:
     else:
         found, pixels = np.unique(values, return_counts=True)
         counts = dict(zip(found.tolist(), pixels.tolist(), strict=True))
-    return MaskValues(mask.kind, counts, mask.palette)
+    return MaskValues(mask.kind, counts, mask.palette, source if isinstance(source, Path) else None)
 
 
 def _color(file: MaskValues, value: int) -> Color:

@@ -1,0 +1,480 @@
+"""Training end to end: repeatable to the bit, observable, and leaving behind what it promises."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import albumentations as A
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from easyseg import Segmenter
+from easyseg.cli import main
+from easyseg.config import FitSettings, ModelSettings, read_yaml
+from easyseg.data.dataset import load_dataset
+from easyseg.errors import ConfigError, DataError, OutputError, TrainingError, UnknownNameError
+from easyseg.io.images import read_image
+from easyseg.results import History
+from easyseg.segmenter import fitting
+from easyseg.structures import Sample
+from easyseg.training.callbacks import Callback, EpochReport, FitInfo, FitSummary, StepReport, StopRequest
+from easyseg.training.optim import learning_rate_factor
+
+Fit = Callable[..., tuple[Segmenter, History]]
+Draw = Callable[..., tuple[np.ndarray, np.ndarray]]
+Hash = Callable[[Any], str]
+
+
+class Diary(Callback):
+    """Writes down the moments, and asks to stop at a step."""
+
+    def __init__(self, *, stop_at: int | None = None) -> None:
+        self.moments: list[str] = []
+        self.rates: list[float] = []
+        self.info: FitInfo | None = None
+        self.summary: FitSummary | None = None
+        self.stop_at = stop_at
+
+    def fit_started(self, info: FitInfo) -> None:
+        self.moments.append("fit started")
+        self.info = info
+
+    def epoch_started(self, epoch: int) -> None:
+        self.moments.append(f"epoch {epoch} started")
+
+    def batch_ended(self, report: StepReport) -> None:
+        self.moments.append(f"batch {report.step}")
+        self.rates.append(report.learning_rate)
+
+    def epoch_ended(self, report: EpochReport) -> StopRequest | None:
+        self.moments.append(f"epoch {report.epoch} ended")
+        return StopRequest("I have seen enough") if report.step == self.stop_at else None
+
+    def fit_ended(self, summary: FitSummary) -> None:
+        self.moments.append("fit ended")
+        self.summary = summary
+
+
+class Pairs(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
+    """A torch dataset of float images (C, H, W) in 0..1 and masks."""
+
+    def __init__(self, images: np.ndarray, masks: np.ndarray) -> None:
+        self.images = images
+        self.masks = masks
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image = torch.from_numpy(self.images[index]).permute(2, 0, 1) / 255
+        return image, torch.from_numpy(self.masks[index]).long()
+
+
+@pytest.fixture(scope="module")
+def usual_hash(fit: Fit, shapes: Path, weights_hash: Hash) -> str:
+    """Return the weights after a strongly augmented training without workers and cache."""
+    return weights_hash(fit(shapes, augment="strong", workers=0, cache="none")[0])
+
+
+def test_history_tells_the_course(fit: Fit, shapes: Path) -> None:
+    """One row per epoch, with losses, every figure and every class; and why it ended."""
+    segmenter, history = fit(shapes)
+    assert segmenter.history is history
+    assert history["epoch"] == [1, 2]
+    assert history["step"] == [4, 8]
+    assert history.stopped == "all 2 epochs are done"
+    assert history.best is not None
+    assert history.best["mean_iou"] == max(history["mean_iou"])
+    assert {"loss", "val_loss", "seconds", "learning_rate", "iou/disc", "pixel_accuracy"} <= set(history.names)
+    assert all(isinstance(row["val_loss"], float) and row["val_loss"] > 0 for row in history.rows)
+
+
+@pytest.mark.parametrize(("workers", "cache"), [(0, "ram"), (1, "none"), (1, "ram"), (2, "auto"), (2, "none")])
+def test_weights_do_not_depend_on_workers_or_cache(
+    fit: Fit, shapes: Path, weights_hash: Hash, usual_hash: str, workers: int, cache: str
+) -> None:
+    """The same run gives the same weights, to the last bit."""
+    segmenter, _ = fit(shapes, augment="strong", workers=workers, cache=cache)
+    assert weights_hash(segmenter) == usual_hash
+
+
+def test_seed_decides_everything(fit: Fit, shapes: Path, weights_hash: Hash, usual_hash: str) -> None:
+    """Two runs are equal whatever the global generators say; another seed gives another model."""
+    torch.manual_seed(123)
+    np.random.seed(123)
+    again, _ = fit(shapes, augment="strong")
+    other, _ = fit(shapes, augment="strong", seed=1)
+    assert weights_hash(again) == usual_hash
+    assert weights_hash(other) != usual_hash
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_surroundings_are_left_as_they_were(fit: Fit, shapes: Path, tree_hash: Hash, deterministic: bool) -> None:
+    """Global generators, torch's switches and the dataset's folder are as before, with and without workers."""
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].tobytes()
+    folder = tree_hash(shapes)
+    segmenter, _ = fit(shapes, deterministic=deterministic, workers=1, epochs=1)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert np.random.get_state()[1].tobytes() == numpy_state
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.is_grad_enabled()
+    assert tree_hash(shapes) == folder
+    assert not segmenter.network.training
+
+
+def test_arguments_are_left_as_they_were(fit: Fit, arrays: Draw) -> None:
+    """Neither arrays nor lists nor the user's own pipeline are changed."""
+    images, masks = arrays(count=6)
+    before = images.copy(), masks.copy()
+    pipeline = A.Compose([A.HorizontalFlip(p=0.5), A.RandomBrightnessContrast(p=0.5)], seed=5)
+    twin = A.Compose([A.HorizontalFlip(p=0.5), A.RandomBrightnessContrast(p=0.5)], seed=5)
+    watching = [Diary()]
+    fit((images, masks), augment=pipeline, callbacks=watching, epochs=1)
+    assert np.array_equal(images, before[0])
+    assert np.array_equal(masks, before[1])
+    assert len(watching) == 1
+    for _ in range(5):  # its generator has not moved either
+        assert np.array_equal(pipeline(image=images[0])["image"], twin(image=images[0])["image"])
+
+
+def test_every_kind_of_data_trains_the_same_model(fit: Fit, arrays: Draw, weights_hash: Hash) -> None:
+    """Arrays, a torch dataset, pairs and samples of the same images give the same weights."""
+    (images, masks), validation = arrays(count=6), arrays(count=2, seed=4)
+    kinds: list[Any] = [
+        (images, masks),
+        Pairs(images, masks),
+        list(zip(images, masks, strict=True)),
+        [Sample(image, mask) for image, mask in zip(images, masks, strict=True)],
+    ]
+    assert len({weights_hash(fit(data, validation, epochs=1)[0]) for data in kinds}) == 1
+
+
+def test_training_goes_on_from_the_weights_there_are(fit: Fit, shapes: Path) -> None:
+    """A second `fit` that barely moves ends where the first one did; so does one after loading."""
+    segmenter, _ = fit(shapes)
+    before = {name: value.clone() for name, value in segmenter.network.named_parameters()}
+    barely = {"learning_rate": 1e-9, "weight_decay": 0.0, "epochs": 1, "run_dir": None, "verbose": False}
+    history = segmenter.fit(shapes, batch_size=4, **barely)
+    for name, value in segmenter.network.named_parameters():
+        assert torch.allclose(value, before[name], atol=1e-6), name
+    assert segmenter.history is history
+    assert history["epoch"] == [1]
+
+
+def test_loaded_model_can_be_trained_further(fit: Fit, shapes: Path, tmp_path: Path, weights_hash: Hash) -> None:
+    """A model that was saved and loaded trains on exactly as the one that stayed."""
+    segmenter, _ = fit(shapes, epochs=1)
+    loaded = Segmenter.load(segmenter.save(tmp_path / "model"))
+    more = {"learning_rate": 0.01, "batch_size": 2, "epochs": 1, "run_dir": None, "verbose": False}
+    segmenter.fit(shapes, **more)
+    loaded.fit(shapes, **more)
+    assert weights_hash(loaded) == weights_hash(segmenter)
+
+
+def test_data_of_other_classes_is_refused_the_second_time(fit: Fit, shapes: Path, cells: Path) -> None:
+    """The error names the classes expected and what to type; the model stays as it was."""
+    segmenter, _ = fit(shapes, epochs=1)
+    before = segmenter.class_map
+    with pytest.raises(DataError, match=r"expected background, disc, square, triangle.*Type load_dataset"):
+        segmenter.fit(load_dataset(cells), run_dir=None, verbose=False)
+    assert segmenter.class_map == before
+
+
+def test_time_budget_is_kept(fit: Fit, shapes: Path) -> None:
+    """However many epochs fit into it, the run ends about then, right after an evaluation."""
+    begun = time.perf_counter()
+    diary = Diary()
+    _, history = fit(shapes, epochs=1, time_budget=2.5, callbacks=diary)
+    assert time.perf_counter() - begun < 4.5
+    assert history.stopped == "the time budget of 2.5 s is used up"
+    assert f"batch {history['step'][-1]}" == [moment for moment in diary.moments if "batch" in moment][-1]
+    assert float(history["seconds"][-1]) < 3.5
+
+
+@pytest.mark.parametrize(
+    ("evaluate_every", "steps"), [(1, [4, 8, 12]), (2, [8, 12]), ("2 epochs", [8, 12]), ("5 steps", [5, 10, 12])]
+)
+def test_evaluations_come_as_often_as_asked(
+    fit: Fit, shapes: Path, evaluate_every: int | str, steps: list[int]
+) -> None:
+    """In epochs or steps, and always at the end."""
+    assert fit(shapes, epochs=3, evaluate_every=evaluate_every)[1]["step"] == steps
+
+
+def test_patience_ends_the_run(fit: Fit, shapes: Path) -> None:
+    """Two evaluations without a better one, and no more; without patience it goes on."""
+    _, history = fit(shapes, epochs=5, min_delta=0.99, patience=2)
+    assert len(history) == 3
+    assert history.stopped == "mean_iou has not improved for 2 evaluations"
+    assert len(fit(shapes, epochs=5, min_delta=0.99, patience=None)[1]) == 5
+
+
+def test_first_epochs_are_never_best_during_the_cooldown(fit: Fit, shapes: Path) -> None:
+    """However good they were."""
+    _, history = fit(shapes, epochs=3, check_best_cooldown=2)
+    assert history.best_epoch == 3
+
+
+def test_without_a_best_epoch_the_last_weights_stay(fit: Fit, shapes: Path, tmp_path: Path, weights_hash: Hash) -> None:
+    """A run that ends within the cooldown still has a model, on disk, too."""
+    run = tmp_path / "run"
+    segmenter, history = fit(shapes, epochs=2, check_best_cooldown=9, run_dir=run)
+    assert history.best is None
+    assert weights_hash(Segmenter.load(run)) == weights_hash(segmenter)
+    assert (run / "report.html").is_file()
+    averaged, _ = fit(shapes, epochs=2, check_best_cooldown=9, ema=0.9)
+    assert weights_hash(averaged) != weights_hash(segmenter)
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "step"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_learning_rate_follows_its_schedule(fit: Fit, shapes: Path, schedule: str, optimizer: str) -> None:
+    """Each step has the peak times the schedule's value at that point of the run."""
+    diary = Diary()
+    fit(shapes, schedule=schedule, optimizer=optimizer, learning_rate=0.02, callbacks=[diary])
+    assert diary.rates == pytest.approx(
+        [0.02 * learning_rate_factor(schedule, step / 8) for step in range(8)], rel=1e-12
+    )
+
+
+def test_callbacks_see_five_moments_in_order(fit: Fit, shapes: Path) -> None:
+    """And know from the start what is going to happen."""
+    diary = Diary()
+    fit(shapes, epochs=1, batch_size=4, callbacks=diary)
+    assert diary.moments == ["fit started", "epoch 0 started", "batch 1", "batch 2", "epoch 0 ended", "fit ended"]
+    assert diary.info is not None
+    assert (diary.info.epochs, diary.info.steps_per_epoch, diary.info.num_images) == (1, 2, 8)
+    assert (diary.info.batch_size, diary.info.monitor, diary.info.run_dir) == (4, "mean_iou", None)
+    assert diary.summary is not None
+    assert diary.summary.reason == "all 1 epochs are done"
+    assert diary.summary.best_epoch == 0
+
+
+def test_callback_can_stop_the_run(fit: Fit, shapes: Path) -> None:
+    """Its reason stands in the history."""
+    _, history = fit(shapes, epochs=9, callbacks=[Diary(stop_at=4)])
+    assert history.stopped == "I have seen enough"
+    assert len(history) == 1
+
+
+def test_callbacks_hear_of_the_end_when_something_fails(fit: Fit, shapes: Path) -> None:
+    """A loss that is no number ends the run with an error, and with `fit_ended`."""
+    diary = Diary()
+    with pytest.raises(TrainingError, match=r"The loss is nan.*learning_rate"):
+        fit(shapes, loss=lambda logits, targets: logits.sum() * float("nan"), callbacks=diary)
+    assert diary.moments[-1] == "fit ended"
+    assert diary.summary is not None
+    assert diary.summary.reason == "it was interrupted by an error"
+
+
+def test_failed_run_leaves_the_first_model_usable(fit: Fit, shapes: Path) -> None:
+    """A second training that diverges costs neither classes nor history."""
+    segmenter, history = fit(shapes, epochs=1)
+    with pytest.raises(TrainingError):
+        segmenter.fit(
+            shapes, loss=lambda logits, targets: logits.sum() * float("nan"), epochs=1, run_dir=None, verbose=False
+        )
+    assert segmenter.history is history
+    assert segmenter.classes == ["background", "disc", "square", "triangle"]
+
+
+def test_own_loss_function_is_used(fit: Fit, shapes: Path) -> None:
+    """It sees float logits and whole-number targets, and its values stand in the history."""
+    seen: list[tuple[torch.dtype, torch.dtype]] = []
+
+    def constant(logits: Tensor, targets: Tensor) -> Tensor:
+        seen.append((logits.dtype, targets.dtype))
+        return logits.mean() * 0 + 7
+
+    _, history = fit(shapes, loss=constant, epochs=1)
+    assert history["loss"] == [7.0]
+    assert history["val_loss"] == [7.0]
+    assert set(seen) == {(torch.float32, torch.int64)}
+
+
+def test_class_weights_reach_the_loss(fit: Fit, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As given; "balanced" from the training images' pixels, 1 on average and larger for rare classes."""
+    given: list[Any] = []
+    build = fitting.build_loss
+
+    def noted(loss: Any, **settings: Any) -> Any:
+        given.append(settings["class_weights"])
+        return build(loss, **settings)
+
+    monkeypatch.setattr(fitting, "build_loss", noted)
+    fit(shapes, class_weights=[1, 2, 3, 4], epochs=1)
+    fit(shapes, class_weights="balanced", epochs=1)
+    assert given[0] == [1, 2, 3, 4]
+    train = load_dataset(shapes, classes=["background", "disc", "square", "triangle"]).split("train")
+    pixels = train.pixel_counts().sum(axis=0)
+    assert np.mean(given[1]) == pytest.approx(1)
+    assert np.array(given[1]) * np.sqrt(pixels) == pytest.approx(np.full(4, given[1][0] * np.sqrt(pixels[0])))
+    with pytest.raises(ConfigError, match=r"class_weights"):
+        fit(shapes, class_weights=[1, 2], epochs=1)
+
+
+def test_rare_classes_can_be_drawn_more_often(fit: Fit, arrays: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With oversampling, an image of a rare class comes several times in an epoch, instead of others."""
+    orders: list[list[int]] = []
+    original = fitting.epoch_order
+
+    def noted(*arguments: Any, **settings: Any) -> Any:
+        order = original(*arguments, **settings)
+        orders.append(order.tolist())
+        return order
+
+    monkeypatch.setattr(fitting, "epoch_order", noted)
+    images, _ = arrays(count=8)
+    masks = np.zeros((8, 40, 40), np.uint8)
+    masks[:, :20] = 1
+    masks[5, :2] = 2
+    validation = images[:2], masks[:2]
+    fit((images, masks), validation, oversample=1.0, augment="none")
+    assert all(order.count(5) >= 2 for order in orders)
+    orders.clear()
+    fit((images, masks), validation, oversample=0.0, augment="none")
+    assert all(sorted(order) == list(range(8)) for order in orders)
+
+
+def test_single_images_and_incomplete_batches_train(fit: Fit, arrays: Draw) -> None:
+    """Batches of one, and a last batch that is smaller, are no problem for normalisation."""
+    assert len(fit(arrays(count=3), arrays(count=1), batch_size=1, epochs=1)[1]) == 1
+    assert fit(arrays(count=5), arrays(count=1), batch_size=4, epochs=1)[1]["step"] == [2]
+
+
+def test_misspelt_monitor_is_found_before_training(fit: Fit, shapes: Path, tmp_path: Path) -> None:
+    """Not after the first epoch, and before any folder is made."""
+    with pytest.raises(UnknownNameError, match=r"'mean_iuo'.*Did you mean 'mean_iou'"):
+        fit(shapes, monitor="mean_iuo", run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("monitor", ["iou/disc", "val_loss", "pixel_accuracy"])
+def test_any_figure_can_decide_on_the_best_epoch(fit: Fit, shapes: Path, monitor: str) -> None:
+    """A class's own figure, or a loss, of which less is better."""
+    _, history = fit(shapes, monitor=monitor)
+    best = (min if monitor == "val_loss" else max)(history[monitor])
+    assert history.best is None or history.best[monitor] == best
+
+
+def test_silence_and_speech(fit: Fit, shapes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """verbose=False writes nothing at all; "auto" writes plain lines to standard error, where it is no terminal."""
+    fit(shapes, epochs=1, verbose=False)
+    assert capfd.readouterr() == ("", "")
+    fit(shapes, epochs=1, verbose="auto")
+    out, err = capfd.readouterr()
+    assert out == ""
+    for words in ("task multiclass, 4 class(es)", "unet / mobilenet_v2, random weights, on cpu", "epoch 1/1", "Best:"):
+        assert words in err
+    assert "\r" not in err
+
+
+def test_unknown_settings_are_named(fit: Fit, shapes: Path) -> None:
+    """Names are Python's affair, values ours."""
+    with pytest.raises(ConfigError, match=r"epochs=0: expected a whole number of at least 1"):
+        fit(shapes, epochs=0)
+    with pytest.raises(UnknownNameError, match=r"No augmentation named 'strnog'.*'strong'"):
+        fit(shapes, augment="strnog")
+    with pytest.raises(UnknownNameError, match=r"focall.*Did you mean 'focal'"):
+        fit(shapes, loss="focall")
+
+
+def test_run_folder_holds_what_it_promises(run_dir: Path) -> None:
+    """Settings, history, model, curves, pictures, report and log; nothing half-written."""
+    found = sorted(path.relative_to(run_dir).as_posix() for path in run_dir.rglob("*") if path.is_file())
+    assert found == [
+        *("best.safetensors", "config.yaml", "curves.png", "history.csv", "log.txt", "report.html"),
+        *("samples/shapes_0008.png", "samples/shapes_0009.png"),
+    ]
+    assert read_image(run_dir / "curves.png").shape[0] > 100
+    assert read_image(run_dir / "samples" / "shapes_0008.png").shape[1] > 120
+    log = (run_dir / "log.txt").read_text(encoding="utf-8")
+    assert "8 train, 2 val, 2 test" in log
+    assert f"Results: {run_dir}" in log
+    assert "mean_iou" in (run_dir / "report.html").read_text(encoding="utf-8")
+
+
+def test_history_in_the_run_folder_is_exact(fit: Fit, shapes: Path, tmp_path: Path) -> None:
+    """Every number reads back as the very same, and so does the best row."""
+    segmenter, history = fit(shapes, run_dir=tmp_path / "run", classes=["background", "disc", "square", "triangle"])
+    read = History.from_csv(tmp_path / "run" / "history.csv")
+    np.testing.assert_equal(read.rows, history.rows)
+    assert read.best_epoch == history.best_epoch
+    report = Segmenter.load(tmp_path / "run").evaluate(shapes)
+    assert report.mean_iou == history.best["mean_iou"]
+    assert segmenter.evaluate(shapes).mean_iou == report.mean_iou
+
+
+def rerun(config: Path) -> Segmenter:
+    """Train again by a run folder's config.yaml alone."""
+    values = read_yaml(config)
+    data = values.pop("data")
+    validation = values.pop("validation", None)
+    model = {name: values.pop(name) for name in ModelSettings.model_fields}
+    assert values.keys() <= FitSettings.model_fields.keys()
+    segmenter = Segmenter(**model)
+    segmenter.fit(data, validation, **values, run_dir=None, verbose=False)
+    return segmenter
+
+
+def test_config_in_the_run_folder_runs_the_same_training(run_dir: Path, weights_hash: Hash) -> None:
+    """The same weights, to the last bit, from settings that differ from all defaults."""
+    assert weights_hash(rerun(run_dir / "config.yaml")) == weights_hash(Segmenter.load(run_dir))
+    values = read_yaml(run_dir / "config.yaml")
+    assert (values["ema"], values["accumulate"], values["loss"], values["seed"]) == (0.5, 2, "focal+tversky", 3)
+    assert (values["batch_size"], values["workers"]) == (2, 0)  # what "auto" came to
+
+
+def test_config_runs_the_same_training_from_the_command_line(
+    fit: Fit, cells: Path, tmp_path: Path, weights_hash: Hash
+) -> None:
+    """Classes found in the data, and a folder of its own for validation, are found again."""
+    segmenter, history = fit(cells, cells, run_dir=tmp_path / "run", epochs=1)
+    assert main(["train", str(tmp_path / "run" / "config.yaml"), "--run-dir", str(tmp_path / "again")]) == 0
+    again = Segmenter.load(tmp_path / "again")
+    assert weights_hash(again) == weights_hash(segmenter)
+    assert again.class_map == segmenter.class_map
+    read = History.from_csv(tmp_path / "again" / "history.csv")
+    assert read["mean_iou"] == history["mean_iou"]
+
+
+def test_finished_run_is_not_overwritten(fit: Fit, shapes: Path, run_dir: Path, tree_hash: Hash) -> None:
+    """The error comes before training, and the run is as it was."""
+    before = tree_hash(run_dir)
+    with pytest.raises(OutputError, match=r"first holds an earlier run.*Type another run_dir"):
+        fit(shapes, run_dir=run_dir)
+    assert tree_hash(run_dir) == before
+
+
+def test_runs_are_named_on_their_own(
+    fit: Fit, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights_hash: Hash
+) -> None:
+    """Without a name, a run lies below "runs" in the working folder, and is the last one."""
+    monkeypatch.chdir(tmp_path)
+    segmenter, _ = fit(shapes, run_dir="auto", epochs=1)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert run.name.endswith("_unet-mobilenet_v2")
+    assert weights_hash(Segmenter.load("runs/last")) == weights_hash(segmenter)
+
+
+def test_multilabel_run_has_pictures_too(fit: Fit, arrays: Draw, tmp_path: Path) -> None:
+    """Masks of several classes per pixel, in images of one channel, are drawn and reported."""
+    data = arrays("multilabel", count=6, channels=1)
+    fit(data, run_dir=tmp_path / "run", epochs=1, in_channels=1)
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert len(list((tmp_path / "run" / "samples").iterdir())) == 1
+
+
+def test_settings_are_not_shared_between_calls(fit: Fit, shapes: Path) -> None:
+    """A callback given to one run hears nothing of the next."""
+    diary = Diary()
+    segmenter, _ = fit(shapes, epochs=1, callbacks=diary)
+    heard = copy.copy(diary.moments)
+    segmenter.fit(shapes, epochs=1, batch_size=4, run_dir=None, verbose=False)
+    assert diary.moments == heard
