@@ -77,7 +77,7 @@ def fit() -> Fit:
         names = ("classes", "image_size", "in_channels", "resize", "precision", "seed", "encoder")
         model = {name: settings.pop(name) for name in names if name in settings}
         segmenter = Segmenter(
-            "unet", model.pop("encoder", "mobilenet_v2"), weights=None, **{"image_size": IMAGE_SIZE, **model}
+            "unet", model.pop("encoder", "test_resnet"), weights=None, **{"image_size": IMAGE_SIZE, **model}
         )
         usual = {"epochs": 2, "batch_size": 2, "run_dir": None, "verbose": False, "learning_rate": 0.01}
         return segmenter, segmenter.fit(data, validation, **{**usual, **settings})

@@ -190,11 +190,11 @@ def test_time_budget_is_kept(fit: Fit, shapes: Path) -> None:
     """However many epochs fit into it, the run ends about then, right after an evaluation."""
     begun = time.perf_counter()
     diary = Diary()
-    _, history = fit(shapes, epochs=1, time_budget=2.5, callbacks=diary)
-    assert time.perf_counter() - begun < 4.5
-    assert history.stopped == "the time budget of 2.5 s is used up"
+    _, history = fit(shapes, epochs=1, time_budget=1.5, patience=None, callbacks=diary)
+    assert time.perf_counter() - begun < 4
+    assert history.stopped == "the time budget of 1.5 s is used up"
     assert f"batch {history['step'][-1]}" == [moment for moment in diary.moments if "batch" in moment][-1]
-    assert float(history["seconds"][-1]) < 3.5
+    assert float(history["seconds"][-1]) < 3
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_silence_and_speech(fit: Fit, shapes: Path, capfd: pytest.CaptureFixture
     fit(shapes, epochs=1, verbose="auto")
     out, err = capfd.readouterr()
     assert out == ""
-    for words in ("task multiclass, 4 class(es)", "unet / mobilenet_v2, random weights, on cpu", "epoch 1/1", "Best:"):
+    for words in ("task multiclass, 4 class(es)", "unet / test_resnet, random weights, on cpu", "epoch 1/1", "Best:"):
         assert words in err
     assert "\r" not in err
 
@@ -459,7 +459,7 @@ def test_runs_are_named_on_their_own(
     monkeypatch.chdir(tmp_path)
     segmenter, _ = fit(shapes, run_dir="auto", epochs=1)
     (run,) = (tmp_path / "runs").iterdir()
-    assert run.name.endswith("_unet-mobilenet_v2")
+    assert run.name.endswith("_unet-test_resnet")
     assert weights_hash(Segmenter.load("runs/last")) == weights_hash(segmenter)
 
 
