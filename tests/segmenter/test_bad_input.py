@@ -93,6 +93,15 @@ def test_damaged_file_of_a_dataset_is_named_by_fit(
     assert not list(tmp_path.rglob("*.tmp*"))
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_cut_off_file_is_found_before_training(fit: Fit, copy: Path, tmp_path: Path, split: str) -> None:
+    """Not at the end of the first epoch; there is no run folder yet."""
+    cut_off(sorted((copy / split / "images").iterdir())[1])
+    with pytest.raises(SampleError, match=r"the PNG file is cut off after"):
+        fit(copy, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("part", "damage", "words"), DAMAGES)
 def test_damaged_file_of_a_dataset_is_named_by_evaluate(
     fitted: Segmenter, copy: Path, part: str, damage: Callable[..., Any], words: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +273,17 @@ def test_callbacks_hear_of_the_end_when_something_fails(fit: Fit, shapes: Path) 
     assert diary.moments[-1] == "fit ended"
     assert diary.summary is not None
     assert diary.summary.reason == "it was interrupted by an error"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_process_outlives_the_run(fit: Fit, shapes: Path, fails: bool) -> None:
+    """Workers end with the run, even while somebody keeps the error it ended with."""
+    before = set(multiprocessing.active_children())
+    settings: dict[str, Any] = {"loss": lambda logits, targets: logits.sum() * float("nan")} if fails else {}
+    with pytest.raises(TrainingError) if fails else nullcontext() as kept:
+        fit(shapes, workers=1, epochs=1, **settings)
+    assert set(multiprocessing.active_children()) <= before
+    assert (kept is not None) is fails
 
 
 def test_failed_run_leaves_the_first_model_usable(fit: Fit, shapes: Path) -> None:
