@@ -169,14 +169,17 @@ def test_model_in_use_does_not_need_its_file(saved: Path, tmp_path: Path, weight
     assert weights_hash(loaded) == weights_hash(Segmenter.load(saved))
 
 
-def test_random_numbers_are_left_alone(saved: Path, tmp_path: Path) -> None:
-    """Saving, loading and describing do not move torch's or numpy's generator."""
+def test_random_numbers_are_left_alone(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saving, loading and describing do not move torch's or numpy's generator, nor those of GPUs."""
+    reseeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded.append)
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].tobytes()
     loaded = Segmenter.load(saved)
     loaded.save(tmp_path / "copy")
     Segmenter("unet", "test_resnet").summary()
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert np.random.get_state()[1].tobytes() == numpy_state
+    assert not reseeded
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ class FittedModel:
 def build_model(settings: ModelSettings, *, num_classes: int, weights: str | None) -> SemanticModel:
     """Build the network that `settings` describe; random weights follow from the seed alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+        torch.default_generator.manual_seed(settings.seed)  # torch.manual_seed would reseed every GPU, too
         return build_semantic(
             settings.model,
             settings.encoder,
