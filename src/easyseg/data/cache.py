@@ -52,6 +52,10 @@ class DecodedCache:
         image.flags.writeable = mask.flags.writeable = False
         return image, mask
 
+    def holds(self, indices: Sequence[int]) -> bool:
+        """Tell whether all these items are decoded already."""
+        return bool(self._filled[list(indices)].all())
+
     def _views(self, index: int) -> tuple[ImageArray, MaskArray]:
         height, width = (int(part) for part in self._sizes[index])
         start = int(self._starts[index])

@@ -17,12 +17,15 @@ from torch.utils.data import DataLoader, Sampler
 
 from easyseg.data.cache import DecodedCache
 from easyseg.data.dataset import Dataset
+from easyseg.data.threads import map_in_threads
 from easyseg.data.transforms import Augmentation
 from easyseg.errors import DataError, EasySegError, SampleError
 from easyseg.preprocessing import PAD_VALUE, Preprocessing
 from easyseg.structures import IGNORE_INDEX, Batch, ImageArray, MaskArray, SizeHW
 
+Pair = tuple[ImageArray, MaskArray]
 Item = tuple[ImageArray, MaskArray, int]
+Read = Callable[[int], Pair]
 Order = Callable[[int], npt.NDArray[np.int64]]
 Key = tuple[int, int]
 """An epoch and an item's number in the dataset."""
@@ -61,7 +64,7 @@ class TrainingLoader:
         read = _reader(dataset, preprocessing, cache_bytes=cache_bytes, workers=workers)
         self.is_cached = isinstance(read, DecodedCache)
         self._loader = DataLoader(
-            _Items(read, augmentation),
+            _Items(read, augmentation, in_threads=workers == 0),
             batch_sampler=self._batches,
             num_workers=workers,
             collate_fn=_collate,
@@ -135,25 +138,49 @@ class _Failure:
 
 
 class _Items(torch.utils.data.Dataset[Item | _Failure]):
-    """Maps a key to an augmented image and mask; a pure function, whichever process calls it."""
+    """Maps keys to augmented images and masks; a pure function, whichever process calls it.
 
-    def __init__(self, read: Callable[[int], tuple[ImageArray, MaskArray]], augmentation: Augmentation) -> None:
+    Args:
+        read: returns an item's image and mask on the canvas.
+        augmentation: changes them.
+        in_threads: read the items of a batch side by side; for the main process, whose other processors would wait.
+    """
+
+    def __init__(self, read: Read, augmentation: Augmentation, *, in_threads: bool) -> None:
         self._read = read
         self._augmentation = augmentation
+        self._in_threads = in_threads
 
     def __getitem__(self, key: Key) -> Item | _Failure:
+        return self._changed(key, self._pair(key[1]))
+
+    def __getitems__(self, keys: list[Key]) -> list[Item | _Failure]:
+        indices = [index for _, index in keys]
+        is_read = isinstance(self._read, DecodedCache) and self._read.holds(indices)
+        if self._in_threads and not is_read:
+            pairs = map_in_threads(self._pair, indices)
+        else:
+            pairs = [self._pair(index) for index in indices]
+        return [self._changed(key, pair) for key, pair in zip(keys, pairs, strict=True)]
+
+    def _pair(self, index: int) -> Pair | _Failure:
+        try:
+            return self._read(index)
+        except EasySegError as error:
+            return _Failure.of(error)
+
+    def _changed(self, key: Key, pair: Pair | _Failure) -> Item | _Failure:
+        if isinstance(pair, _Failure):
+            return pair
         epoch, index = key
         try:
-            image, mask = self._read(index)
-            image, mask = self._augmentation(image, mask, epoch=epoch, index=index)
+            image, mask = self._augmentation(*pair, epoch=epoch, index=index)
         except EasySegError as error:
             return _Failure.of(error)
         return image, mask, index
 
 
-def _reader(
-    dataset: Dataset, preprocessing: Preprocessing, *, cache_bytes: int, workers: int
-) -> Callable[[int], tuple[ImageArray, MaskArray]]:
+def _reader(dataset: Dataset, preprocessing: Preprocessing, *, cache_bytes: int, workers: int) -> Read:
     decode = _Decode(dataset, preprocessing)
     # an anonymous mapping reaches forked workers only
     if not cache_bytes or (workers and _start_method() != "fork"):

@@ -122,6 +122,8 @@ def _train(
         monitor=settings.monitor,
         run_dir=recording.run_dir,
     )
+    if settings.compile:
+        fitted.model.network.compile()
     for observer in observers:
         observer.fit_started(info)
     reason = "it was interrupted by an error"
