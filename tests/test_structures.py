@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from easyseg.errors import ClassMapError
+from easyseg.errors import ClassMapError, DataError
 from easyseg.structures import IGNORE_INDEX, MAX_CLASSES, Batch, ClassMap, Sample, default_colors
 
 
@@ -24,6 +26,37 @@ def test_samples_are_called_by_label_file_or_kind() -> None:
     assert Sample(Path("a/b.png"), label="first").name == "first"
     assert Sample(Path("a/b.png")).name == "b.png"
     assert Sample(array).name == "array"
+
+
+def test_samples_take_strings_lists_and_pictures() -> None:
+    """What people type becomes paths, tuples and arrays."""
+    sample = Sample("a/b.png", ["b.png", Path("c.png"), np.zeros((2, 2), bool)])
+    assert sample.image == Path("a/b.png")
+    assert isinstance(sample.mask, tuple)
+    assert sample.mask[:2] == (Path("b.png"), Path("c.png"))
+    assert Sample("a.png", "a_mask.png").mask == Path("a_mask.png")
+    palette = Image.frombytes("P", (3, 1), bytes([0, 2, 1]))
+    palette.putpalette([9, 9, 9, 50, 0, 0, 0, 60, 0])
+    pictures = Sample(palette, palette)
+    assert isinstance(pictures.image, np.ndarray)
+    assert pictures.image.tolist() == [[[9, 9, 9], [0, 60, 0], [50, 0, 0]]]
+    assert isinstance(pictures.mask, np.ndarray)
+    assert pictures.mask.tolist() == [[0, 2, 1]]
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "words"),
+    [
+        (None, None, "image of a Sample is a NoneType; expected a file's path, a numpy array or a PIL image"),
+        (torch.zeros(3, 2, 2), None, r"is a Tensor; .*tensor\.permute\(1, 2, 0\)\.numpy\(\)"),
+        (np.zeros((2, 2)), torch.zeros(2, 2), r"mask of a Sample is a Tensor; .*give tensor\.numpy\(\)"),
+        (np.zeros((2, 2)), [np.zeros((2, 2)), 7], "mask of a Sample is a int"),
+    ],
+)
+def test_samples_of_something_else_are_refused(image: Any, mask: Any, words: str) -> None:
+    """The error says what was given and what to give instead."""
+    with pytest.raises(DataError, match=words):
+        Sample(image, mask)
 
 
 def test_multiclass_ids_follow_the_values() -> None:
@@ -81,7 +114,7 @@ def test_values_beyond_a_byte_are_kept_apart() -> None:
         class_map.encode(ids(44, dtype=np.uint8))
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
 def test_unknown_values_are_listed_with_pixels_and_way_out(dtype: Any) -> None:
     """The error names value, pixels, what was expected, and ignore= to type."""
     class_map = ClassMap("multiclass", ("a", "b"))
@@ -91,6 +124,23 @@ def test_unknown_values_are_listed_with_pixels_and_way_out(dtype: Any) -> None:
     assert "7 (2 px), 9 (1 px)" in message
     assert "expected 0, 1" in message
     assert "ignore=[7, 9]" in message
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+def test_many_values_cost_no_more_than_few(dtype: Any) -> None:
+    """A mask is gone through once, however many values stand for the background."""
+    mask = np.random.default_rng(0).integers(0, 2, (600, 600)).astype(dtype)
+
+    def seconds(background: tuple[int, ...]) -> float:
+        class_map = ClassMap("binary", ("car",), values=(1,), background=background)
+        times = []
+        for _ in range(3):
+            started = time.perf_counter()
+            class_map.encode(mask)
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    assert seconds((0, *range(2, 256))) < 6 * seconds((0,))
 
 
 def test_many_unknown_values_are_cut_short() -> None:
@@ -167,6 +217,21 @@ def test_classes_can_be_renamed() -> None:
     class_map = ClassMap("multiclass", ("a", "b"), values=(4, 9))
     renamed = class_map.renamed(("x", "y"))
     assert (renamed.names, renamed.values) == (("x", "y"), (4, 9))
+
+
+def test_maps_that_find_the_same_classes_read_alike() -> None:
+    """What does not count, notes and colours for drawing may differ; task, names, values and threshold may not."""
+    ids = ClassMap("multiclass", ("a", "b"), values=(4, 9))
+    colors = ((1, 2, 3), (4, 5, 6))
+    assert ids.reads_like(ClassMap("multiclass", ("a", "b"), values=(4, 9), ignored=(255,), colors=colors))
+    assert not ids.reads_like(ClassMap("multiclass", ("a", "b"), values=(9, 4)))
+    assert not ids.reads_like(ClassMap("multiclass", ("b", "a"), values=(4, 9)))
+    one = ClassMap("binary", ("a",), "threshold")
+    assert not one.reads_like(ClassMap("binary", ("a",)))
+    assert not one.reads_like(ClassMap("binary", ("a",), "threshold", inverted=True))
+    assert not one.reads_like(ClassMap("multilabel", ("a",), "threshold"))
+    red = ClassMap("binary", ("a",), "colors", colors=((255, 0, 0),))
+    assert not red.reads_like(ClassMap("binary", ("a",), "colors", colors=((0, 0, 255),)))
 
 
 def test_notes_do_not_make_maps_differ() -> None:

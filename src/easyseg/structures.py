@@ -6,6 +6,7 @@ Nothing here reads a file or imports torch.
 from __future__ import annotations
 
 import colorsys
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.errors import ClassMapError
+from easyseg.errors import ClassMapError, DataError
+from easyseg.pictures import brightness_of, ids_of, is_picture, upright
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -54,8 +56,11 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 class Sample:
     """One annotated image. Files are named here and read later.
 
+    Paths may be given as strings, pixels as PIL images too, and one mask per class as a list; they become what is
+    listed here, and anything else is a `DataError`.
+
     Attributes:
-        image: an image file, or an (H, W), (H, W, C) uint8 array, RGB order.
+        image: an image file, or an (H, W), (H, W, C) array, RGB order.
         mask: a mask file or an (H, W) integer or (H, W, 3) RGB array, in the files' own values, which the
             dataset's `ClassMap` translates; one file or array per class for the multilabel task; None where there
             is no annotation (prediction only).
@@ -68,6 +73,14 @@ class Sample:
     split: Split | None = None
     source_format: str = "memory"
     label: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image", _path_or_array(self.image, "image"))
+        masks = self.mask
+        if isinstance(masks, (list, tuple)):
+            object.__setattr__(self, "mask", tuple(_path_or_array(mask, "mask") for mask in masks))
+        elif masks is not None:
+            object.__setattr__(self, "mask", _path_or_array(masks, "mask"))
 
     @property
     def name(self) -> str:
@@ -164,6 +177,10 @@ class ClassMap:
             return self._encode_threshold(mask)
         return self._encode_ids(mask)
 
+    def reads_like(self, other: ClassMap) -> bool:
+        """Return whether both find the same classes by the same values; those that do not count may differ."""
+        return self._reading() == other._reading()
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON or YAML; `from_dict` reads them back."""
         return {
@@ -198,6 +215,10 @@ class ClassMap:
         """Return the same map with other names for the classes, in the same order."""
         return replace(self, names=names)
 
+    def _reading(self) -> tuple[Any, ...]:
+        colors = self.colors if self.encoding == "colors" else ()
+        return (self.task, self.names, self.encoding, self.values, self.threshold, self.inverted, colors)
+
     def _encode_threshold(self, mask: npt.NDArray[Any]) -> MaskArray:
         reaches = mask < self.threshold if self.inverted else mask >= self.threshold
         target = reaches.astype(np.uint8)
@@ -206,22 +227,20 @@ class ClassMap:
         return target
 
     def _encode_ids(self, mask: npt.NDArray[Any]) -> MaskArray:
-        if mask.dtype == np.uint8:
-            table, known = self._lookup_table(256)
+        if mask.dtype in (np.uint8, np.uint16):
+            table, known = self._lookup_table(np.iinfo(mask.dtype).max + 1)
             translated: MaskArray = table[mask]
             # cheap test first: only a mask that may hold an unknown value is looked at again
             if not known.all() and not known[mask].all():
                 raise self._unknown_values(mask[~known[mask]])
             return translated
-        target = np.full(mask.shape, IGNORE_INDEX, np.uint8)
-        settled = np.zeros(mask.shape, bool)
-        for value, class_id in self._value_pairs():
-            here = mask == value
-            target[here] = class_id
-            settled |= here
-        if not settled.all():
-            raise self._unknown_values(mask[~settled])
-        return target
+        class_of = dict(self._value_pairs())
+        values, places = np.unique(mask, return_inverse=True)
+        strange = [value for value in values.tolist() if value not in class_of]
+        if strange:
+            raise self._unknown_values(mask[np.isin(mask, strange)])
+        table = np.array([class_of[value] for value in values.tolist()], np.uint8)
+        return np.asarray(table[places.reshape(mask.shape)])
 
     def _encode_colors(self, mask: npt.NDArray[Any]) -> MaskArray:
         if mask.ndim != 3 or mask.shape[2] != 3:
@@ -332,6 +351,20 @@ def default_colors(count: int) -> tuple[Color, ...]:
     walked = (colorsys.hsv_to_rgb((0.1 + index * 0.381966) % 1.0, 0.6, 0.8) for index in range(count))
     colors = [(round(red * 255), round(green * 255), round(blue * 255)) for red, green, blue in walked]
     return (*_CHOSEN_COLORS[:count], *colors[len(_CHOSEN_COLORS) :])
+
+
+def _path_or_array(value: Any, role: Literal["image", "mask"]) -> Path | npt.NDArray[Any]:
+    """Return what a sample holds for a path, an array or a picture."""
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, (str, os.PathLike)):
+        return Path(value)
+    if is_picture(value):
+        return brightness_of(upright(value)) if role == "image" else ids_of(upright(value))
+    raise DataError(
+        f"The {role} of a Sample is a {type(value).__name__}; expected a file's path, a numpy array or a PIL image. Of "
+        f"a tensor, give {'tensor.permute(1, 2, 0).numpy()' if role == 'image' else 'tensor.numpy()'}."
+    )
 
 
 def _packed(rgb: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

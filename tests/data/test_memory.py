@@ -82,6 +82,25 @@ def test_a_pair_of_stacks() -> None:
     assert dataset.with_splits().splits() == {"train": 1, "val": 1}
 
 
+@pytest.mark.parametrize("as_stack", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+def test_images_of_a_float_stack_stay_alike(as_stack: Any) -> None:
+    """White is found once for all images: one that is nearly black stays so beside a bright one."""
+    dark, bright = np.full((3, 6, 8), 0.5, np.float32), np.full((3, 6, 8), 254.6, np.float32)
+    images = np.stack([dark, bright])
+    images = images if as_stack is torch.from_numpy else np.moveaxis(images, 1, -1)
+    dataset = as_dataset((as_stack(images), as_stack(np.stack([IDS, IDS]))))
+    assert dataset.image(0).max() <= 1
+    assert (dataset.image(1) == 255).all()
+    halves = as_dataset((as_stack(images / 509.2), as_stack(np.stack([IDS, IDS]))))
+    assert (halves.image(1) == 128).all()
+
+
+def test_empty_float_stacks_are_refused() -> None:
+    """Images without a pixel are an error, not a crash."""
+    with pytest.raises(DataError, match="array 0: an image of shape"):
+        samples_from_memory((np.zeros((2, 0, 8, 3)), np.zeros((2, 0, 8))))
+
+
 def test_tensors_as_stacks_put_channels_first() -> None:
     """A stack of tensors is (N, C, H, W)."""
     images = torch.from_numpy(np.stack([PIXELS, PIXELS])).permute(0, 3, 1, 2)
@@ -119,6 +138,34 @@ def test_lists_of_samples_and_of_paths(tmp_path: Path) -> None:
     assert np.array_equal(dataset.image(0), PIXELS)
     assert np.array_equal(dataset.mask(0), IDS)
     assert samples_from_memory([(PIXELS, None)])[0].mask is None
+
+
+def test_samples_of_strings_and_pictures_are_read(tmp_path: Path) -> None:
+    """A Sample of strings or PIL images gives the pixels of its files, turned upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(PIXELS).save(tmp_path / "a.png", exif=exif)
+    Image.fromarray(IDS).save(tmp_path / "b.png", exif=exif)
+    named = Sample(str(tmp_path / "a.png"), str(tmp_path / "b.png"))
+    opened = Sample(Image.open(tmp_path / "a.png"), Image.open(tmp_path / "b.png"))
+    pair = (Image.open(tmp_path / "a.png"), Image.open(tmp_path / "b.png"))
+    dataset = as_dataset([named, opened, *samples_from_memory([pair])])
+    dataset.verify()
+    for at in range(3):
+        assert np.array_equal(dataset.image(at), np.rot90(PIXELS, -1))
+        assert np.array_equal(dataset.mask(at), np.rot90(IDS, -1))
+
+
+def test_wide_pictures_take_the_rule_of_files() -> None:
+    """16-bit PIL images keep their upper byte, floats their 0..1, and numbers of no brightness are refused."""
+    values = np.array([[0, 256, 65535]])
+    deep = Image.frombytes("I;16", (3, 1), values.astype("<u2").tobytes())
+    assert image_array(deep, name="x").tolist() == [[[0], [1], [255]]]
+    assert as_dataset([Sample(deep, np.array([[0, 1, 1]]))]).image(0, channels=1).tolist() == [[[0], [1], [255]]]
+    unit = Image.fromarray(np.array([[0, 0.5, 1]], np.float32))
+    assert image_array(unit, name="x").tolist() == [[[0], [128], [255]]]
+    with pytest.raises(DataError, match=r"x: the values of type int32 reach from 0 to 65535"):
+        image_array(Image.fromarray(values.astype(np.int32)), name="x")
 
 
 def test_datasets_may_return_samples() -> None:
@@ -162,9 +209,10 @@ def test_pillow_images_of_every_mode(mode: str) -> None:
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (PIXELS.astype(np.float32) - 128, "Give images before any normalisation"),
+        (PIXELS.astype(np.float32) - 128, "as 8 bit, before any normalisation"),
         (PIXELS.astype(np.int32) * 300, "expected 0 to 255"),
-        (np.full((6, 8, 3), np.nan), "expected 0 to 255"),
+        (np.full((6, 8, 3), np.nan), "reach from nan to nan"),
+        (PIXELS / 2, "with fractions; expected 0 to 1, or whole numbers 0 to 255"),
         (np.zeros((3, 60, 80), np.uint8), "channels come last"),
         (np.zeros((2, 3, 4, 5), np.uint8), "expected .H, W, C."),
         (np.zeros((0, 8, 3), np.uint8), "expected .H, W, C."),

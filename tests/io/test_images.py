@@ -14,7 +14,16 @@ from PIL import Image
 
 from easyseg.errors import OutputError, SampleError
 from easyseg.io import decoding
-from easyseg.io.images import IMAGE_SUFFIXES, RawMask, check_image, image_size, read_image, read_mask, write_image
+from easyseg.io.images import (
+    IMAGE_SUFFIXES,
+    RawMask,
+    check_image,
+    image_size,
+    read_image,
+    read_mask,
+    to_bytes,
+    write_image,
+)
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -93,14 +102,44 @@ def test_16_bit_images_keep_their_upper_byte(tmp_path: Path) -> None:
     assert read_image(tmp_path / "deep.png", channels=1)[..., 0].tolist() == [[0, 0, 1], [16, 128, 255]]
 
 
-def test_float_images_hold_0_to_1_or_0_to_255(tmp_path: Path) -> None:
-    """Float TIFFs in either range are read, others refused with their range."""
-    for name, high in (("unit", 1.0), ("bytes", 255.0)):
-        Image.fromarray(np.array([[0, high / 2, high]], np.float32)).save(tmp_path / f"{name}.tif")
+def test_float_images_hold_0_to_1_or_whole_numbers_to_255(tmp_path: Path) -> None:
+    """Float TIFFs in either range are read; those of another range or of unclear white are refused in words."""
+    for name, values in (("unit", [0, 0.5, 1]), ("bytes", [0, 128, 255])):
+        Image.fromarray(np.array([values], np.float32)).save(tmp_path / f"{name}.tif")
         assert read_image(tmp_path / f"{name}.tif", channels=1)[..., 0].tolist() == [[0, 128, 255]]
     Image.fromarray(np.array([[-5.0, 900.0]], np.float32)).save(tmp_path / "height.tif")
     with pytest.raises(SampleError, match=r"height\.tif: the values of type float32 reach from -5\.0 to 900\.0"):
         read_image(tmp_path / "height.tif")
+    Image.fromarray(np.array([[0.25, 3.5]], np.float32)).save(tmp_path / "bright.tif")
+    with pytest.raises(SampleError, match=r"bright\.tif: .*3\.5, with fractions; expected 0 to 1.*np\.rint"):
+        read_image(tmp_path / "bright.tif")
+
+
+def test_16_bit_files_of_either_byte_order_are_read(tmp_path: Path) -> None:
+    """A big-endian TIFF holds the same image and mask as a little-endian one."""
+    values = np.array([[0, 256, 65535]])
+    for mode, dtype in (("I;16", "<u2"), ("I;16B", ">u2")):
+        path = tmp_path / "deep.tif"
+        Image.frombytes(mode, (3, 1), values.astype(dtype).tobytes()).save(path)
+        assert read_image(path, channels=1)[..., 0].tolist() == [[0, 1, 255]]
+        assert read_mask(path).values.tolist() == values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "white", "expected"),
+    [
+        (np.array([False, True]), None, [0, 255]),
+        (np.array([0, 1, 255], np.int64), None, [0, 1, 255]),
+        (np.array([0, 1.0]), None, [0, 255]),
+        (np.array([0, 1.0]), 255, [0, 1]),
+        (np.array([0.4, 200.6]), 255, [0, 201]),
+    ],
+)
+def test_brightness_of_every_type_becomes_bytes(
+    values: npt.NDArray[np.generic], white: float | None, expected: list[int]
+) -> None:
+    """Types decide on the scale; for floats one may say what is white."""
+    assert to_bytes(values, "x", white=white).tolist() == expected
 
 
 def test_nan_pixels_are_refused(tmp_path: Path) -> None:

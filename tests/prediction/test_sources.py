@@ -42,6 +42,22 @@ def test_folder_gives_its_images_in_order(folder: Path) -> None:
     assert names(str(folder), recursive=False) == ["a.JPG", "b.png"]
 
 
+def test_hidden_files_are_passed_over(folder: Path) -> None:
+    """What other programs leave beside images, under names that begin with a dot, is no image."""
+    (folder / ".cache").mkdir()
+    for name in ("._a.JPG", ".cache/b.png"):
+        (folder / name).write_bytes(b"no image")
+    assert names(folder) == ["a.JPG", "b.png", "c.png"]
+    assert names(folder, recursive=False) == ["a.JPG", "b.png"]
+
+
+def test_images_below_a_hidden_folder_are_found_where_it_is_named(tmp_path: Path) -> None:
+    """Only what lies below the folder given counts as hidden."""
+    (tmp_path / ".photos").mkdir()
+    write_image(tmp_path / ".photos" / "a.png", RGB)
+    assert names(tmp_path / ".photos") == ["a.png"]
+
+
 def test_pattern_gives_the_images_that_match(folder: Path) -> None:
     """A glob pattern finds images only; ** reaches below."""
     assert names(str(folder / "*")) == ["a.JPG", "b.png"]
@@ -104,6 +120,23 @@ def test_picture_of_any_mode_is_one_image(mode: str) -> None:
     assert source.pixels(3).shape == (4, 5, 3)
     assert (source.pixels(3) == 255).all()
     assert picture.mode == mode
+
+
+def test_wide_and_turned_pictures_are_read_like_files(tmp_path: Path) -> None:
+    """16-bit pictures keep their upper byte, and EXIF says which side is up."""
+    values = np.array([[0, 256, 65535]])
+    (source,) = find_sources(Image.frombytes("I;16", (3, 1), values.astype("<u2").tobytes()))
+    assert source.pixels(1)[..., 0].tolist() == [[0, 1, 255]]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(RGB).save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as picture:
+        (source,) = find_sources(picture)
+        assert np.array_equal(source.pixels(3), np.rot90(RGB, -1))
+    (file,) = find_sources(tmp_path / "turned.png")
+    assert np.array_equal(file.pixels(3), source.pixels(3))
+    with pytest.raises(DataError, match="PIL image: the values of type int32 reach from 0 to 65535"):
+        list(find_sources(Image.fromarray(values.astype(np.int32))))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.errors import DataError
+from easyseg.io.images import to_bytes
+from easyseg.pictures import brightness_of, ids_of, is_picture, upright
 from easyseg.structures import ImageArray, Sample, SizeHW
 
 ACCEPTED = (
@@ -29,7 +31,8 @@ def samples_from_memory(data: Any) -> tuple[Sample, ...]:
     Args:
         data: a list of `Sample`; a pair of arrays, images (N, H, W) or (N, H, W, C) and masks (N, H, W), or
             (N, classes, H, W) for overlapping classes; or a sequence or map-style dataset of (image, mask) pairs of
-            numpy arrays (H, W, C), tensors (C, H, W), PIL images or paths. Float images hold 0..1 or 0..255.
+            numpy arrays (H, W, C), tensors (C, H, W), PIL images or paths. Float images are 0..1, or whole
+            numbers 0..255 where one is above 1; a pair of arrays is looked at as a whole and may hold fractions, too.
 
     Raises:
         DataError: it is none of these; the message names what was given.
@@ -43,20 +46,19 @@ def samples_from_memory(data: Any) -> tuple[Sample, ...]:
     raise DataError(f"The data given is of type {type(data).__name__}; expected {ACCEPTED}.")
 
 
-def image_array(value: Any, *, name: str) -> ImageArray:
+def image_array(value: Any, *, name: str, white: float | None = None) -> ImageArray:
     """Return an image in memory as (H, W, C) uint8.
 
     Args:
-        value: a numpy array (H, W) or (H, W, C), a tensor (C, H, W), or a PIL image; whole numbers 0..255, 16-bit
-            values, or floats in 0..1 or 0..255.
+        value: a numpy array (H, W) or (H, W, C), a tensor (C, H, W), or a PIL image; its numbers as for `to_bytes`.
         name: the item's name for errors.
+        white: which float is white, 1 or 255, where it is known.
 
     Raises:
         DataError: shape or values are no image's.
     """
-    if _is_pillow(value):
-        modes = {"L", "RGB", "RGBA"}
-        value = np.asarray(value if value.mode in modes else value.convert("L" if value.mode == "1" else "RGB"))
+    if is_picture(value):
+        value = brightness_of(upright(value))
     elif _is_tensor(value):
         value = _from_tensor(value)
         value = np.moveaxis(value, 0, -1) if value.ndim == 3 else value
@@ -66,7 +68,7 @@ def image_array(value: Any, *, name: str) -> ImageArray:
         raise DataError(f"{name}: an image of shape {array.shape}, type {array.dtype}; expected (H, W, C) numbers.")
     if array.shape[0] in (1, 3, 4) and array.shape[2] > 16:
         raise DataError(f"{name}: the image array has shape {array.shape}; channels come last: expected (H, W, C).")
-    return _to_bytes(array, name)
+    return np.ascontiguousarray(to_bytes(array, name, white=white))
 
 
 def _from_stacks(images: Any, masks: Any) -> tuple[Sample, ...]:
@@ -77,7 +79,8 @@ def _from_stacks(images: Any, masks: Any) -> tuple[Sample, ...]:
             f"The arrays have shapes {image_shape} and {mask_shape}; expected images (N, H, W) or (N, H, W, C) and "
             "masks (N, H, W), or (N, classes, H, W) for overlapping classes, with the same N."
         )
-    return tuple(_sample(images[at], masks[at], f"array {at}") for at in range(image_shape[0]))
+    white = _white_of(images)
+    return tuple(_sample(images[at], masks[at], f"array {at}", white) for at in range(image_shape[0]))
 
 
 def _from_pairs(data: Any) -> tuple[Sample, ...]:
@@ -105,11 +108,19 @@ def _from_pairs(data: Any) -> tuple[Sample, ...]:
     return tuple(samples)
 
 
-def _sample(image: Any, mask: Any, name: str) -> Sample:
+def _white_of(images: Any) -> float | None:
+    """Return which float is white in a stack, by its brightest pixel, so that its images stay alike."""
+    array = _as_array(images)
+    if array.dtype.kind != "f" or not array.size:
+        return None
+    return 1 if array.max() <= 1 else 255
+
+
+def _sample(image: Any, mask: Any, name: str, white: float | None = None) -> Sample:
     if isinstance(image, (str, Path)):
         target = Path(mask) if isinstance(mask, (str, Path)) else _mask(mask, None, name)
         return Sample(Path(image), target)
-    pixels = image_array(image, name=name)
+    pixels = image_array(image, name=name, white=white)
     height, width = pixels.shape[:2]
     target = Path(mask) if isinstance(mask, (str, Path)) else _mask(mask, (height, width), name)
     return Sample(pixels, target, label=name)
@@ -119,8 +130,8 @@ def _mask(value: Any, size_hw: SizeHW | None, name: str) -> npt.NDArray[Any] | t
     """Return a mask array (H, W) or (H, W, 3), or one per class of a (classes, H, W) array."""
     if value is None:
         return None
-    if _is_pillow(value):
-        return np.asarray(value if value.mode in ("1", "L", "P", "I", "I;16") else value.convert("RGB"))
+    if is_picture(value):
+        return ids_of(upright(value))
     is_tensor = _is_tensor(value)
     array = _as_array(value)
     if array.ndim == 3 and array.shape[0] == 1 and (is_tensor or array.shape[1:] == size_hw):
@@ -130,22 +141,6 @@ def _mask(value: Any, size_hw: SizeHW | None, name: str) -> npt.NDArray[Any] | t
     if array.ndim not in (2, 3):
         raise DataError(f"{name}: the mask has shape {array.shape}; expected (H, W), or (classes, H, W).")
     return array
-
-
-def _to_bytes(array: npt.NDArray[Any], name: str) -> ImageArray:
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    if array.dtype == np.uint16:
-        return (array >> 8).astype(np.uint8)
-    low, high = float(array.min()), float(array.max())
-    is_float = array.dtype.kind == "f"
-    if not (low >= 0 and high <= 255):
-        raise DataError(
-            f"{name}: the image's values reach from {low:g} to {high:g}; expected 0 to 255"
-            f"{', or 0 to 1. Give images before any normalisation' if is_float else ''}."
-        )
-    scale = 255.0 if array.dtype == bool or (is_float and high <= 1) else 1.0
-    return np.rint(array * scale).astype(np.uint8)
 
 
 def _as_array(value: Any) -> npt.NDArray[Any]:
@@ -158,10 +153,6 @@ def _from_tensor(value: Any) -> npt.NDArray[Any]:
 
 def _is_tensor(value: Any) -> bool:
     return hasattr(value, "detach") and hasattr(value, "cpu")
-
-
-def _is_pillow(value: Any) -> bool:
-    return hasattr(value, "convert") and hasattr(value, "mode") and hasattr(value, "getpixel")
 
 
 def _is_stack(value: Any) -> TypeGuard[Sequence[Any]]:

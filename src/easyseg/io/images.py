@@ -21,6 +21,7 @@ import numpy.typing as npt
 from easyseg.errors import OutputError, SampleError
 from easyseg.io import atomic
 from easyseg.io.decoding import MAX_PIXELS, Picture, decoder_errors, open_picture, opened, upright
+from easyseg.pictures import brightness_of, ids_of
 from easyseg.structures import Color, ImageArray, SizeHW
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "image_size",
     "read_image",
     "read_mask",
+    "to_bytes",
     "write_image",
 ]
 
@@ -100,8 +102,9 @@ def check_image(path: str | os.PathLike[str]) -> SizeHW:
 def read_image(path: str | os.PathLike[str], *, channels: int = 3) -> ImageArray:
     """Read an image.
 
-    16-bit values keep their upper eight bits; float images hold 0..1 or 0..255. Grey becomes three equal channels,
-    alpha is left out unless four channels are asked for, and colour becomes grey where one is.
+    16-bit values keep their upper eight bits; floats are 0..1, or whole numbers 0..255 where one is above 1. Grey
+    becomes three equal channels, alpha is left out unless four channels are asked for, and colour becomes grey where
+    one is.
 
     Args:
         path: the file.
@@ -122,10 +125,10 @@ def read_image(path: str | os.PathLike[str], *, channels: int = 3) -> ImageArray
     with decoder_errors(path):
         picture = _open_bytes(path, data)
         if picture is None:
-            pixels = _to_bytes(path, _decode_tiff(path, data))
+            pixels = to_bytes(_decode_tiff(path, data), path)
             return _with_channels(pixels, channels)
         fast = _decode_fast(picture, data)
-        pixels = fast if fast is not None else _decode_image(path, picture)
+        pixels = fast if fast is not None else to_bytes(brightness_of(picture.image), path)
         return _with_channels(np.asarray(upright(pixels, picture.orientation)), channels)
 
 
@@ -154,13 +157,46 @@ def read_mask(path: str | os.PathLike[str]) -> RawMask:
         if image.mode == "P":
             palette = _palette(image.getpalette("RGB") or [])
             return RawMask(upright(np.asarray(image), picture.orientation), "palette", palette)
-        if image.mode in ("LA", "La"):
-            raw = np.asarray(image.convert("L"))
-        elif image.mode in ("1", "L", "F", "I") or image.mode.startswith("I;16"):
-            raw = np.asarray(image)
-        else:
-            raw = np.asarray(image.convert("RGB"))
-        return _mask_from_values(path, upright(raw, picture.orientation))
+        return _mask_from_values(path, upright(ids_of(image), picture.orientation))
+
+
+def to_bytes(values: npt.NDArray[Any], place: str | Path, *, white: float | None = None) -> ImageArray:
+    """Bring brightness of any number type to 0..255.
+
+    Args:
+        values: of any shape: bool; whole numbers 0..255; uint16, which keep their upper eight bits; floats 0..1, or
+            whole numbers 0..255 where one is above 1.
+        place: the file, or what errors call the image.
+        white: which float is white, 1 or 255, where more is known than these values say.
+
+    Returns:
+        uint8 of the same shape.
+
+    Raises:
+        SampleError: the values are none of these.
+    """
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.uint16:
+        return (values >> 8).astype(np.uint8)
+    low, high = values.min(), values.max()
+    is_float = values.dtype.kind == "f"
+    if not (low >= 0 and high <= 255):
+        raise SampleError(
+            place,
+            f"the values of type {values.dtype} reach from {low} to {high}; expected 0 to "
+            f"{'1, or whole numbers 0 to 255' if is_float else 255}. Give or save the image as 8 bit, before any "
+            "normalisation.",
+        )
+    if white is None:
+        white = 1 if values.dtype == bool or (is_float and high <= 1) else 255
+        if is_float and white == 255 and (values != np.rint(values)).any():
+            raise SampleError(
+                place,
+                f"the values of type {values.dtype} reach up to {high}, with fractions; expected 0 to 1, or whole "
+                "numbers 0 to 255. If 255 is white, type np.rint(image).astype('uint8'); else divide by what is white.",
+            )
+    return np.rint(values * (255 / white)).astype(np.uint8)
 
 
 def write_image(path: str | os.PathLike[str], array: npt.NDArray[Any]) -> None:
@@ -235,18 +271,6 @@ def _decode_fast(picture: Picture, data: bytes) -> ImageArray | None:
     return None if pixels is None else np.asarray(pixels, np.uint8)  # where it fails, Pillow says why
 
 
-def _decode_image(path: Path, picture: Picture) -> ImageArray:
-    image = picture.image
-    mode = image.mode
-    if mode in ("F", "I") or mode.startswith("I;16"):
-        return _to_bytes(path, np.asarray(image))
-    if mode in ("L", "RGB", "RGBA"):
-        return np.asarray(image)
-    has_alpha = mode in ("LA", "La", "PA", "RGBa") or "transparency" in image.info
-    target = "RGBA" if has_alpha else "L" if mode == "1" else "RGB"
-    return np.asarray(image.convert(target))
-
-
 def _decode_tiff(path: Path, data: bytes) -> npt.NDArray[Any]:
     pixels: npt.NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
@@ -254,24 +278,6 @@ def _decode_tiff(path: Path, data: bytes) -> npt.NDArray[Any]:
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]  # OpenCV keeps blue first
     return pixels
-
-
-def _to_bytes(path: Path, values: npt.NDArray[Any]) -> ImageArray:
-    """Bring brightness of any number type to 0..255; only the type decides on the scale, so all files are alike."""
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype == np.uint16:
-        return (values >> 8).astype(np.uint8)
-    low, high = values.min(), values.max()
-    is_float = values.dtype.kind == "f"
-    if not np.isfinite(low) or not np.isfinite(high) or low < 0 or high > 255:
-        raise SampleError(
-            path,
-            f"the values of type {values.dtype} reach from {low} to {high}; expected 0 to 255"
-            f"{' or 0 to 1' if is_float else ''}. Scale them and save the image as 8 bit.",
-        )
-    scale = 255.0 if is_float and high <= 1 else 1.0
-    return np.rint(values * scale).astype(np.uint8)
 
 
 def _with_channels(pixels: ImageArray, channels: int) -> ImageArray:

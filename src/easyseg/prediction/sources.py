@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from easyseg.errors import DataError, closest
-from easyseg.io.images import IMAGE_SUFFIXES, read_image
+from easyseg.io.images import IMAGE_SUFFIXES, read_image, to_bytes
+from easyseg.pictures import brightness_of, is_picture, upright
 from easyseg.structures import ImageArray
 
 Item = TypeVar("Item")
@@ -45,11 +46,11 @@ def is_single(source: Any) -> bool:
     if isinstance(source, (str, PathLike)):
         path = Path(source)
         return path.is_file() or not (path.is_dir() or glob.has_magic(str(source)))
-    return _is_picture(source) or (isinstance(source, np.ndarray) and source.ndim != 4)
+    return is_picture(source) or (isinstance(source, np.ndarray) and source.ndim != 4)
 
 
 def find_sources(source: Any, *, recursive: bool = True) -> Iterator[Source]:
-    """Yield the images that `source` names, in order, without decoding them.
+    """Yield the images that `source` names, in order, without decoding them; hidden files of a folder are left out.
 
     Args:
         source: an image file, a folder, a glob pattern, an (H, W), (H, W, C) or (N, H, W, C) uint8 array, a PIL
@@ -63,8 +64,8 @@ def find_sources(source: Any, *, recursive: bool = True) -> Iterator[Source]:
         yield from _find_files(Path(source), recursive=recursive)
     elif isinstance(source, np.ndarray):
         yield from (Source(_checked(image)) for image in (source if source.ndim == 4 else [source]))
-    elif _is_picture(source):
-        yield Source(_checked(np.asarray(source.convert("RGB") if source.mode not in ("L", "RGB", "RGBA") else source)))
+    elif is_picture(source):
+        yield Source(_checked(to_bytes(brightness_of(upright(source)), "PIL image")))
     elif isinstance(source, Iterable) and not isinstance(source, (bytes, Mapping)) and not hasattr(source, "detach"):
         for item in source:
             yield from find_sources(item, recursive=recursive)
@@ -115,7 +116,7 @@ def _submitted(
 def _find_files(path: Path, *, recursive: bool) -> Iterator[Source]:
     if path.is_dir():
         found = path.rglob("*") if recursive else path.glob("*")
-        files = sorted(file for file in found if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+        files = sorted(file for file in found if _is_image_name(file.relative_to(path)) and file.is_file())
         if not files:
             raise DataError(f"{path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
     elif path.is_file():
@@ -128,16 +129,17 @@ def _find_files(path: Path, *, recursive: bool) -> Iterator[Source]:
     yield from (Source(file, file) for file in files)
 
 
+def _is_image_name(name: Path) -> bool:
+    """Tell whether a name below a folder is that of an image; hidden files are programs' own, such as "._photo.jpg"."""
+    return name.suffix.lower() in IMAGE_SUFFIXES and not any(part.startswith(".") for part in name.parts)
+
+
 def _nothing_there(path: Path) -> str:
     if glob.has_magic(str(path)):
         return f"The pattern {str(path)!r} matches no image."
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     near = closest(path.name, siblings)
     return f"There is no file or folder {str(path)!r}." + (f" Did you mean {near!r}?" if near else " Check the path.")
-
-
-def _is_picture(source: Any) -> bool:
-    return hasattr(source, "convert") and hasattr(source, "mode") and not isinstance(source, np.ndarray)
 
 
 def _checked(image: Any) -> ImageArray:
