@@ -187,6 +187,37 @@ def test_names_are_given_in_the_order_of_values() -> None:
     assert (two.task, two.values) == ("multiclass", (0, 255))
 
 
+def test_border_is_no_class_where_one_is_absent() -> None:
+    """Ids below the number of names are class numbers, and 255 is void, even if the count of values fits the names."""
+    found = infer(grey(0, 2, 255), classes=["sky", "road", "car"])
+    assert (found.values, found.ignored) == ((0, 1, 2), (255,))
+    assert encoded(found, 0, 2, 255) == [0, 2, 255]
+    assert "numbers of the 3 names; 255 does not count" in found.note
+    listed = Layout((), names=("sky", "road", "car"), names_source="classes.txt")
+    assert encoded(infer(grey(0, 2, 255), layout=listed), 0, 2, 255) == [0, 2, 255]
+
+
+def test_white_after_all_numbers_but_the_last_is_refused() -> None:
+    """0, 1, 255 with three names can be read in two ways; both arguments that the error gives settle it."""
+    names = ["sky", "road", "car"]
+    words = r"255 may be 'car'.*ignore=\[255\].*class_map={'sky': 0, 'road': 1, 'car': 255}"
+    with pytest.raises(ClassMapError, match=words):
+        infer(grey(0, 1, 255), classes=names)
+    listed = Layout((), names=tuple(names), names_source="classes.txt")
+    with pytest.raises(ClassMapError, match=r"255 may be 'car' from classes\.txt"):
+        infer(grey(0, 1, 255), layout=listed)
+    assert encoded(infer(grey(0, 1, 255), classes=names, ignore=[255]), 0, 1, 255) == [0, 1, 255]
+    drawn = infer(grey(0, 1, 255), class_map={"sky": 0, "road": 1, "car": 255})
+    assert encoded(drawn, 0, 1, 255) == [0, 1, 2]
+
+
+def test_white_is_a_class_where_values_are_no_numbers() -> None:
+    """Among values that are beyond the number of names, 255 gets the last name, as do evenly spaced greys."""
+    assert infer(grey(0, 128, 255), classes=["sky", "road", "car"]).values == (0, 128, 255)
+    assert infer(grey(3, 7, 255), classes=["sky", "road", "car"]).values == (3, 7, 255)
+    assert infer(grey(3, 7, 255), classes=["sky", "road"]).ignored == (255,)
+
+
 def test_one_name_is_a_binary_class() -> None:
     """A single name makes the task binary, with ids, 0/255 and antialiased masks."""
     for sample in (grey(0, 1), grey(0, 255), smooth()):
@@ -265,6 +296,31 @@ def test_a_class_map_is_taken_as_it_is() -> None:
     """A ClassMap settles everything; no mask is read."""
     wanted = ClassMap("binary", ("roof",))
     assert infer(Sample(Path("none.png"), Path("none.png")), class_map=wanted) is wanted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"classes": ["a"]}, "classes="),
+        ({"task": "multiclass"}, "task="),
+        ({"ignore": [7]}, "ignore="),
+        ({"ignore": [(1, 2, 3)], "classes": ["a"]}, "classes= and ignore="),
+    ],
+)
+def test_a_class_map_is_not_changed_silently(arguments: dict[str, Any], named: str) -> None:
+    """Other arguments that a ClassMap contradicts are refused, by name."""
+    ready = ClassMap("binary", ("roof",), ignored=(255,))
+    words = rf"class_map= is a ClassMap, and {named} would change it.*ignores 255\. Give class_map= alone"
+    with pytest.raises(ClassMapError, match=words):
+        infer(grey(0, 1), class_map=ready, **arguments)
+
+
+def test_arguments_that_say_what_a_class_map_says_are_fine() -> None:
+    """The settings a map came from may stand beside it; a number may mean a colour of a palette."""
+    ready = ClassMap("binary", ("roof",), ignored=(255,))
+    assert infer(grey(0, 1), class_map=ready, classes=["roof"], task="binary", ignore=255) is ready
+    colors = ClassMap("binary", ("roof",), "colors", colors=((9, 0, 0),), ignored_colors=((1, 2, 3),))
+    assert infer(grey(0, 1), class_map=colors, ignore=[4]) is colors
 
 
 def test_tasks_can_be_chosen() -> None:
@@ -401,8 +457,18 @@ def test_multilabel_masks_that_do_not_fit_are_refused() -> None:
         infer(sample, classes=["road"])
     with pytest.raises(ClassMapError, match="every class has masks of its own"):
         infer(sample, task="binary")
-    with pytest.raises(ClassMapError, match=r"should hold 0 and one more value; found 0 25.0%"):
+    with pytest.raises(ClassMapError, match=r"0 and one more value; found 0 25.0%.*type ignore=\[\.\.\.\]"):
         infer(sample)
+
+
+def test_borders_of_multilabel_masks_are_left_out_on_demand() -> None:
+    """0, 1 and 255 in one mask are refused with the argument to type, which then works."""
+    sample = Sample(IMAGE, (np.array([[0, 1]], np.uint8), np.array([[1, 255]], np.uint8)))
+    with pytest.raises(ClassMapError, match=r"type ignore=\[255\]"):
+        infer(sample)
+    assert encoded(infer(sample, ignore=[255]), 0, 1, 255) == [0, 1, 255]
+    whites = Sample(IMAGE, (np.array([[0, 255]], np.uint8), np.array([[254, 255]], np.uint8)))
+    assert infer(whites, ignore=[254]).ignored == (254,)
 
 
 def test_names_from_the_datasets_files_are_used() -> None:
@@ -419,6 +485,25 @@ def test_names_from_the_datasets_files_are_used() -> None:
     found = infer(grey(0, 1, 2), layout=void)
     assert (found.names, found.ignored) == (("sky", "road"), (2,))
     assert "'Void' (value 2) in codes.txt is no class" in found.note
+
+
+def test_values_from_the_datasets_files_count_for_the_names_given() -> None:
+    """Names that a mapping file knows get its values and colours, in the order given; other names do not."""
+    values = Layout((), class_values={"sky": 3, "road": 9, "car": 4}, names_source="label_mapping.json")
+    found = infer(grey(3, 4, 9), layout=values, classes=["road", "sky", "car"])
+    assert (found.names, found.values) == (("road", "sky", "car"), (9, 3, 4))
+    assert infer(grey(3, 4, 9), layout=values, classes=["a", "b", "c"]).values == (3, 4, 9)
+    colors = Layout((), class_values={"sky": RED, "road": BLUE}, names_source="label_mapping.json")
+    found = infer(colored(RED, BLUE), layout=colors, classes=["road", "sky"])
+    assert (found.names, found.colors) == (("road", "sky"), (BLUE, RED))
+
+
+def test_void_in_a_list_does_not_count_where_its_classes_are_named() -> None:
+    """Naming the list's classes without "Void" reads the masks as without naming them."""
+    void = Layout((), names=("sky", "Void", "road"), names_source="codes.txt")
+    for arguments in ({}, {"classes": ["sky", "road"]}):
+        found = infer(grey(0, 1, 2), layout=void, **arguments)
+        assert (found.names, found.values, found.ignored) == (("sky", "road"), (0, 2), (1,))
 
 
 def test_large_datasets_are_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:

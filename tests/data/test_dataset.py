@@ -355,6 +355,39 @@ def test_validation_data_of_its_own(folder: Path) -> None:
     assert as_dataset(own.split("train"), validation=own.split("val")).splits() == {"train": 8, "val": 2}
 
 
+def test_validation_masks_of_another_meaning_are_refused(folder: Path) -> None:
+    """Two datasets with equal names but other mask values are not joined; a void value alone does not matter."""
+    image = np.zeros((6, 8, 3), np.uint8)
+    training = load_dataset(folder, classes=["sky", "road", "car"])
+    swapped = [Sample(image, np.array([[5, 6, 7, 5] * 2] * 6, np.uint8))] * 3
+    other = as_dataset(swapped, class_map={"sky": 7, "road": 6, "car": 5})
+    with pytest.raises(DataError, match=r"masks of the validation data have another meaning \(.*class_map=training"):
+        as_dataset(training, validation=other)
+    plain = as_dataset([Sample(image, np.array([[0, 1, 2, 0] * 2] * 6, np.uint8))], classes=training.classes)
+    assert plain.class_map != training.class_map
+    assert as_dataset(training, validation=plain).splits() == {"train": 10, "val": 1}
+
+
+def test_missing_validation_images_are_named_with_the_ways_out() -> None:
+    """A single image leaves none for validation: the advice holds for training and for evaluation."""
+    image, mask = np.zeros((2, 2, 3), np.uint8), np.eye(2, dtype=np.uint8)
+    dataset = as_dataset([(image, mask)]).with_splits()
+    with pytest.raises(DataError, match=r"add images or type validation=\.\.\.; to evaluate, type split='train'"):
+        dataset.split("val")
+
+
+def test_label_mapping_counts_for_classes_in_any_order(tmp_path: Path, write: Write) -> None:
+    """classes= puts the names in order; the ids in the masks still come from the dataset's own file."""
+    (tmp_path / "label_mapping.json").write_text('{"background": 0, "field": 1, "water": 2}')
+    write("IMAGES/1.png", "IMAGES/2.png")
+    write("MASKS/1.png", value=1)
+    write("MASKS/2.png", value=2)
+    dataset = load_dataset(tmp_path, classes=["water", "field", "background"])
+    assert dataset.classes == ["water", "field", "background"]
+    assert (dataset.mask(0) == 1).all()
+    assert (dataset.mask(1) == 0).all()
+
+
 def test_validation_split_of_the_files_is_used(tmp_path: Path, write: Write) -> None:
     """Datasets with splits of their own give their training and validation images."""
     mask = np.eye(6, 8, dtype=np.uint8)

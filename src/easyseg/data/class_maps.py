@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from easyseg.data.class_wishes import gather_wishes
+from easyseg.data.class_wishes import ClassWishes, gather_wishes
 from easyseg.data.color_masks import class_map_of_colors
+from easyseg.data.formats.class_names import parse_class_values
 from easyseg.data.formats.layout import Layout
 from easyseg.data.grey_masks import class_map_of_values, multilabel_class_map
 from easyseg.data.mask_values import scan_masks
@@ -33,7 +34,8 @@ def infer_class_map(
         samples: the annotated images; up to 500 of their masks are read.
         classes: class names in the order of their mask values.
         class_map: mask value or RGB colour of each class, as {name: value}, {value: name}, {name: (r, g, b)} or
-            {"#rrggbb": name}; or a `ClassMap`, which is returned as it is.
+            {"#rrggbb": name}; or a `ClassMap`, which is returned as it is and which the other arguments must not
+            contradict.
         ignore: mask values or RGB colours of pixels that do not count.
         task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.
         layout: class names and values from the dataset's own files; arguments count more.
@@ -47,6 +49,7 @@ def infer_class_map(
         SampleError: a mask cannot be read.
     """
     if isinstance(class_map, ClassMap):
+        _refuse_contradiction(class_map, gather_wishes(classes=classes, ignore=ignore, task=task))
         return class_map
     wishes = gather_wishes(classes=classes, class_map=class_map, ignore=ignore, task=task, layout=layout)
     scan = scan_masks(samples)
@@ -68,3 +71,39 @@ def infer_class_map(
     if len(scan.files) < scan.total:
         notes.append(f"{len(scan.files)} of {scan.total} masks looked at")
     return replace(found, note="; ".join(note for note in notes if note))
+
+
+def read_class_map(class_map: Mapping[Any, Any] | ClassMap | None) -> dict[str, int | Color] | ClassMap | None:
+    """Return what `class_map=` means: the value or colour of each class by name, or a map ready to use.
+
+    Args:
+        class_map: as for `infer_class_map`; also what `ClassMap.to_dict` returns, as it stands in a run's config.yaml.
+
+    Raises:
+        ClassMapError: it is none of these.
+    """
+    if class_map is None or isinstance(class_map, ClassMap):
+        return class_map
+    if isinstance(class_map, Mapping) and {"task", "names", "encoding"} <= class_map.keys():
+        return ClassMap.from_dict(class_map)
+    return parse_class_values(dict(class_map) if isinstance(class_map, Mapping) else class_map)
+
+
+def _refuse_contradiction(class_map: ClassMap, wishes: ClassWishes) -> None:
+    """Refuse arguments that a ready map contradicts; they would be dropped silently."""
+    ignored = {*class_map.ignored, *class_map.ignored_colors}
+    # a number may stand for a colour of a palette, which only the masks could tell
+    numbers = () if class_map.ignored_colors else wishes.ignored
+    wrong = {
+        "classes": wishes.names not in (None, class_map.names),
+        "task": wishes.task not in ("auto", class_map.task),
+        "ignore": not ignored.issuperset([*numbers, *wishes.ignored_colors]),
+    }
+    names = [f"{name}=" for name, is_wrong in wrong.items() if is_wrong]
+    if names:
+        listed = ", ".join(sorted(map(str, ignored))) or "nothing"
+        raise ClassMapError(
+            f"class_map= is a ClassMap, and {' and '.join(names)} would change it. It is for the task "
+            f"{class_map.task!r} with classes={list(class_map.names)}, and ignores {listed}. Give class_map= alone; or"
+            " in place of the ClassMap, class_map={'name': value, ...}."
+        )

@@ -57,8 +57,8 @@ def gather_wishes(
     Raises:
         ClassMapError: an argument cannot be read, or two contradict each other.
     """
-    values, colors, source = _values(class_map, layout if class_map is None and classes is None else None)
     names = _names(classes)
+    values, colors, source = _values(class_map, layout, names)
     notes: tuple[str, ...] = ()
     ignored, ignored_colors = _ignored(ignore)
     known = list(values or colors or [])
@@ -67,19 +67,22 @@ def gather_wishes(
             raise ClassMapError(f"classes={list(names)} and class_map={known} name different classes; give one.")
         values = {name: values[name] for name in names} if values else None
         colors = {name: colors[name] for name in names} if colors else None
-    elif names is None and not known and layout is not None and layout.names:
-        names, source = layout.names, layout.names_source
-        values, ignored, notes = _without_void(names, ignored, source)
-        names = None if values else names
+    elif not known and layout is not None and layout.names and names in (None, _without_void_names(layout.names)):
+        source = layout.names_source
+        values, ignored, notes = _without_void(layout.names, ignored, source)
+        names = names or (None if values else layout.names)
     return ClassWishes(names, values, colors, ignored, ignored_colors, task, source, notes)
 
 
 def _values(
-    class_map: Mapping[Any, Any] | None, layout: Layout | None
+    class_map: Mapping[Any, Any] | None, layout: Layout | None, names: tuple[str, ...] | None
 ) -> tuple[dict[str, int] | None, dict[str, Color] | None, str]:
+    """Return the value or colour of each class; those of the dataset's files where they are for the classes wanted."""
     if class_map is not None:
         found, source = parse_class_values(dict(class_map)), ""
-    elif layout is not None and layout.class_values is not None:
+    elif layout is None or layout.class_values is None:
+        return None, None, ""
+    elif names is None or sorted(names) == sorted(layout.class_values):
         found, source = dict(layout.class_values), layout.names_source
     else:
         return None, None, ""
@@ -105,6 +108,10 @@ def _ignored(ignore: Iterable[int | Color] | int | None) -> tuple[tuple[int, ...
     if len(values) + len(colors) < len(listed) or any(len(color) != 3 for color in colors):
         raise ClassMapError(f"ignore={ignore!r}: expected mask values or RGB colours, such as [255] or [(0, 0, 0)].")
     return values, tuple((int(color[0]), int(color[1]), int(color[2])) for color in colors)
+
+
+def _without_void_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name.lower() not in _VOID_NAMES)
 
 
 def _without_void(

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.config import DataSettings
-from easyseg.data.class_maps import infer_class_map
+from easyseg.data.class_maps import infer_class_map, read_class_map
 from easyseg.data.formats import find_format
 from easyseg.data.mask_values import load_mask, mask_sources
 from easyseg.data.memory import image_array, samples_from_memory
@@ -97,10 +97,10 @@ class Dataset:
         if not chosen:
             have = ", ".join(f"{split} {count}" for split, count in self.splits().items()) or "no splits at all"
             other = next(iter(self.splits()), "train")
-            raise DataError(
-                f"The split {name!r} of {self.path or 'the data'} is empty; there is: {have}. "
-                f"Type split={other!r} (evaluate also takes split='all'), or add images to it."
-            )
+            advice = f"Type split={other!r} (evaluate also takes split='all'), or add images to it."
+            if name == "val":
+                advice = f"To train, add images or type validation=...; to evaluate, type split={other!r} or 'all'."
+            raise DataError(f"The split {name!r} of {self.path or 'the data'} is empty; there is: {have}. {advice}")
         return replace(self, samples=chosen)
 
     def with_splits(self) -> Dataset:
@@ -256,7 +256,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         masks: the folder of the masks.
         classes: class names in the order of their mask values.
         class_map: mask value or RGB colour of each class, as {name: value}, {value: name}, {name: (r, g, b)} or
-            {"#rrggbb": name}; or a `ClassMap`. {name: 0} on 0/255 masks takes the black part for the class.
+            {"#rrggbb": name}; or a `ClassMap`, or its `to_dict()`. {name: 0} on 0/255 masks takes the black part for
+            the class.
         ignore: mask values or RGB colours of pixels that do not count.
         split: "train", "val" or "test" for that part only.
         task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.
@@ -270,14 +271,18 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         DataError: the folder is missing or no dataset, its masks can be read in several ways, or a file is at fault;
             the message says what was found and what to type.
     """
-    given = DataSettings.collect(locals())
+    class_map = read_class_map(class_map)
+    plain_map = class_map.to_dict() if isinstance(class_map, ClassMap) else class_map
+    given = DataSettings.collect({**locals(), "class_map": plain_map})
     folder = _existing_folder(path)
     reader = find_format(folder, format if (images is None and masks is None) or format != "auto" else "folders")
     layout = reader.read(folder, images=Path(images) if images else None, masks=Path(masks) if masks else None)
     found = infer_class_map(
         layout.samples, classes=classes, class_map=class_map, ignore=ignore, task=task, layout=layout
     )
-    settings = {"data": str(folder), **given.changed()}
+    of_the_model = {"classes": list(classes) if classes else None, "seed": seed, "split": split}
+    chosen = {name: value for name, value in of_the_model.items() if value}
+    settings = {"data": str(folder), **given.changed(), **chosen}
     dataset = Dataset(
         layout.samples, found, folder, reader.NAME, layout.notes, validation_fraction, seed, settings=settings
     ).with_splits()
@@ -292,6 +297,7 @@ def as_dataset(
     class_map: Mapping[Any, Any] | ClassMap | None = None,
     ignore: Iterable[int | Color] | int | None = None,
     task: Task | Literal["auto"] = "auto",
+    validation_fraction: float = 0.2,
     seed: int = 0,
 ) -> Dataset:
     """Return whatever `fit` and `evaluate` take as a dataset.
@@ -305,6 +311,7 @@ def as_dataset(
         class_map: mask value or RGB colour of each class, or a `ClassMap`.
         ignore: mask values or RGB colours of pixels that do not count.
         task: "binary", "multiclass", "multilabel", or "auto".
+        validation_fraction: share put aside for validation where a folder has no such split and `validation` is None.
         seed: decides which images are put aside for validation.
 
     Returns:
@@ -313,7 +320,7 @@ def as_dataset(
     Raises:
         DataError: it is none of these, or its classes are not those asked for.
     """
-    fraction = 0.2 if validation is None else 0.0
+    fraction = validation_fraction if validation is None else 0.0
     if isinstance(data, Dataset):
         dataset = _with_classes(data, classes, class_map)
     elif isinstance(data, (str, os.PathLike)):
@@ -338,9 +345,18 @@ def as_dataset(
 
 def _joined(training: Dataset, validation: Dataset) -> Dataset:
     """Take the training images of one dataset and the validation images of another."""
+    if not validation.class_map.reads_like(training.class_map):
+        raise DataError(
+            f"The masks of the validation data have another meaning ({validation.class_map.note}) than those of the "
+            f"training data ({training.class_map.note}). If they hold the same values, type "
+            "validation=load_dataset(..., class_map=training.class_map); else save them with those values."
+        )
     first, second = _part(training, "train"), _part(validation, "val")
     samples = [replace(sample, split="train") for sample in first] + [replace(sample, split="val") for sample in second]
-    return replace(training, samples=tuple(samples))
+    # who parts a dataset and gives both parts leaves its recipe true
+    is_parted = training.validation_is_drawn and "val" not in training.splits()
+    fraction = training.validation_fraction if is_parted else 0.0
+    return replace(training, samples=tuple(samples), validation_fraction=fraction, validation_is_drawn=False)
 
 
 def _part(dataset: Dataset, split: Split) -> tuple[Sample, ...]:

@@ -63,10 +63,15 @@ def multilabel_class_map(scan: Scan, wishes: ClassWishes, *, count: int) -> Clas
         raise ClassMapError(f"task={wishes.task!r}, but every class has masks of its own. Leave task out.")
     counts = scan.value_counts()
     if _is_black_and_white(counts):
-        return ClassMap("multilabel", names, "threshold", note=f"one 0/255 mask for each of {count} classes")
+        note = f"one 0/255 mask for each of {count} classes"
+        return ClassMap("multilabel", names, "threshold", ignored=wishes.ignored, note=note)
     others = sorted(counts.keys() - {0, *wishes.ignored})
     if len(others) > 1:
-        raise ClassMapError(f"Masks of one class each should hold 0 and one more value; found {shares(counts)}.")
+        rest = f"ignore=[{_VOID}]" if _VOID in others else "ignore=[...]"
+        raise ClassMapError(
+            f"Masks of one class each should hold 0 and one more value; found {shares(counts)}. If one of these does "
+            f"not count, type {rest}; else save each class's masks with 0 and 255."
+        )
     value = others[0] if others else 1
     note = f"one mask for each of {count} classes, {value} where it is"
     return ClassMap("multilabel", names, values=(value,), ignored=wishes.ignored, note=note)
@@ -111,10 +116,12 @@ class _Values:
     def named(self, names: tuple[str, ...]) -> ClassMap:
         """Give names to values in ascending order."""
         self._refuse_smooth()
-        # 255 is a class, too, where there is a name for it
-        ids = self._found if len(self._found) == len(names) else self._without_void()
+        ids = self._without_void()
         if ids and ids[-1] < len(names):
+            self._refuse_nameless_white(names, ids)
             return self._multiclass(names, range(len(names)), f"mask values are the numbers of the {len(names)} names")
+        # 255 is a class, too, where there is a name for it
+        ids = self._found if len(self._found) == len(names) else ids
         if len(ids) == len(names):
             pairs = ", ".join(f"{value} {name}" for value, name in zip(ids, names, strict=True))
             return self._multiclass(names, ids, f"mask values are named in ascending order: {pairs}")
@@ -267,6 +274,15 @@ class _Values:
             raise ClassMapError(
                 f"The masks hold {len(self._counts)} grey values from 0 to 255 ({shares(self._counts)}): antialiased "
                 "masks of one class. Type task='binary', or save masks with exact values."
+            )
+
+    def _refuse_nameless_white(self, names: tuple[str, ...], ids: list[int]) -> None:
+        """Refuse 255 after all numbers but the last: either that class is absent, or its value is 255."""
+        if len(self._found) == len(names) > len(ids) and ids == list(range(len(ids))):
+            raise ClassMapError(
+                f"The masks hold {shares(self._counts)}: 255 may be {names[-1]!r}{self._source()}, or a border of no "
+                f"class where the masks lack {names[-1]!r}. Type ignore=[255] if it does not count, or "
+                f"class_map={_template(names, self._found)}."
             )
 
     def _too_few_names(self, names: tuple[str, ...], ids: list[int]) -> ClassMapError:
