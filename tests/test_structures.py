@@ -129,7 +129,7 @@ def test_unknown_values_are_listed_with_pixels_and_way_out(dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32])
 def test_many_values_cost_no_more_than_few(dtype: Any) -> None:
     """A mask is gone through once, however many values stand for the background."""
-    mask = np.random.default_rng(0).integers(0, 2, (600, 600)).astype(dtype)
+    mask = np.ones((600, 600), dtype)
 
     def seconds(background: tuple[int, ...]) -> float:
         class_map = ClassMap("binary", ("car",), values=(1,), background=background)
@@ -140,7 +140,7 @@ def test_many_values_cost_no_more_than_few(dtype: Any) -> None:
             times.append(time.perf_counter() - started)
         return min(times)
 
-    assert seconds((0, *range(2, 256))) < 6 * seconds((0,))
+    assert seconds((0, *range(2, 2000))) < 10 * seconds((0,))
 
 
 def test_many_unknown_values_are_cut_short() -> None:
