@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -108,7 +109,7 @@ def test_settings_cannot_be_changed():
         FitSettings().epochs = 3
 
 
-@pytest.mark.parametrize(("given", "size"), [(256, (256, 256)), ("256", (256, 256)), ([3, 4], (3, 4)), (None, None)])
+@pytest.mark.parametrize(("given", "size"), [(256, (256, 256)), ("256", (256, 256)), ([3, 4], (3, 4))])
 def test_one_number_is_a_square(given, size):
     """An image size may be one number, also as text, two numbers, or None."""
     assert ModelSettings.of({"image_size": given}).image_size == size
@@ -138,10 +139,10 @@ def test_senseless_evaluation_intervals(given):
 
 def test_to_dict_holds_plain_values():
     """Paths become text, tuples lists, objects their repr, so that YAML can hold them."""
-    values = FitSettings.of({"run_dir": Path("runs"), "class_weights": [1, 2], "callbacks": [{1}]}).to_dict()
+    values = FitSettings.of({"run_dir": Path("runs"), "class_weights": [1, 2], "callbacks": [1j]}).to_dict()
     assert values["run_dir"] == "runs"
     assert values["class_weights"] == [1.0, 2.0]
-    assert values["callbacks"] == ["{1}"]
+    assert values["callbacks"] == ["1j"]
     assert set(values) == set(FitSettings.model_fields)
 
 
@@ -238,3 +239,46 @@ def test_groups_share_no_setting_by_accident():
 def test_settings_base_has_no_settings():
     """The base declares nothing of its own."""
     assert not Settings.model_fields
+
+
+def test_mappings_and_numpy_values_survive_yaml(tmp_path):
+    """A class map, a set and numpy's numbers come back as what they were, not as their repr."""
+    given = {"class_map": {"road": np.int64(1), 7: "car", "sky": (1, 2, 3)}, "ignore": {255}}
+    file = tmp_path / "config.yaml"
+    file.write_text(write_yaml(DataSettings.of(given).changed()), encoding="utf-8")
+    assert read_yaml(file) == {"class_map": {"road": 1, 7: "car", "sky": [1, 2, 3]}, "ignore": [255]}
+    assert DataSettings.of({"ignore": np.array([3, 4])}).changed() == {"ignore": [3, 4]}
+    assert DataSettings.of({"class_map": {(1, 2, 3): "road"}}).to_dict()["class_map"] == {"(1, 2, 3)": "road"}
+
+
+def smooth_loss(logits, targets):
+    """Stand for a loss of one's own."""
+
+
+def test_python_objects_become_comments(tmp_path):
+    """What YAML has no words for is named on one line each, and the rest can be read back."""
+    given = {"loss": smooth_loss, "augment": {"a": Path}, "callbacks": [{}, Path], "class_weights": [1, 2]}
+    settings = FitSettings.of(given)
+    assert settings.objects().keys() == {"loss", "augment", "callbacks"}
+    text = write_yaml({**settings.to_dict(), **settings.objects()})
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    assert comments[:3] == ["# loss: smooth_loss", "# augment: dict", "# callbacks: dict, Path"]
+    assert "segmenter.fit(" in comments[3]
+    file = tmp_path / "config.yaml"
+    file.write_text(text, encoding="utf-8")
+    assert FitSettings.of(read_yaml(file)) == FitSettings(class_weights=[1, 2])
+
+
+def test_weights_may_be_a_path():
+    """A Path is taken as its text; other objects are not."""
+    assert ModelSettings.of({"weights": Path("encoder.safetensors")}).weights == "encoder.safetensors"
+    with pytest.raises(ConfigError, match="weights=3: expected a text or None"):
+        ModelSettings.of({"weights": 3})
+
+
+@pytest.mark.parametrize("resize", ["pad", "crop", "stretch"])
+def test_no_size_is_no_size_to_come_to(resize):
+    """image_size=None contradicts every resize but None, and the error says which to type."""
+    with pytest.raises(ConfigError, match=rf"^image_size=None leaves resize='{resize}'.*type resize=None"):
+        ModelSettings.of({"image_size": None, "resize": resize})
+    assert ModelSettings.of({"image_size": None, "resize": None}).image_size is None

@@ -6,13 +6,14 @@ folder and the tables in the documentation all take their settings from the clas
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, TypeAlias, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from easyseg.errors import ConfigError, closest, unknown_name
@@ -62,8 +63,8 @@ class Settings(BaseModel):
 
     def changed(self) -> dict[str, Any]:
         """Return, as plain values, the settings that differ from their defaults."""
-        default = type(self)()
-        return {name: value for name, value in self.to_dict().items() if getattr(self, name) != getattr(default, name)}
+        default = type(self)().to_dict()
+        return {name: value for name, value in self.to_dict().items() if value != default[name]}
 
     @classmethod
     def expects(cls, name: str) -> str:
@@ -75,6 +76,11 @@ class Settings(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that YAML can hold; objects (a loss function, a transform) become their repr."""
         return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
+
+    def objects(self) -> dict[str, Any]:
+        """Return the settings that hold Python objects, such as a loss function, which YAML has no words for."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in values.items() if not _is_plain(value)}
 
 
 class ModelSettings(Settings):
@@ -107,6 +113,20 @@ class ModelSettings(Settings):
         if isinstance(value, str) and value.isdigit():
             value = int(value)
         return (value, value) if isinstance(value, int) else value
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _path_as_text(cls, value: object) -> object:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+    @model_validator(mode="after")
+    def _size_where_it_is_needed(self) -> Self:
+        if self.image_size is None and self.resize is not None:
+            raise ValueError(
+                f"image_size=None leaves resize={self.resize!r} without a size to come to. To keep every image at its "
+                "own size, type resize=None; else give a size, such as image_size=512."
+            )
+        return self
 
 
 class DataSettings(Settings):
@@ -246,8 +266,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def write_yaml(values: Mapping[str, Any]) -> str:
-    """Return `values` as YAML text in the given order."""
-    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    """Return `values` as YAML text in the given order; a Python object becomes a comment that says to pass it anew."""
+    plain = {name: _plain(value) for name, value in values.items() if _is_plain(value)}
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    objects = [f"# {name}: {_names(value)}" for name, value in values.items() if not _is_plain(value)]
+    note = "# The above, objects of Python, cannot stand here; pass them again: segmenter.fit(..., name=object)"
+    return text + "".join(f"{line}\n" for line in ([*objects, note] if objects else []))
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -267,7 +291,11 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (tuple, list)):
+    if hasattr(value, "tolist"):  # numpy's numbers and arrays
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, (int, str)) else str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list, set, frozenset, range)):
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
@@ -276,12 +304,29 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, (tuple, list, set, frozenset, range)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str, Path)) or hasattr(value, "tolist")
+
+
+def _names(value: Any) -> str:
+    """Return what an object is called, on one line, which its repr may not be."""
+    if isinstance(value, tuple):
+        return ", ".join(map(_names, value))
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
+
+
 def _explain(group: type[Settings], values: Mapping[str, Any], error: ValidationError) -> str:
     """Say for each wrong setting what was given, what is expected, and what the setting does."""
-    lines = {}
+    lines: dict[str, str] = {}
     for problem in error.errors():  # a union reports once per member: the first says all
-        name = str(problem["loc"][0])
-        if name not in lines:
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        if not name:  # a rule on several settings
+            lines[name] = problem["msg"].removeprefix("Value error, ")
+        elif name not in lines:
             own_words = problem["msg"].removeprefix("Value error, ") if problem["type"] == "value_error" else None
             lines[name] = _complaint(group, name, values[name], own_words)
     return "\n".join(lines.values())
