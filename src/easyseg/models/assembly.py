@@ -10,6 +10,7 @@ from easyseg.models import smp_zoo, torchvision_zoo
 from easyseg.models.construction import Construction, Trial, drop_idle, try_out
 from easyseg.models.registry import EncoderEntry, ModelEntry, why_not
 from easyseg.models.single_value import allow_single_values
+from easyseg.models.weights import check_file, is_file
 from easyseg.structures import SizeHW
 
 _LARGEST_RAISED_STRIDE = 32
@@ -70,7 +71,7 @@ def assemble(order: Order) -> Assembly:
         WeightsError: the weights do not exist, or cannot be fetched.
     """
     check_pair(order.model, order.encoder)
-    _check_weights(order)
+    check_weights(order.model, order.encoder, order.weights)
     construction, options = _find_options(order)
     if order.weights is not None:
         construction = replace(construction, network=_fetch(order, options).network)
@@ -128,18 +129,30 @@ def _trial(construction: Construction, order: Order) -> Trial:
     return trial
 
 
-def _check_weights(order: Order) -> None:
-    if order.weights is None:
+def check_weights(model: ModelEntry, encoder: EncoderEntry, weights: str | None) -> None:
+    """Refuse weights of which it is known without reading or fetching anything that they cannot be had.
+
+    Args:
+        model: the architecture.
+        encoder: the encoder.
+        weights: the name of pretrained weights, the path of a file, or None.
+
+    Raises:
+        WeightsError: there are none of that name, or no such file; the message names what there is.
+    """
+    if weights is None:
         return
-    if order.model.zoo == "torchvision":
-        torchvision_zoo.check_weights(order.model, order.encoder, order.weights)
-    elif order.weights == "coco":
+    if is_file(weights):
+        check_file(weights)
+    elif model.zoo == "torchvision":
+        torchvision_zoo.check_weights(model, encoder, weights)
+    elif weights == "coco":
         raise WeightsError(
-            f"weights='coco' exist for torchvision's models only, not for {order.model.name!r}. Type "
+            f"weights='coco' exist for torchvision's models only, not for {model.name!r}. Type "
             "Segmenter('torchvision_deeplabv3', 'resnet50', weights='coco'), or weights='imagenet'."
         )
     else:
-        smp_zoo.check_weights(order.encoder, order.weights)
+        smp_zoo.check_weights(encoder, weights)
 
 
 def _fetch(order: Order, options: dict[str, Any]) -> Construction:

@@ -70,7 +70,7 @@ def load_weights_file(network: nn.Module, path: str | Path, *, encoder: str, hea
     Raises:
         WeightsError: the file cannot be read, holds too little of the encoder, or tensors of another shape.
     """
-    path = Path(path).expanduser()
+    path = check_file(path)
     state = _read(path)
     own = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     source_of = _match_names(own, state)
@@ -149,7 +149,13 @@ def change_input_channels(encoder: nn.Module, in_channels: int, *, keep_weights:
     first.weight = nn.Parameter(weight)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def check_file(path: str | Path) -> Path:
+    """Return the path of a weights file, its home folder written out.
+
+    Raises:
+        WeightsError: there is no such file, or it is of another kind.
+    """
+    path = Path(path).expanduser()
     if path.suffix != ".safetensors":
         raise WeightsError(
             f"{path}: weights are read from .safetensors files only, as other formats can run code when opened. "
@@ -157,6 +163,10 @@ def _read(path: Path) -> dict[str, Tensor]:
         )
     if not path.is_file():
         raise WeightsError(f"{path}: no such file. Type weights='imagenet', weights=None, or the path of a file.")
+    return path
+
+
+def _read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
