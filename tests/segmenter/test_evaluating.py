@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,31 @@ def test_unknown_split_of_a_dataset_is_named(shapes: Path) -> None:
     """A Dataset itself offers the nearest name, too."""
     with pytest.raises(UnknownNameError, match=r"No split named 'valid'\. Did you mean 'val'"):
         load_dataset(shapes).split("valid")
+
+
+def test_drawn_split_travels_with_the_model(fit: Fit, cells: Path, tmp_path: Path) -> None:
+    """A folder is parted as it was for training, whatever seed and share that was, and the report says so."""
+    segmenter, history = fit(load_dataset(cells, seed=5, validation_fraction=0.4), epochs=1)
+    report = agree(segmenter, history, str(cells), tmp_path)
+    assert len(report.images) == 3
+    first = "val: 3 of 8 images, drawn with seed 5; split='all' measures all"
+    assert str(report).splitlines()[0] == first
+    assert report.to_dict()["origin"] in first
+    assert segmenter.evaluate(cells, split="train").origin.startswith("5 of 8 images, drawn")
+    assert str(segmenter.evaluate(cells, split="all")).splitlines()[0] == "all: 8 images"
+
+
+def test_parts_of_a_drawn_dataset_keep_its_recipe(fit: Fit, cells: Path, tmp_path: Path) -> None:
+    """Training on one part and validating on the other is the same as giving both at once."""
+    dataset = load_dataset(cells, seed=2)
+    segmenter, history = fit(dataset.split("train"), dataset.split("val"), epochs=1)
+    agree(segmenter, history, str(cells), tmp_path)
+
+
+def test_no_split_is_drawn_from_images_that_were_all_trained_on(fit: Fit, cells: Path, tmp_path: Path) -> None:
+    """With a folder of its own for validation, "val" of the training's folder is refused, not made up."""
+    other = shutil.copytree(cells, tmp_path / "other")
+    for data in (cells, load_dataset(cells)):
+        segmenter, _ = fit(data, other, epochs=1)
+        with pytest.raises(DataError, match=r"split 'val' of .* is empty.*'all'"):
+            segmenter.evaluate(cells)

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from easyseg import Segmenter
-from easyseg.errors import CheckpointError, ConfigError, ModelError, OutputError, UnknownNameError
+from easyseg.errors import CheckpointError, ConfigError, ModelError, OutputError, UnknownNameError, WeightsError
 from easyseg.io.checkpoints import load_checkpoint, save_checkpoint
 
 Hash = Callable[[Segmenter], str]
@@ -201,6 +201,7 @@ def test_random_numbers_are_left_alone(saved: Path, tmp_path: Path, monkeypatch:
         ("preprocessing", {"image_size": "large"}),
         ("batch_size", "many"),
         ("metrics", 3),
+        ("split", 3),
     ],
 )
 def test_header_that_describes_no_model_is_refused(saved: Path, tmp_path: Path, key: str, value: object) -> None:
@@ -213,7 +214,7 @@ def test_header_that_describes_no_model_is_refused(saved: Path, tmp_path: Path, 
         Segmenter.load(path)
 
 
-@pytest.mark.parametrize("key", ["settings", "class_map", "preprocessing", "batch_size", "metrics"])
+@pytest.mark.parametrize("key", ["settings", "class_map", "preprocessing", "batch_size", "metrics", "split"])
 def test_header_that_lacks_a_field_is_refused(saved: Path, tmp_path: Path, key: str) -> None:
     """The error names the file and the field."""
     checkpoint = load_checkpoint(saved)
@@ -273,3 +274,25 @@ def test_loads_and_measures_where_nothing_can_be_unpickled_or_reached(
     assert done.returncode == 0, done.stderr
     figures = report.scores.to_dict(report.class_map.names)
     assert done.stdout.strip() == str({name: float(value).hex() for name, value in figures.items()})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"weights": "coco"}, r"'coco' exist for torchvision's models only.*'unet'"),
+        ({"weights": "imagnet"}, r"no weights 'imagnet'.*weights='imagenet'"),
+        ({"weights": "nowhere/encoder.safetensors"}, "nowhere/encoder.safetensors: no such file"),
+        ({"weights": Path("encoder.pth")}, r"encoder\.pth: weights are read from \.safetensors files only"),
+        ({"model": "torchvision_fcn", "encoder": "resnet50", "weights": "imagenet21k"}, "no weights 'imagenet21k'"),
+    ],
+)
+def test_weights_that_cannot_exist_are_refused_at_once(arguments: dict[str, Any], words: str) -> None:
+    """Before any dataset is read or anything is fetched."""
+    with pytest.raises(WeightsError, match=words):
+        Segmenter(**{"model": "unet", "encoder": "resnet18", **arguments})
+
+
+def test_weights_may_be_given_as_a_path(saved: Path) -> None:
+    """A Path means the same as its text."""
+    segmenter = Segmenter("unet", "test_resnet", weights=saved, image_size=32)
+    assert segmenter.settings.weights == str(saved)

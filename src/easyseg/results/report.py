@@ -17,7 +17,7 @@ from torch import Tensor
 from easyseg.io.images import write_image
 from easyseg.metrics import CLASS_METRICS, SemanticScores, scores
 from easyseg.results import charts
-from easyseg.results.words import counted
+from easyseg.results.words import counted, timing_line
 from easyseg.structures import ClassMap, ImageArray
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class Report:
         seconds: wall time in all.
         timing: wall time by what it went into, such as {"reading": 1.2, "network": 7.9, "scoring": 0.8}.
         details: whether `str` and `to_dict` hold every image, too.
+        origin: which of the images these are, where the split was drawn; else empty.
     """
 
     scores: SemanticScores
@@ -104,6 +105,7 @@ class Report:
     seconds: float = 0.0
     timing: Mapping[str, float] = field(default_factory=dict)
     details: bool = False
+    origin: str = ""
 
     @classmethod
     def from_counts(
@@ -202,6 +204,7 @@ class Report:
         """Return plain values for JSON; figures that do not exist are None."""
         values: dict[str, Any] = {
             "split": self.split,
+            "origin": self.origin,
             "num_images": len(self.images),
             "seconds": self.seconds,
             "images_per_second": _plain(self.images_per_second),
@@ -253,14 +256,7 @@ class Report:
 
     def timing_line(self) -> str:
         """Return one line on how fast it went and what the time went into; empty where it was not taken."""
-        if not self.seconds:
-            return ""
-        line = f"{counted(len(self.images), 'image')} in {self.seconds:.1f} s, {self.images_per_second:.1f} a second"
-        if not self.timing:
-            return line
-        parts = dict(self.timing)
-        parts["other"] = max(0.0, self.seconds - sum(parts.values()))
-        return f"{line}: " + ", ".join(f"{name} {value / self.seconds:.0%}" for name, value in parts.items())
+        return timing_line(len(self.images), self.seconds, self.timing) if self.seconds else ""
 
     def __str__(self) -> str:
         width = max(len(name) for name in (*self.classes, "class"))
@@ -275,7 +271,8 @@ class Report:
             f"{'mean':{width}}{means}",
             f"pixel accuracy {accuracy}, frequency-weighted IoU {weighted}",
         ]
-        lines = [f"{self.split}: {counted(len(self.images), 'image')}", *lines, self.timing_line()]
+        first = f"{self.split}: {self.origin or counted(len(self.images), 'image')}"
+        lines = [first, *lines, self.timing_line()]
         return "\n".join(lines + (self._image_lines() if self.details else [])).rstrip()
 
     def _image_lines(self) -> list[str]:

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 def counted(count: object, noun: str) -> str:
     """Return "1 image", "2 images"."""
     return f"{count} {noun}" if str(count) == "1" else f"{count} {noun}s"
+
+
+def timing_line(count: int, seconds: float, timing: Mapping[str, float], *, rest: str = "other") -> str:
+    """Return one line on how fast images went, and the share of the time that each thing took.
+
+    Args:
+        count: how many images.
+        seconds: wall time in all, above 0.
+        timing: seconds by what they went into.
+        rest: what the seconds that are left went into.
+    """
+    line = f"{counted(count, 'image')} in {seconds:.1f} s, {count / seconds:.1f} a second"
+    if not timing:
+        return line
+    parts = {**timing, rest: max(0.0, seconds - sum(timing.values()))}
+    return f"{line}: " + ", ".join(f"{name} {value / seconds:.0%}" for name, value in parts.items())
 
 
 def metric_title(name: str) -> str:

@@ -15,17 +15,27 @@ from easyseg.segmenter.fitted import FittedModel
 READ_THREADS = 4
 
 
-def evaluate_split(
-    fitted: FittedModel, data: Any, settings: EvaluateSettings, *, compute: Compute, seed: int
-) -> Report:
-    """Measure a model on one split of `data`, read with the model's own classes."""
-    dataset = as_dataset(data, class_map=fitted.class_map, seed=seed)
+def evaluate_split(fitted: FittedModel, data: Any, settings: EvaluateSettings, *, compute: Compute) -> Report:
+    """Measure a model on one split of `data`, read with the model's own classes and parted as for its training."""
+    dataset = as_dataset(
+        data,
+        class_map=fitted.class_map,
+        validation_fraction=fitted.validation_fraction,
+        seed=fitted.split_seed,
+    )
     measures_all = settings.split == "all" or not dataset.splits()
     part = dataset if measures_all else dataset.split(settings.split)
     batch_size = fitted.batch_size if settings.batch_size == "auto" else settings.batch_size
     evaluation = new_evaluation(part, fitted, compute=compute, batch_size=batch_size, threshold=settings.threshold)
     report = new_report(evaluation.score(fitted.model), part, split="all" if measures_all else settings.split)
-    return replace(report, details=settings.details)
+    return replace(report, details=settings.details, origin=_origin(part, dataset))
+
+
+def _origin(part: Dataset, whole: Dataset) -> str:
+    """Say how a drawn split came about; empty where the files or the user parted the data."""
+    if not whole.validation_is_drawn or len(part) == len(whole) or part[0].split == "test":
+        return ""
+    return f"{len(part)} of {len(whole)} images, drawn with seed {whole.seed}; split='all' measures all"
 
 
 def new_evaluation(

@@ -10,7 +10,7 @@ from easyseg.config import Auto, EvaluateSettings, FitSettings, ModelSettings, P
 from easyseg.devices import Compute, resolve_compute
 from easyseg.errors import ModelError
 from easyseg.io.checkpoints import save_checkpoint
-from easyseg.models.assembly import check_pair
+from easyseg.models.assembly import check_pair, check_weights
 from easyseg.models.registry import find_encoder, find_model
 from easyseg.models.semantic import SemanticModel
 from easyseg.models.summary import Summary, summarize
@@ -52,6 +52,7 @@ class Segmenter:
         ConfigError: an argument is out of range.
         UnknownNameError: there is no such architecture or encoder; the message names the nearest.
         ModelError: architecture and encoder do not go together; the message names pairs that do.
+        WeightsError: there are no such weights; the message names those there are.
 
     Example:
         >>> from easyseg import Segmenter
@@ -76,7 +77,9 @@ class Segmenter:
     ) -> None:
         self.settings = ModelSettings.collect(locals())
         entry = find_model(self.settings.model)
-        check_pair(entry, find_encoder(self.settings.encoder, entry))
+        backbone = find_encoder(self.settings.encoder, entry)
+        check_pair(entry, backbone)
+        check_weights(entry, backbone, self.settings.weights)
         self.history: History | None = None
         self._fitted: FittedModel | None = None
         self._chosen: Compute | None = None
@@ -214,7 +217,7 @@ class Segmenter:
             DataError: something about the dataset; the message names the file and what to type.
         """
         settings = EvaluateSettings.collect(locals())
-        return evaluate_split(self._ready(), data, settings, compute=self.compute, seed=self.settings.seed)
+        return evaluate_split(self._ready(), data, settings, compute=self.compute)
 
     def predict(
         self,

@@ -30,6 +30,8 @@ class FittedModel:
         preprocessing: how an image of any size comes to the network.
         batch_size: images per forward pass when measuring; kept because it can decide the last bit of a figure.
         metrics: the figures of the epoch the weights are from.
+        split_seed: with which validation images were drawn where the data has no split of its own.
+        validation_fraction: the share of them.
     """
 
     model: SemanticModel
@@ -37,6 +39,8 @@ class FittedModel:
     preprocessing: Preprocessing
     batch_size: int = 8
     metrics: Mapping[str, float] = field(default_factory=dict)
+    split_seed: int = 0
+    validation_fraction: float = 0.2
 
     def on(self, compute: Compute) -> FittedModel:
         """Return the same with the network on `compute`'s device, in channels-last memory, for evaluation."""
@@ -55,6 +59,7 @@ class FittedModel:
             "preprocessing": self.preprocessing.to_dict(),
             "batch_size": self.batch_size,
             "metrics": {name: value for name, value in self.metrics.items() if math.isfinite(value)},
+            "split": {"seed": self.split_seed, "validation_fraction": self.validation_fraction},
         }
 
 
@@ -85,10 +90,11 @@ def read_fitted(path: Path) -> tuple[ModelSettings, FittedModel]:
         class_map = ClassMap.from_dict(header["class_map"])
         preprocessing = Preprocessing.from_dict(header["preprocessing"])
         batch_size, metrics = int(header["batch_size"]), dict(header["metrics"])
+        seed, fraction = int(header["split"]["seed"]), float(header["split"]["validation_fraction"])
         model = build_model(settings, num_classes=class_map.num_classes, weights=None)
     except (KeyError, TypeError, ValueError, AttributeError, EasySegError) as error:
         raise CheckpointError(
             f"The header of {path} does not describe a model this version can build: {error}"
         ) from error
     load_tensors(model, checkpoint, path=path)
-    return settings, FittedModel(model, class_map, preprocessing, batch_size, metrics)
+    return settings, FittedModel(model, class_map, preprocessing, batch_size, metrics, seed, fraction)

@@ -193,6 +193,7 @@ def _model_for(
         )
         model = build_model(model_settings, num_classes=len(dataset.classes), weights=model_settings.weights)
         fitted = FittedModel(model, dataset.class_map, preprocessing, batch_size)
+    fitted = replace(fitted, split_seed=dataset.seed, validation_fraction=dataset.validation_fraction)
     fitted.model.criterion = build_loss(
         settings.loss,
         task=dataset.task,
