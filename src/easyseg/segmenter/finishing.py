@@ -38,12 +38,27 @@ def open_run_folder(run_dir: str | Path | None, model_settings: ModelSettings) -
 def run_config(
     dataset: Dataset, validation: Any, settings: FitSettings, model_settings: ModelSettings
 ) -> dict[str, Any]:
-    """Return what `config.yaml` holds: every setting with the value it had."""
-    chosen = {**model_settings.to_dict(), "classes": dataset.classes, **settings.to_dict()}
-    for name in ("run_dir", "callbacks", "verbose"):
+    """Return what `config.yaml` holds: every setting with the value it had, and how the dataset was read.
+
+    Classes stand there only where the user named them: what the files themselves say about them is found again.
+    """
+    chosen = {**model_settings.to_dict(), **settings.to_dict(), **settings.objects()}
+    for name in ("run_dir", "verbose"):
         del chosen[name]  # of this one run, not of the training
-    other = {"validation": str(validation)} if isinstance(validation, (str, Path)) else {}
-    return {**dataset.settings, **other, **chosen}
+    if not settings.callbacks:
+        del chosen["callbacks"]
+    read_by = {name: value for name, value in dataset.settings.items() if name not in ModelSettings.model_fields}
+    read_by.pop("split", None)  # a part of the dataset, which only Python can choose
+    chosen["classes"] = model_settings.classes or dataset.settings.get("classes")
+    if "encoding" in read_by.get("class_map", {}):  # a whole ClassMap, its names included
+        chosen["classes"] = None
+    return {**read_by, **_validation_path(dataset, validation), **chosen}
+
+
+def _validation_path(dataset: Dataset, validation: Any) -> dict[str, str]:
+    path = validation.path if isinstance(validation, Dataset) else validation
+    is_part = isinstance(validation, Dataset) and path == dataset.path
+    return {"validation": str(path)} if isinstance(path, (str, Path)) and not is_part else {}
 
 
 def finish_run(
@@ -62,8 +77,9 @@ def finish_run(
     if report is None:
         recording.write_best(fitted)
     pictures = list(_pictures(fitted, _shown(report, len(dataset)), dataset, compute))
-    for name, picture in pictures:
-        folder.write_picture(f"samples/{Path(name).stem}.png", picture)
+    files = _file_names([name for name, _ in pictures])
+    for file, (_, picture) in zip(files, pictures, strict=True):
+        folder.write_picture(f"samples/{file}", picture)
     write_report(
         folder.report,
         title=folder.path.name,
@@ -73,6 +89,18 @@ def finish_run(
         pictures=pictures,
         notes=[line for line in (dataset.class_map.note, *dataset.notes) if line],
     )
+
+
+def _file_names(names: list[str]) -> list[str]:
+    """Return a picture's file for each name; images of one name in several folders get a number."""
+    files: list[str] = []
+    for name in names:
+        stem = file = Path(name).stem
+        number = 2
+        while f"{file}.png" in files:
+            file, number = f"{stem}_{number}", number + 1
+        files.append(f"{file}.png")
+    return files
 
 
 def _shown(report: Report | None, count: int) -> list[int]:
