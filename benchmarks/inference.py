@@ -34,13 +34,16 @@ def main() -> None:
         report = segmenter.evaluate(data)
         rates["evaluate"] = report.images_per_second
         begun = time.perf_counter()
-        count = sum(1 for _ in segmenter.predict(folder() / "val"))
-        rates["predict"] = count / (time.perf_counter() - begun)
+        results = segmenter.predict(folder() / "val")
+        count = sum(1 for _ in results)
+        seconds = time.perf_counter() - begun
+        rates["predict"] = count / seconds
         for name, found in ratios.items():
             found.append(rates[name] / rates["bare"])
         words = "  ".join(f"{name} {rate:.2f}" for name, rate in rates.items())
         print(f"round {number}, images/s: {words}", flush=True)
     print("evaluate, share of wall time:", {name: round(s / report.seconds, 3) for name, s in report.timing.items()})
+    print("predict, share of wall time:", {name: round(s / seconds, 3) for name, s in results.timing.items()})
     for name, found in ratios.items():
         print(f"{name} / bare: median {statistics.median(found):.3f} (from {min(found):.3f} to {max(found):.3f})")
 

@@ -110,6 +110,7 @@ def test_settings_are_the_flags_of_the_command_line(groups: tuple[type[Settings]
         "to",
         "kind",
         "legend",
+        "overwrite",
         "device",
         "precision",
     }

@@ -40,6 +40,18 @@ class FakeResult:
         write_image(path, np.zeros((2, 2, 3), np.uint8))
 
 
+class FakePredictions:
+    def __init__(self, results: list[FakeResult]) -> None:
+        self.timing = {"reading": 0.0, "network": 0.0}
+        self._results = iter(results)
+
+    def __iter__(self) -> FakePredictions:
+        return self
+
+    def __next__(self) -> FakeResult:
+        return next(self._results)
+
+
 class FakeReport:
     mean_iou = 0.5
 
@@ -57,6 +69,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     class FakeSegmenter:
         class_map = "the model's class map"
+        classes = ("a", "b")
         settings = ModelSettings(seed=4)
 
         def __init__(self, **settings: Any) -> None:
@@ -76,7 +89,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
         def predict(self, source: Any, **settings: Any) -> Any:
             record.add("predict", source, **settings)
-            return (FakeResult(record, path) for path in record.images)
+            return FakePredictions([FakeResult(record, path) for path in record.images])
 
     def load_dataset(path: Any, **settings: Any) -> str:
         record.add("load_dataset", path, **settings)

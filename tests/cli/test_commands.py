@@ -46,12 +46,12 @@ def test_train_reads_yaml(calls: Any, tmp_path: Path) -> None:
 
 
 def test_train_loads_the_dataset_where_there_is_something_to_say_about_it(calls: Any) -> None:
-    """Data settings go to load_dataset, with the classes and the seed that belong to both."""
+    """Data settings go to load_dataset, with the classes and the seed; the other folder has folders of its own."""
     words = ["--data", "scans", "--masks", "gold", "--ignore", "11", "--classes", "a,b", "--seed", "3"]
     assert main(["train", *words, "--validation", "others"]) == 0
     expected = {"masks": "gold", "ignore": [11], "classes": ["a", "b"], "seed": 3}
-    assert calls.made[1:3] == [("load_dataset", ("scans",), expected), ("load_dataset", ("others",), expected)]
-    assert calls.arguments("fit") == ("dataset of scans", "dataset of others")
+    assert calls.made[1] == ("load_dataset", ("scans",), expected)
+    assert calls.made[2][:2] == ("fit", ("dataset of scans", "others"))
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,21 @@ def test_evaluate_takes_the_data_of_the_run(calls: Any, tmp_path: Path) -> None:
     assert calls.keywords("evaluate") == {}
 
 
+def test_evaluate_reads_other_values_for_the_same_classes(calls: Any) -> None:
+    """Where flags say what the values mean, the model's names are kept and its values are not."""
+    assert main(["evaluate", "m.safetensors", "--data", "scans", "--class-map", "b=7,a=3"]) == 0
+    assert calls.keywords("load_dataset") == {"class_map": {"b": 7, "a": 3}, "classes": ("a", "b"), "seed": 4}
+
+
+def test_evaluate_leaves_the_meaning_of_values_to_the_model(calls: Any, tmp_path: Path) -> None:
+    """What the run's config says about classes stands in its model, too; the folder alone is taken from it."""
+    run = make_run(
+        tmp_path / "a", config="data: scans\nclass_map: {a: 3, b: 7}\nignore: [9]\nvalidation_fraction: 0.3\n"
+    )
+    assert main(["evaluate", str(run)]) == 0
+    assert calls.arguments("evaluate") == ("scans",)
+
+
 def test_evaluate_needs_data_from_somewhere(calls: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """A model file alone says nothing about data, so the flag is asked for."""
     assert main(["evaluate", "model.safetensors"]) == 2
@@ -118,6 +133,39 @@ def test_predict_saves_a_picture_of_each_image(calls: Any, tmp_path: Path, capsy
     assert calls.keywords("predict") == {"threshold": 0.4}
     assert calls.keywords("result.save") == {"kind": "mask", "legend": False}
     assert "3 pictures" in capsys.readouterr().out
+
+
+def test_predict_says_what_the_time_went_into(calls: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last line has the rate, the parts that the network's side took, and what the pictures took."""
+    calls.images = [tmp_path / "a.jpg"]
+    assert main(["predict", "m.safetensors", "--source", "*.jpg", "--to", str(tmp_path / "out")]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("1 image in ")
+    assert line.endswith("a second: reading 0%, network 0%, drawing and saving 100%")
+
+
+def test_predict_replaces_files_only_when_told(calls: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Masks of a dataset survive a wrong --to; --overwrite replaces what is there."""
+    mask = tmp_path / "masks" / "a.png"
+    mask.parent.mkdir()
+    mask.write_bytes(b"hours of work")
+    calls.images = [tmp_path / "images" / "a.jpg"]
+    calls.images[0].parent.mkdir()
+    calls.images[0].write_bytes(b"pixels")
+    words = ["predict", "m.safetensors", "--source", f"{tmp_path}/images/*.jpg", "--to", str(mask.parent)]
+    assert main([*words, "--kind", "mask"]) == 2
+    message = capsys.readouterr().err
+    assert str(mask) in message
+    assert "--overwrite" in message
+    assert mask.read_bytes() == b"hours of work"
+    assert main([*words, "--kind", "mask", "--overwrite"]) == 0
+    assert mask.read_bytes() != b"hours of work"
+
+
+def test_predict_of_a_pattern_never_mixes_either(tmp_path: Path) -> None:
+    """New names among the images of a pattern are refused, too."""
+    with pytest.raises(OutputError, match=r"lies among the images.*photos_pictures"):
+        PictureNames(tmp_path / "photos" / "*.jpg", tmp_path / "photos").of(tmp_path / "photos" / "a.jpg")
 
 
 @pytest.mark.parametrize("inside", [".", "inner"])

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from easyseg.cli import demo_command, main
 from easyseg.cli.options import gather
 from easyseg.config import DataSettings, FitSettings, ModelSettings, read_yaml
-from easyseg.data.shapes import write_shapes
-from easyseg.io.images import read_mask
+from easyseg.data.shapes import draw_shapes, write_shapes
+from easyseg.io.images import read_mask, write_image
 
 SMALL = ["--encoder", "resnet18", "--weights", "none", "--image-size", "32", "--epochs", "1", "--batch-size", "4"]
 
@@ -80,3 +82,51 @@ def test_the_demo_overwrites_nothing(folder: Path, capsys: pytest.CaptureFixture
     Path("easyseg_demo_2").mkdir()
     assert demo_command.free_folder(None) == Path("easyseg_demo_3")
     assert demo_command.free_folder("easyseg_demo") == Path("easyseg_demo")
+
+
+def write_blocks(folder: Path, values: list[Any]) -> None:
+    """Write 6 images, and masks in which each value, a number or a colour, has a part of its own."""
+    for number in range(6):
+        order = np.roll(np.arange(3), number)
+        mask = np.array(values, np.uint8)[order].repeat(32 * 11, axis=0)[: 32 * 32]
+        write_image(folder / "images" / f"{number}.png", draw_shapes(32, np.random.default_rng(number))[0])
+        write_image(folder / "masks" / f"{number}.png", mask.reshape(32, 32, *mask.shape[1:]))
+
+
+@pytest.mark.parametrize(
+    ("values", "flag"),
+    [
+        ([0, 3, 7], "rest=0,car=7,road=3"),
+        ([(0, 0, 0), (255, 0, 0), (0, 0, 255)], "rest=#000000,car=#0000ff,road=#ff0000"),
+    ],
+    ids=["ids", "colours"],
+)
+def test_a_class_map_goes_through_the_config(folder: Path, values: list[Any], flag: str) -> None:
+    """Train with a class map, train the run's config, and evaluate that run: the same classes and figures."""
+    write_blocks(Path("blocks"), values)
+    assert main(["train", "--data", "blocks", *SMALL, "--class-map", flag, "--run-dir", "runs/first"]) == 0
+    assert main(["train", "runs/first/config.yaml", "--run-dir", "runs/second"]) == 0
+    assert figures(Path("runs/first")) == figures(Path("runs/second"))
+    assert {"iou/rest", "iou/car", "iou/road"} <= figures(Path("runs/second")).keys()
+    assert main(["evaluate", "runs/second", "--json", "out.json"]) == 0
+    assert json.loads(Path("out.json").read_text())["metrics"]["mean_iou"] == figures(Path("runs/second"))["mean_iou"]
+
+
+@pytest.mark.parametrize("with_splits", [True, False])
+def test_a_run_with_a_validation_folder_is_evaluated_on_it(
+    folder: Path, with_splits: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its validation split where it has one, else all of it; flags on masks speak of the training's folder."""
+    other = Path("other")
+    write_shapes(other, count=8, size=32)
+    if not with_splits:
+        other = Path("other/train")
+    words = ["--data", "shapes/train", "--images", "images", "--masks", "masks", "--ignore", "255", *SMALL]
+    assert main(["train", *words, "--validation", str(other), "--run-dir", "runs/first"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "runs/first", "--json", "out.json"]) == 0
+    assert capsys.readouterr().out.startswith("val: 1 image" if with_splits else "all: 6 images")
+    best = figures(Path("runs/first"))
+    assert json.loads(Path("out.json").read_text())["metrics"]["mean_iou"] == best["mean_iou"]
+    assert main(["evaluate", "runs/first", "--split", "train"]) == 0
+    assert capsys.readouterr().out.startswith("train: 6 images")

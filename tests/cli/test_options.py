@@ -35,7 +35,6 @@ GROUPS: tuple[type[Settings], ...] = (ModelSettings, DataSettings, FitSettings)
         (FitSettings, "run_dir", "none", None),
         (ModelSettings, "image_size", "192,256", (192, 256)),
         (ModelSettings, "image_size", "256", (256, 256)),
-        (ModelSettings, "image_size", "none", None),
         (ModelSettings, "classes", "road, car", ["road", "car"]),
         (ModelSettings, "classes", "membrane", ["membrane"]),
         (ModelSettings, "weights", "none", None),
@@ -119,6 +118,7 @@ def test_flags_overrule_the_file(tmp_path: Path) -> None:
         ("epoch: 3", UnknownNameError, "Did you mean 'epochs'?"),
         ("data: [a, b]", ConfigError, "data: data/camvid"),
         ("just words", ConfigError, "setting: value"),
+        ("callbacks: [StopEarly]", ConfigError, "segmenter.fit(..., callbacks=[...])"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, error: type[ConfigError], expected: str) -> None:

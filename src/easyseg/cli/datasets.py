@@ -15,7 +15,7 @@ def open_dataset(path: str, given: Mapping[str, Any], known: Mapping[str, Any]) 
     """Return what `Segmenter` takes as data.
 
     Args:
-        path: the dataset's folder or list file.
+        path: the dataset's folder.
         given: the settings of `load_dataset` that the user gave.
         known: settings of `load_dataset` that follow from the model; those given come first.
     """

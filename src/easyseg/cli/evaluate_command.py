@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ RUN is a run folder, a .safetensors file, or runs/last for the newest run. Witho
 measured."""
 
 _OF_THE_MODEL = ("device", "precision")
-_OF_THE_DATA = ("data", *DataSettings.model_fields)
+_OF_THE_RUN = ("data", "validation", "format", "images", "masks")
 
 
 def run(words: list[str]) -> int:
@@ -33,13 +34,14 @@ def run(words: list[str]) -> int:
     arguments = parser().parse(words)
     run_path = resolve_last(arguments.run)
     values = gather(vars(arguments), None, (ModelSettings, DataSettings, EvaluateSettings))
-    if "data" not in values:
-        values = {**_data_of_run(run_path), **values}
-    model, data = chosen(ModelSettings, values), chosen(DataSettings, values)
+    model, settings = chosen(ModelSettings, values), chosen(EvaluateSettings, values)
+    of_run = {} if "data" in values else _data_of_run(run_path)
     segmenter = easyseg.Segmenter.load(run_path, **model)
-    known = {"class_map": segmenter.class_map, "seed": segmenter.settings.seed}
-    settings = chosen(EvaluateSettings, values)
-    report = segmenter.evaluate(open_dataset(values["data"], data, known), **settings)
+    wants_val = settings.get("split", "val") == "val"
+    data = _read({**of_run, **values}, segmenter, wants_val=wants_val)
+    if wants_val and "validation" in of_run and not isinstance(data, str):
+        settings["split"] = "val" if "val" in data.splits() else "all"
+    report = segmenter.evaluate(data, **settings)
     sys.stdout.write(f"{report}\n")
     if arguments.json:
         write_text(arguments.json, report.to_json() + "\n")
@@ -55,7 +57,7 @@ def parser() -> Parser:
         _EPILOG,
     )
     result.add_argument("run", metavar="RUN", help="a run folder or a .safetensors file")
-    result.add_argument("--data", metavar="PATH", help="The dataset's folder or list file.")
+    result.add_argument("--data", metavar="PATH", help="The dataset's folder.")
     result.add_argument("--json", metavar="FILE", help="Write the figures to this file, too.")
     add_settings(result, EvaluateSettings, "evaluation")
     add_settings(result, ModelSettings, "model", only=_OF_THE_MODEL)
@@ -64,8 +66,26 @@ def parser() -> Parser:
 
 
 def _data_of_run(run_path: Path) -> dict[str, Any]:
+    """Return where a run's data lie; what their values mean, and how they were parted, stands in its model."""
     config_file = run_path / "config.yaml"
     known = read_yaml(config_file) if config_file.is_file() else {}
     if "data" not in known:
         raise ConfigError(f"Nothing says which dataset {run_path} should be measured on. Type: --data FOLDER")
-    return {name: value for name, value in known.items() if name in _OF_THE_DATA}
+    return {name: value for name, value in known.items() if name in _OF_THE_RUN and value is not None}
+
+
+def _read(values: Mapping[str, Any], segmenter: easyseg.Segmenter, *, wants_val: bool) -> str | easyseg.Dataset:
+    """Return the data; the folder that the run validated on where it had one and validation images are wanted."""
+    given = chosen(DataSettings, values)
+    known: dict[str, Any] = {"class_map": segmenter.class_map, "seed": segmenter.settings.seed}
+    if given.keys() & {"class_map", "ignore", "task"}:
+        # these files hold other values than the training's, yet the same classes in the same order
+        known = {"classes": segmenter.classes, "seed": segmenter.settings.seed}
+    if "validation" not in values:
+        return open_dataset(values["data"], given, known)
+    known["validation_fraction"] = 0.0  # nothing was put aside
+    if not wants_val:
+        return easyseg.load_dataset(values["data"], **{**known, **given})
+    of_data = ("format", "images", "masks")  # these speak of the files below `data`
+    given = {name: value for name, value in given.items() if name not in of_data}
+    return easyseg.load_dataset(values["validation"], **{**known, **given})

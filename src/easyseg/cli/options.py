@@ -17,7 +17,7 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 PYTHON_ONLY = {"callbacks"}
 """Settings that hold Python objects, which neither a flag nor YAML can name."""
 
-PATHS = {"data": "The dataset's folder or list file.", "validation": "A folder to validate on, instead of a split."}
+PATHS = {"data": "The dataset's folder.", "validation": "A folder to validate on, instead of a split."}
 """Words that stand beside the settings in a YAML file."""
 
 
@@ -130,6 +130,11 @@ def _read_config(path: Path, known: list[str]) -> dict[str, Any]:
     for name, value in values.items():
         if name not in known:
             raise unknown_name("setting", name, known, see=f"easyseg train --help; it stands in {path}")
+        if name in PYTHON_ONLY and value:
+            raise ConfigError(
+                f"{path}: {name} are objects of Python, for which YAML has no words. Take the line out, and pass them "
+                f"in Python: segmenter.fit(..., {name}=[...])"
+            )
         if name in PATHS and not isinstance(value, str | None):
             raise ConfigError(f"{path}: {name} is {value!r}; a path belongs there, such as {name}: data/camvid")
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,12 +35,19 @@ def run(words: list[str]) -> int:
     arguments = parser().parse(words)
     values = gather(vars(arguments), None, (ModelSettings, PredictSettings))
     model, predict = chosen(ModelSettings, values), chosen(PredictSettings, values)
-    names = PictureNames(arguments.source, arguments.to)
+    names = PictureNames(arguments.source, arguments.to, overwrite=arguments.overwrite)
     segmenter = easyseg.Segmenter.load(resolve_last(arguments.run), **model)
-    count = save_pictures(
-        segmenter.predict(arguments.source, **predict), names, kind=arguments.kind, legend=arguments.legend
-    )
+    begun = time.perf_counter()
+    results = segmenter.predict(arguments.source, **predict)
+    count = save_pictures(results, names, kind=arguments.kind, legend=arguments.legend)
+    seconds = time.perf_counter() - begun
     sys.stdout.write(f"{count} picture{'s' if count != 1 else ''} in {arguments.to}\n")
+    timing = getattr(results, "timing", None)  # a single image has none: it is hardly more than the start
+    if timing is not None:
+        from easyseg.results.words import timing_line  # loads torch, which is loaded by now
+
+        line = timing_line(count, seconds, timing, rest="drawing and saving")
+        sys.stdout.write(f"{line}\n")
     return 0
 
 
@@ -55,39 +63,55 @@ def save_pictures(
 
 
 class PictureNames:
-    """Finds a free name for the picture of each image; images are never written over.
+    """Finds a name for the picture of each image; nothing that was there before is written over unasked.
 
     Args:
         source: what is predicted on; below a folder, its inner folders are kept.
         target: the folder for the pictures.
+        overwrite: replace files of these names; an image that is predicted on is never replaced.
 
     Raises:
         OutputError: the pictures would go in between the images.
     """
 
-    def __init__(self, source: str | Path, target: str | Path) -> None:
+    def __init__(self, source: str | Path, target: str | Path, *, overwrite: bool = False) -> None:
         self._root = Path(source)
         self._target = Path(target)
+        self._overwrite = overwrite
         self._taken: set[Path] = set()
         inside = self._target.resolve()
         if self._root.is_dir() and self._root.resolve() in (inside, *inside.parents):
-            raise OutputError(
-                f"--to {target} lies among the images of --source {source}, and pictures are never mixed with them. "
-                f"Type another folder, such as --to {self._root.resolve().name}_pictures"
-            )
+            raise self._mixed(self._root.resolve())
 
     def of(self, image: Path) -> Path:
-        """Return where the picture of an image goes."""
+        """Return where the picture of an image goes.
+
+        Raises:
+            OutputError: a file lies there already, or it would lie among the images.
+        """
         relative = image.relative_to(self._root) if self._root in image.parents else Path(image.name)
         candidate = self._target / relative.with_suffix(".png")
         number = 2
         while candidate in self._taken:  # a.jpg and a.tif, or a.jpg of two folders
             candidate = self._target / relative.with_name(f"{relative.stem}_{number}.png")
             number += 1
+        if not self._root.is_file() and candidate.parent.resolve() == image.parent.resolve():
+            raise self._mixed(image.parent.resolve())
         if candidate.exists() and candidate.samefile(image):
             raise OutputError(f"The picture of {image} would replace the image itself. Type another folder after --to.")
+        if candidate.exists() and not self._overwrite:
+            raise OutputError(
+                f"{candidate} exists already, and nothing is replaced unasked. Type another folder after --to; or add "
+                "--overwrite if files of these names may go."
+            )
         self._taken.add(candidate)
         return candidate
+
+    def _mixed(self, folder: Path) -> OutputError:
+        return OutputError(
+            f"--to {self._target} lies among the images of --source {self._root}, and pictures are never mixed with "
+            f"them. Type another folder, such as --to {folder.name}_pictures"
+        )
 
 
 def parser() -> Parser:
@@ -105,6 +129,7 @@ def parser() -> Parser:
     )
     result.add_argument("--kind", choices=("overlay", "mask", "side_by_side"), default="overlay", help="What to draw.")
     result.add_argument("--legend", action="store_true", help="Add the names of the classes to the picture.")
+    result.add_argument("--overwrite", action="store_true", help="Replace pictures that are there already.")
     add_settings(result, PredictSettings, "prediction")
     add_settings(result, ModelSettings, "model", only=_OF_THE_MODEL)
     return result

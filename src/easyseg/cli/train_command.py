@@ -32,11 +32,8 @@ def run(words: list[str]) -> int:
     model, fit, data = (chosen(group, values) for group in (ModelSettings, FitSettings, DataSettings))
     known = {name: value for name, value in model.items() if name in ("classes", "seed")}
     segmenter = easyseg.Segmenter(**model)
-    segmenter.fit(
-        open_dataset(values["data"], data, known),
-        validation=open_dataset(values["validation"], data, known) if values.get("validation") else None,
-        **fit,
-    )
+    # the other folder is read by its path alone, with the classes found here: flags speak of the first one's files
+    segmenter.fit(open_dataset(values["data"], data, known), validation=values.get("validation"), **fit)
     return 0
 
 

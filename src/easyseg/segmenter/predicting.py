@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,10 +23,35 @@ Probabilities: TypeAlias = npt.NDArray[np.float32]
 READ_THREADS = 4
 
 
-def predict_all(
-    fitted: FittedModel, source: Any, settings: PredictSettings, *, compute: Compute
-) -> Iterator[SemanticResult]:
-    """Yield a result for each image of `source`, reading ahead of the network, in order."""
+class Predictions(Iterator[SemanticResult]):
+    """Results one by one, as they are asked for.
+
+    Attributes:
+        timing: seconds so far by what they went into: "reading" (waiting for it), "network" and "way back", to the
+            original size. What the caller does between two results is in none of them.
+    """
+
+    def __init__(self, results: Generator[SemanticResult, None, None], watch: Stopwatch) -> None:
+        self.timing: Mapping[str, float] = watch.seconds
+        self._results = results
+
+    def __next__(self) -> SemanticResult:
+        return next(self._results)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._results.close()
+
+
+def predict_all(fitted: FittedModel, source: Any, settings: PredictSettings, *, compute: Compute) -> Predictions:
+    """Return an iterator with a result for each image of `source`, in order, which reads ahead of the network."""
+    watch = Stopwatch()
+    return Predictions(_predicted(fitted, source, settings, compute, watch), watch)
+
+
+def _predicted(
+    fitted: FittedModel, source: Any, settings: PredictSettings, compute: Compute, watch: Stopwatch
+) -> Generator[SemanticResult, None, None]:
     batch_size = fitted.batch_size if settings.batch_size == "auto" else settings.batch_size
     predictor = Predictor(
         fitted.model,
@@ -43,14 +68,13 @@ def predict_all(
     sources = find_sources(source, recursive=settings.recursive)
     prepared = ahead(sources, prepare, threads=min(READ_THREADS, processor_count()), depth=2 * batch_size)
     with evaluation_mode(fitted.model):
-        for logits, (one, image), placement in predictor.logits(prepared, Stopwatch()):
-            full = predictor.at_original_size(logits, placement)
+        for logits, (one, image), placement in predictor.logits(prepared, watch):
+            with watch.on("way back"):
+                full = predictor.at_original_size(logits, placement)
+                mask = decide(full, task=task, threshold=settings.threshold).cpu().numpy()
+                on_demand = _on_demand(predictor, logits, placement, task)
             yield SemanticResult(
-                mask=decide(full, task=task, threshold=settings.threshold).cpu().numpy(),
-                class_map=fitted.class_map,
-                image=image,
-                path=one.path,
-                probabilities=_on_demand(predictor, logits, placement, task),
+                mask=mask, class_map=fitted.class_map, image=image, path=one.path, probabilities=on_demand
             )
 
 
