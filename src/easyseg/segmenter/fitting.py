@@ -108,10 +108,8 @@ def _train(
         check_best_cooldown=settings.check_best_cooldown,
         class_names=fitted.class_map.names,
     )
-    observers: list[Callback] = [recording]
-    if settings.patience is not None:
-        observers.append(EarlyStopping(settings.patience))
-    observers += [ProgressBar(verbose=settings.verbose), *settings.callbacks]
+    patience = [EarlyStopping(settings.patience)] if settings.patience is not None else []
+    observers: list[Callback] = [recording, *patience, ProgressBar(verbose=settings.verbose), *settings.callbacks]
     info = FitInfo(
         epochs=plan.epochs,
         steps_per_epoch=plan.steps_per_epoch,
