@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ import pytest
 import torch
 
 from easyseg import devices
-from easyseg.devices import Compute, available_memory, processor_count, resolve_compute
-from easyseg.errors import ConfigError
+from easyseg.devices import Compute, available_memory, processor_count, repeatable_only, resolve_compute
+from easyseg.errors import ConfigError, TrainingError
 
 
 @pytest.mark.parametrize(
@@ -143,3 +145,51 @@ def test_freed_memory_is_kept_where_glibc_is():
         "assert not kept or faults() < 2**23 * 8 / 4096, 'every block was faulted in again'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("before", [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("fails", [False, True])
+def test_switches_for_repeatable_operations_are_put_back(
+    monkeypatch: pytest.MonkeyPatch, before: tuple[bool, bool], fails: bool
+) -> None:
+    """Strict inside, whatever was set; outside as before, "warn only" and the environment included."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+    try:
+        with pytest.raises(KeyError) if fails else nullcontext(), repeatable_only(torch.device("cuda")):
+            assert torch.are_deterministic_algorithms_enabled()
+            assert not torch.is_deterministic_algorithms_warn_only_enabled()
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+            if fails:
+                raise KeyError
+        after = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+        assert after == before
+        assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_workspace_of_the_user_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that is there is kept, and a CPU needs none."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    with repeatable_only(torch.device("cuda")):
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    with repeatable_only(torch.device("cpu")):
+        assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+
+
+def test_operation_that_is_not_repeatable_is_named() -> None:
+    """With the setting that asked for it; other errors stay what they are."""
+    torch_says = (
+        "cumsum_cuda_kernel does not have a deterministic implementation, but you set "
+        "'torch.use_deterministic_algorithms(True)'. You can turn off determinism just for this operation."
+    )
+    with (
+        pytest.raises(TrainingError, match=r"deterministic=True: cumsum_cuda_kernel is not repeatable on cuda. Type"),
+        repeatable_only(torch.device("cuda")),
+    ):
+        raise RuntimeError(torch_says)
+    with pytest.raises(RuntimeError, match=r"^shapes differ$"), repeatable_only(torch.device("cpu")):
+        raise RuntimeError("shapes differ")

@@ -212,13 +212,6 @@ def test_dictionaries_of_something_else_are_refused() -> None:
         ClassMap.from_dict({"task": "binary", "names": ["a"], "size": 3})
 
 
-def test_classes_can_be_renamed() -> None:
-    """Other names, everything else the same."""
-    class_map = ClassMap("multiclass", ("a", "b"), values=(4, 9))
-    renamed = class_map.renamed(("x", "y"))
-    assert (renamed.names, renamed.values) == (("x", "y"), (4, 9))
-
-
 def test_maps_that_find_the_same_classes_read_alike() -> None:
     """What does not count, notes and colours for drawing may differ; task, names, values and threshold may not."""
     ids = ClassMap("multiclass", ("a", "b"), values=(4, 9))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from easyseg.errors import ConfigError
+from easyseg.errors import ConfigError, TrainingError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _NEVER = 2**31 - 1
+
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+_REPEATABLE_WORKSPACE = ":4096:8"  # from NVIDIA's documentation of cuBLAS, on reproducibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,35 @@ def resolve_compute(device: str = "auto", precision: str = "auto") -> Compute:
     if dtype is torch.float16 and chosen.type != "cuda":
         raise ConfigError(f"precision='fp16' needs a CUDA device, not {chosen}. Type precision='bf16' or 'fp32'.")
     return Compute(chosen, dtype)
+
+
+@contextmanager
+def repeatable_only(device: torch.device) -> Iterator[None]:
+    """Refuse operations that are not repeatable inside the block, and leave all switches as they were.
+
+    Raises:
+        TrainingError: there was such an operation.
+    """
+    strict = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    workspace = os.environ.get(_WORKSPACE)
+    if device.type == "cuda" and workspace is None:
+        os.environ[_WORKSPACE] = _REPEATABLE_WORKSPACE  # without it, torch refuses every matrix product
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    except RuntimeError as error:
+        if "use_deterministic_algorithms" not in str(error):
+            raise
+        operation = str(error).split(" does not have ")[0].splitlines()[0]
+        raise TrainingError(
+            f"deterministic=True: {operation} is not repeatable on {device}. Type deterministic=False or device='cpu'; "
+            "another loss or model may do without it."
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(strict, warn_only=only_warned)
+        if workspace is None:
+            os.environ.pop(_WORKSPACE, None)
 
 
 def keep_freed_memory() -> bool:

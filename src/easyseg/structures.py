@@ -211,10 +211,6 @@ class ClassMap:
         except TypeError as error:
             raise ClassMapError(f"This is not a class map: {error}.") from error
 
-    def renamed(self, names: tuple[str, ...]) -> ClassMap:
-        """Return the same map with other names for the classes, in the same order."""
-        return replace(self, names=names)
-
     def _reading(self) -> tuple[Any, ...]:
         colors = self.colors if self.encoding == "colors" else ()
         return (self.task, self.names, self.encoding, self.values, self.threshold, self.inverted, colors)

@@ -114,7 +114,7 @@ def test_batches_do_not_depend_on_workers_or_cache(shapes: Dataset, workers: int
     """Two epochs from worker processes, cached or not, equal those made here without a cache."""
     here = new_loader(shapes, augment="strong")
     there = new_loader(shapes, augment="strong", workers=workers, cache_bytes=cache_bytes)
-    assert there.is_cached is bool(cache_bytes)
+    assert bool(there.cached_bytes) is bool(cache_bytes)
     for epoch in range(2):
         assert same(list(here.epoch(epoch)), list(there.epoch(epoch)))
 
@@ -146,9 +146,9 @@ def test_global_random_numbers_are_left_alone(shapes: Dataset) -> None:
 def test_cache_is_used_where_it_fits(shapes: Dataset) -> None:
     """Seven images of 32 x 32 take four bytes per pixel; one byte less, and they are decoded each time."""
     needed = 7 * 32 * 32 * 4
-    assert new_loader(shapes, cache_bytes=needed).is_cached
-    assert not new_loader(shapes, cache_bytes=needed - 1).is_cached
-    assert not new_loader(shapes, cache_bytes=0).is_cached
+    assert new_loader(shapes, cache_bytes=needed).cached_bytes == needed
+    assert not new_loader(shapes, cache_bytes=needed - 1).cached_bytes
+    assert not new_loader(shapes, cache_bytes=0).cached_bytes
 
 
 def test_cached_files_are_read_once(tmp_path: Path) -> None:
@@ -163,12 +163,21 @@ def test_cached_files_are_read_once(tmp_path: Path) -> None:
         list(fresh.epoch(1))
 
 
+def test_memory_of_the_cache_is_accounted_for(shapes: Dataset) -> None:
+    """What is taken, what is left, and what would be needed; without a cache all is left."""
+    needed = 7 * 32 * 32 * 4
+    cached, fresh = new_loader(shapes, cache_bytes=needed + 5), new_loader(shapes, cache_bytes=needed - 1)
+    assert (cached.cached_bytes, cached.spare_bytes) == (needed, 5)
+    assert (fresh.cached_bytes, fresh.spare_bytes) == (0, needed - 1)
+    assert loaders.cache_bytes_needed(shapes, CANVAS) == needed
+
+
 def test_spawned_workers_do_without_the_cache(shapes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only forked processes share this one's memory."""
     monkeypatch.setattr(loaders.sys, "platform", "darwin")
-    assert loaders._start_method() == "spawn"
-    assert not new_loader(shapes, cache_bytes=2**30, workers=1).is_cached
-    assert new_loader(shapes, cache_bytes=2**30, workers=0).is_cached
+    assert loaders.start_method() == "spawn"
+    assert not new_loader(shapes, cache_bytes=2**30, workers=1).cached_bytes
+    assert new_loader(shapes, cache_bytes=2**30, workers=0).cached_bytes
 
 
 def test_images_of_different_sizes_are_filled_up() -> None:

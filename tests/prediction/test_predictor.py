@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from easyseg.devices import Compute
-from easyseg.errors import SampleError
+from easyseg.errors import ModelError, SampleError
 from easyseg.prediction.predictor import (
+    Network,
     Predictor,
     Prepared,
     Stopwatch,
@@ -37,8 +38,11 @@ class Brightness(nn.Module):
         bright = images.float().mean(1, keepdim=True) - 127.5
         return torch.cat([-bright, bright], dim=1)
 
+    def infer(self, images: Tensor) -> Tensor:
+        return self(images)
 
-def predictor(network: nn.Module, *, batch_size: int = 2, preprocessing: Preprocessing | None = None) -> Predictor:
+
+def predictor(network: Network, *, batch_size: int = 2, preprocessing: Preprocessing | None = None) -> Predictor:
     """Return a predictor on the CPU; without preprocessing, images keep their size."""
     return Predictor(
         network,
@@ -75,6 +79,54 @@ def test_images_of_different_sizes_never_share_a_batch() -> None:
     found = list(runner.logits((runner.prepare(image, None) for image in noise(*sizes)), Stopwatch()))
     assert [tuple(logits.shape[1:]) for logits, _, _ in found] == sizes
     assert [shape[0] for shape in network.batches] == [2, 1, 3, 1]
+
+
+@pytest.mark.parametrize("preprocessing", [Preprocessing((8, 8), "crop", 3), Preprocessing(None, None, 3)])
+def test_large_images_are_fewer_in_a_batch(preprocessing: Preprocessing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass holds no more pixels than a batch of the usual size, but one image at least; small ones are no more."""
+    monkeypatch.setattr("easyseg.prediction.predictor.USUAL_HW", (8, 8))
+    network = Brightness()
+    runner = predictor(network, batch_size=4, preprocessing=preprocessing)
+    sizes = [(8, 8)] * 4 + [(8, 16)] * 3 + [(40, 40)] * 2 + [(2, 2)] * 5
+    found = list(runner.logits((runner.prepare(image, None) for image in noise(*sizes)), Stopwatch()))
+    assert [tuple(logits.shape[1:]) for logits, _, _ in found] == sizes
+    assert [shape[0] for shape in network.batches] == [4, 2, 1, 1, 1, 4, 1]
+    large, small = (runner.prepare(image, None) for image in noise((8, 16), (2, 2)))
+    assert (runner.depth(large), runner.depth(small)) == (4, 8)
+
+
+def test_too_little_memory_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the network and on the way back: how large the images were, and what to type."""
+
+    class Hungry(Brightness):
+        def infer(self, images: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    image = noise((3, 5))[0]
+    runner = predictor(Hungry())
+    with pytest.raises(ModelError, match=r"2 image\(s\) of 5 x 3 pixels.*Type batch_size=1.*device='cpu'"):
+        list(runner.logits([runner.prepare(image, at) for at in range(2)], Stopwatch()))
+
+    def refuse(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Preprocessing, "logits_to_original", refuse)
+    with pytest.raises(ModelError, match=r"1 image\(s\) of 5 x 3 pixels.*Type batch_size=1"):
+        runner.at_original_size(torch.zeros(2, 3, 5), runner.prepare(image, None).placement)
+
+
+def test_network_is_asked_through_its_protocol() -> None:
+    """A model whose `infer` is not its `forward` is asked by `infer`."""
+
+    class Twice(Brightness):
+        def infer(self, images: Tensor) -> Tensor:
+            return 2 * self(images)
+
+    image = noise((3, 5))[0]
+    runner, twice = predictor(Brightness()), predictor(Twice())
+    ((once_logits, _, _),) = runner.logits([runner.prepare(image, None)], Stopwatch())
+    ((twice_logits, _, _),) = twice.logits([twice.prepare(image, None)], Stopwatch())
+    assert torch.equal(twice_logits, 2 * once_logits)
 
 
 def test_full_batch_does_not_wait_for_the_next_image() -> None:
@@ -126,7 +178,7 @@ def test_network_is_run_without_gradients_and_in_the_format_asked_for() -> None:
     """Nothing is kept for a backward pass, and autocast is on where it should be."""
     convolution = nn.Conv2d(3, 2, 1)
     runner = Predictor(
-        nn.Sequential(Floating(), convolution),
+        Pipeline(Floating(), convolution),
         preprocessing=Preprocessing(None, None, 3),
         compute=Compute(torch.device("cpu"), torch.bfloat16),
         batch_size=2,
@@ -135,6 +187,13 @@ def test_network_is_run_without_gradients_and_in_the_format_asked_for() -> None:
     assert not logits.requires_grad
     assert logits.dtype is torch.bfloat16
     assert runner.at_original_size(logits, placement).dtype is torch.float32
+
+
+class Pipeline(nn.Sequential):
+    """Modules one after the other."""
+
+    def infer(self, images: Tensor) -> Tensor:
+        return self(images)
 
 
 class Floating(nn.Module):
@@ -181,7 +240,7 @@ def test_probabilities_agree_with_the_decision(task: str) -> None:
 
 def test_modes_are_as_before() -> None:
     """Frozen parts in evaluation mode inside a network in training mode stay so, after an error, too."""
-    network = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3))
+    network = Pipeline(nn.Dropout(), nn.BatchNorm2d(3))
     network[1].eval()
     with evaluation_mode(network):
         assert not any(module.training for module in network.modules())

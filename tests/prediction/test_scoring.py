@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from easyseg.devices import Compute
 from easyseg.errors import SampleError
+from easyseg.prediction import scoring
 from easyseg.prediction.scoring import AnnotatedImages, Evaluation
 from easyseg.preprocessing import Preprocessing
 from easyseg.structures import IGNORE_INDEX, ClassMap
@@ -29,6 +30,9 @@ class Brightness(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         grey = images.float().mean(1, keepdim=True)
         return grey - 127.5 if self.levels is None else -(grey - self.levels).abs()
+
+    def infer(self, images: Tensor) -> Tensor:
+        return self(images)
 
 
 class Reader:
@@ -146,6 +150,47 @@ def test_loss_is_the_mean_over_images_of_the_criterion() -> None:
     canvas = Preprocessing((8, 8), "pad", 3)
     assert evaluation(reader, THREE, preprocessing=canvas).score(Brightness(3), criterion=criterion).loss == 65
     assert seen == [((1, 3, 8, 8), (1, 8, 8))] * 4
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 4, 5])
+def test_counts_leave_the_device_in_blocks(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """No more than a block of matrices waits there, however many images there are, and none gets lost."""
+    expected = evaluation(Reader(), THREE).score(Brightness(3))
+    sizes: list[int] = []
+    stack = torch.stack
+
+    def noted(tensors: Any, *arguments: Any, **settings: Any) -> Tensor:
+        if tensors[0].dtype is torch.int64:
+            sizes.append(len(tensors))
+        return stack(tensors, *arguments, **settings)
+
+    monkeypatch.setattr(scoring, "BLOCK", block)
+    monkeypatch.setattr(torch, "stack", noted)
+    scored = evaluation(Reader(), THREE).score(Brightness(3))
+    assert torch.equal(scored.image_counts, expected.image_counts)
+    assert torch.equal(scored.counts, expected.counts)
+    assert max(sizes) <= block
+    assert sum(sizes) == 4
+
+
+def test_loss_needs_no_float64_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apple's GPU has none, so the values come to the CPU before they are widened."""
+    fetched: list[int] = []
+    cpu, double = Tensor.cpu, Tensor.double
+
+    def noted(tensor: Tensor) -> Tensor:
+        found = cpu(tensor)
+        fetched.append(found.data_ptr())
+        return found
+
+    def strict(tensor: Tensor) -> Tensor:
+        assert tensor.data_ptr() in fetched
+        return double(tensor)
+
+    monkeypatch.setattr(Tensor, "cpu", noted)
+    monkeypatch.setattr(Tensor, "double", strict)
+    scored = evaluation(Reader(), THREE).score(Brightness(3), criterion=lambda logits, _: {"one": logits.sum() * 0 + 1})
+    assert scored.loss == 1
 
 
 def test_kept_images_are_read_once() -> None:

@@ -199,7 +199,7 @@ def test_outcomes_come_in_order_whoever_is_first() -> None:
         time.sleep(0.05 if number == 0 else 0)
         return number * number
 
-    assert list(ahead(range(20), prepare, threads=4, depth=6)) == [number * number for number in range(20)]
+    assert list(ahead(range(20), prepare, threads=4, depth=lambda _: 6)) == [number * number for number in range(20)]
 
 
 def test_reading_stays_a_bounded_way_ahead() -> None:
@@ -211,13 +211,32 @@ def test_reading_stays_a_bounded_way_ahead() -> None:
             drawn.append(number)
             yield number
 
-    outcomes = ahead(items(), lambda number: number, threads=2, depth=3)
+    outcomes = ahead(items(), lambda number: number, threads=2, depth=lambda _: 3)
     assert not drawn
     for used in range(10):
         assert next(outcomes) == used
         assert len(drawn) <= used + 1 + 3
     outcomes.close()
     assert len(drawn) == 13
+
+
+def test_large_outcomes_are_fewer() -> None:
+    """How far to be ahead follows what came last, and is small until something has."""
+    drawn: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in itertools.count():
+            drawn.append(number)
+            yield number
+
+    outcomes = ahead(items(), lambda number: number, threads=2, depth=lambda number: 9 if number < 5 else 1)
+    assert next(outcomes) == 0
+    assert len(drawn) == 1 + 2
+    for used in range(1, 20):
+        assert next(outcomes) == used
+        assert len(drawn) <= used + 1 + (9 if used <= 5 else max(1, 15 - used))
+    assert len(drawn) == 21
+    outcomes.close()
 
 
 @pytest.mark.parametrize("at", [0, 1, 5])
@@ -234,8 +253,8 @@ def test_error_comes_after_the_outcomes_before_it(at: int) -> None:
         raise DataError("no more")
 
     for outcomes, kind in (
-        (ahead(range(9), prepare, threads=2, depth=4), SampleError),
-        (ahead(broken_items(), lambda number: number, threads=2, depth=4), DataError),
+        (ahead(range(9), prepare, threads=2, depth=lambda _: 4), SampleError),
+        (ahead(broken_items(), lambda number: number, threads=2, depth=lambda _: 4), DataError),
     ):
         seen: list[int] = []
         with pytest.raises(kind):
@@ -246,7 +265,7 @@ def test_error_comes_after_the_outcomes_before_it(at: int) -> None:
 def test_threads_end_with_the_generator() -> None:
     """Whoever stops drawing leaves no thread behind."""
     before = threading.active_count()
-    outcomes = ahead(range(100), lambda number: number, threads=3, depth=5)
+    outcomes = ahead(range(100), lambda number: number, threads=3, depth=lambda _: 5)
     next(outcomes)
     assert threading.active_count() > before
     outcomes.close()

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from easyseg.config import read_yaml
-from easyseg.errors import OutputError
+from easyseg.errors import CheckpointError, OutputError
 from easyseg.io.images import read_image
 from easyseg.reports import run_folder
-from easyseg.reports.run_folder import BEST_MODEL, RunFolder, find_run, new_run_path
+from easyseg.reports.run_folder import BEST_MODEL, RunFolder, check_run_path, find_run, new_run_path
 from easyseg.results import History
 
 
@@ -55,17 +55,68 @@ def test_earlier_run_is_never_overwritten(tmp_path: Path) -> None:
     """The error names the folder and what to type, and the earlier run is as it was."""
     first = RunFolder(tmp_path / "run")
     first.write_config({"epochs": 3})
+    first.write_history(History())
     first.log("hours of work")
     with pytest.raises(OutputError, match=r"run holds an earlier run.*Type another run_dir, or delete it"):
         RunFolder(tmp_path / "run")
     assert first.log_path.read_text() == "hours of work\n"
 
 
-def test_folder_with_other_files_may_be_used(tmp_path: Path) -> None:
-    """What is no run does not hinder one."""
-    (tmp_path / "notes.txt").write_text("mine")
+def test_run_that_broke_off_at_once_does_not_block_its_folder(tmp_path: Path) -> None:
+    """Where there is neither a model nor a history, the corrected command may use the same folder."""
+    first = RunFolder(tmp_path / "run")
+    first.write_config({"epochs": 3})
+    again = RunFolder(tmp_path / "run")
+    again.write_config({"epochs": 4})
+    assert read_yaml(again.path / "config.yaml") == {"epochs": 4}
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "history.csv"])
+def test_result_of_a_run_is_never_overwritten(tmp_path: Path, name: str) -> None:
+    """A model or a history alone protects its folder, too."""
+    (tmp_path / name).write_bytes(b"result")
+    with pytest.raises(OutputError, match=r"holds an earlier run"):
+        RunFolder(tmp_path)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, b"result")]
+
+
+@pytest.mark.parametrize("names", [("log.txt",), ("notes.txt",), ("config.yaml",), ("config.yaml", "log.txt")])
+def test_folder_with_other_files_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """A log or settings of somebody else would be lost; the error names one of the files."""
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match=rf"holds files that are no run's, such as {names[0]}.*Type a run_dir"):
+        RunFolder(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(names, "mine")
+
+
+def test_empty_folder_may_be_used(tmp_path: Path) -> None:
+    """Hidden files, such as those of file managers, do not count."""
+    (tmp_path / ".DS_Store").write_text("mine")
     RunFolder(tmp_path)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / ".DS_Store").read_text() == "mine"
+
+
+@pytest.mark.parametrize("inside", ["", "runs/first", "images"])
+def test_nothing_is_kept_in_a_dataset(tmp_path: Path, inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the two paths are written; the error names both, and a place that is none of it."""
+    dataset = tmp_path / "data"
+    (dataset / "images").mkdir(parents=True)
+    monkeypatch.chdir(dataset)
+    for given in (Path(), dataset, dataset / ".." / "data"):
+        with pytest.raises(OutputError, match=r"would lie in the dataset .*Type another run_dir, such as run_dir='"):
+            check_run_path(Path(inside), datasets=[tmp_path / "other", given])
+    check_run_path(tmp_path / "data_runs", datasets=[dataset])
+    assert [path.name for path in dataset.iterdir()] == ["images"]
+
+
+def test_paths_are_checked_without_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A good path is not made yet; one without permission is told."""
+    check_run_path(tmp_path / "deep" / "run")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("easyseg.reports.run_folder.os.access", lambda *_: False)
+    with pytest.raises(OutputError, match=r"deep/run cannot be written: no permission to write there"):
+        check_run_path(tmp_path / "deep" / "run")
 
 
 def test_folder_below_a_file_is_refused(tmp_path: Path) -> None:
@@ -147,9 +198,9 @@ def test_file_and_folder_name_the_same_model(tmp_path: Path) -> None:
 
 def test_missing_runs_are_named(tmp_path: Path) -> None:
     """No run at all, no folder of runs, and a folder without a model each have their own words."""
-    with pytest.raises(OutputError, match=r"holds no finished run. Train first"):
+    with pytest.raises(CheckpointError, match=r"holds no finished run. Train first"):
         find_run(tmp_path / "last")
-    with pytest.raises(OutputError, match=r"nowhere holds no finished run"):
+    with pytest.raises(CheckpointError, match=r"nowhere holds no finished run"):
         find_run(tmp_path / "nowhere" / "last")
-    with pytest.raises(OutputError, match=r"holds no best\.safetensors; it is no run folder"):
+    with pytest.raises(CheckpointError, match=r"holds no best\.safetensors; it is no run folder"):
         find_run(tmp_path)

@@ -25,7 +25,7 @@ def test_batch_size_leaves_four_steps_to_an_epoch(device_type: str, num_images: 
 def test_given_numbers_are_kept() -> None:
     """Whoever gives a number gets it."""
     assert choose_batch_size(64, device_type="cpu", num_images=3) == 64
-    assert choose_workers(0, device_type="cuda") == 0
+    assert choose_workers(3, device_type="cuda", start_method="spawn") == 3
     assert choose_learning_rates(0.3, 0.2, optimizer="sgd", pretrained=True) == (0.3, 0.2)
 
 
@@ -50,8 +50,15 @@ def test_workers_leave_a_processor_free_beside_a_gpu(
 ) -> None:
     """Eight at the most; on a CPU none, for the network needs it."""
     monkeypatch.setattr(defaults, "processor_count", lambda: processors)
-    assert choose_workers("auto", device_type="cuda") == expected
-    assert choose_workers("auto", device_type="cpu") == 0
+    assert choose_workers("auto", device_type="cuda", start_method="fork") == expected
+    assert choose_workers("auto", device_type="cpu", start_method="fork") == 0
+
+
+@pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
+def test_workers_that_run_the_script_again_are_never_chosen(start_method: str) -> None:
+    """A script without an 'if __name__' would start itself once per worker."""
+    assert choose_workers("auto", device_type="cuda", start_method=start_method) == 0
+    assert choose_workers("auto", device_type="mps", start_method=start_method) == 0
 
 
 def test_cache_takes_its_share_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from easyseg import Segmenter
-from easyseg.errors import CheckpointError, ConfigError, ModelError, OutputError, UnknownNameError, WeightsError
+from easyseg.errors import CheckpointError, ConfigError, ModelError, UnknownNameError, WeightsError
 from easyseg.io.checkpoints import load_checkpoint, save_checkpoint
 
 Hash = Callable[[Segmenter], str]
@@ -156,7 +156,7 @@ def test_run_folder_and_last_run_can_be_loaded(
     expected = weights_hash(Segmenter.load(saved))
     assert weights_hash(Segmenter.load(run)) == expected
     assert weights_hash(Segmenter.load("runs/last")) == expected
-    with pytest.raises(OutputError, match=r"elsewhere holds no finished run"):
+    with pytest.raises(CheckpointError, match=r"elsewhere holds no finished run"):
         Segmenter.load("elsewhere/last")
 
 

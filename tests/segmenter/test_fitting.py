@@ -194,6 +194,8 @@ def test_time_budget_is_kept(fit: Fit, shapes: Path) -> None:
     assert history.stopped == "the time budget of 1.5 s is used up"
     assert f"batch {history['step'][-1]}" == [moment for moment in diary.moments if "batch" in moment][-1]
     assert float(history["seconds"][-1]) < 3
+    assert diary.info is not None
+    assert diary.info.epochs is None  # nobody knows how many it will be
 
 
 @pytest.mark.parametrize(
@@ -402,3 +404,17 @@ def test_settings_are_not_shared_between_calls(fit: Fit, shapes: Path) -> None:
     heard = copy.copy(diary.moments)
     segmenter.fit(shapes, epochs=1, batch_size=4, run_dir=None, verbose=False)
     assert diary.moments == heard
+
+
+def test_report_of_the_run_tells_the_loss(
+    fit: Fit, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the best epoch, as in the history."""
+    reports: list[Any] = []
+    monkeypatch.setattr(
+        "easyseg.segmenter.finishing.write_report", lambda *_, **settings: reports.append(settings["report"])
+    )
+    _, history = fit(shapes, run_dir=tmp_path / "run")
+    (report,) = reports
+    assert report.loss == history.best["val_loss"]
+    assert report.mean_iou == history.best["mean_iou"]

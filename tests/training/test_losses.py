@@ -311,3 +311,29 @@ def test_own_function_takes_no_class_weights():
     """Class weights beside an own function would be ignored, so they are refused."""
     with pytest.raises(ConfigError, match="class_weights go with a loss by name"):
         build_loss(lambda z, t: z.mean(), task="binary", num_classes=1, class_weights=[2.0])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_class_weights_go_to_the_device_once(task, monkeypatch):
+    """Not in every step, where a copy would stop a GPU; and whether training or an evaluation comes first."""
+    made = []
+    build = torch.tensor
+
+    def noted(*arguments, **settings):
+        made.append(arguments)
+        return build(*arguments, **settings)
+
+    logits, targets = example(task, dtype=torch.float32)
+    criterion = build_loss("auto", task=task, num_classes=CHANNELS[task], class_weights=[2.0] * CHANNELS[task])
+    monkeypatch.setattr(torch, "tensor", noted)
+    monkeypatch.setattr(torch.Tensor, "new_tensor", None)
+    with torch.inference_mode():
+        measured = sum(criterion(logits, targets).values())
+    logits.requires_grad_()
+    for _ in range(3):
+        trained = sum(criterion(logits, targets).values())
+        trained.backward()
+    assert len(made) == 1
+    assert float(trained.detach()) == float(measured)
+    criterion(logits.double(), targets)
+    assert len(made) == 2

@@ -12,7 +12,7 @@ def resolve_last(path: str | Path) -> Path:
         path: such as "runs/last" or "runs/last/config.yaml"; a path that exists is returned as it is.
 
     Raises:
-        OutputError: the path says "last", but there is no finished run.
+        CheckpointError: the path says "last", but there is no finished run.
     """
     path = Path(path)
     if path.exists() or "last" not in path.parts:

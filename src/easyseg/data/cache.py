@@ -52,6 +52,11 @@ class DecodedCache:
         image.flags.writeable = mask.flags.writeable = False
         return image, mask
 
+    @property
+    def size_bytes(self) -> int:
+        """How much memory it takes when every item is decoded."""
+        return int(self._starts[-1])
+
     def holds(self, indices: Sequence[int]) -> bool:
         """Tell whether all these items are decoded already."""
         return bool(self._filled[list(indices)].all())

@@ -43,6 +43,11 @@ class TrainingLoader:
         workers: processes that prepare batches; 0 prepares them in this one.
         cache_bytes: memory that decoded images may take; 0 decodes them every epoch.
         pin_memory: put batches where a CUDA device can fetch them on its own.
+
+    Attributes:
+        num_images: in the dataset.
+        cached_bytes: memory that decoded images take, or will; 0 where they are decoded every epoch.
+        spare_bytes: what is left of `cache_bytes`.
     """
 
     def __init__(
@@ -62,7 +67,8 @@ class TrainingLoader:
         self.num_images = len(dataset)
         self._batches = _EpochBatches(len(dataset), batch_size, order)
         read = _reader(dataset, preprocessing, cache_bytes=cache_bytes, workers=workers)
-        self.is_cached = isinstance(read, DecodedCache)
+        self.cached_bytes = read.size_bytes if isinstance(read, DecodedCache) else 0
+        self.spare_bytes = cache_bytes - self.cached_bytes
         self._loader = DataLoader(
             _Items(read, augmentation, in_threads=workers == 0),
             batch_sampler=self._batches,
@@ -71,7 +77,7 @@ class TrainingLoader:
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
             prefetch_factor=4 if workers else None,
-            multiprocessing_context=_start_method() if workers else None,
+            multiprocessing_context=start_method() if workers else None,
             worker_init_fn=_one_thread,
             generator=torch.Generator().manual_seed(0),  # else every epoch would draw from the global generator
         )
@@ -183,14 +189,22 @@ class _Items(torch.utils.data.Dataset[Item | _Failure]):
 def _reader(dataset: Dataset, preprocessing: Preprocessing, *, cache_bytes: int, workers: int) -> Read:
     decode = _Decode(dataset, preprocessing)
     # an anonymous mapping reaches forked workers only
-    if not cache_bytes or (workers and _start_method() != "fork"):
+    if not cache_bytes or (workers and start_method() != "fork"):
         return decode
-    sizes = decode.sizes_hw()
-    channels = preprocessing.in_channels
-    mask_channels = dataset.class_map.num_classes if dataset.task == "multilabel" else 0
-    if DecodedCache.bytes_needed(sizes, channels=channels, mask_channels=mask_channels) > cache_bytes:
+    sizes, channels = decode.sizes_hw(), preprocessing.in_channels
+    if DecodedCache.bytes_needed(sizes, channels=channels, mask_channels=_mask_channels(dataset)) > cache_bytes:
         return decode
-    return DecodedCache(decode, sizes_hw=sizes, channels=channels, mask_channels=mask_channels)
+    return DecodedCache(decode, sizes_hw=sizes, channels=channels, mask_channels=_mask_channels(dataset))
+
+
+def cache_bytes_needed(dataset: Dataset, preprocessing: Preprocessing) -> int:
+    """Return how much memory a dataset takes, decoded and on the canvas; reads the headers of its images."""
+    sizes = _Decode(dataset, preprocessing).sizes_hw()
+    return DecodedCache.bytes_needed(sizes, channels=preprocessing.in_channels, mask_channels=_mask_channels(dataset))
+
+
+def _mask_channels(dataset: Dataset) -> int:
+    return dataset.class_map.num_classes if dataset.task == "multilabel" else 0
 
 
 class _Decode:
@@ -235,8 +249,8 @@ def _stack(arrays: list[npt.NDArray[np.uint8]], fill: int) -> npt.NDArray[np.uin
     return stacked
 
 
-def _start_method() -> str:
-    """Fork where it is safe: workers then share the decoded images and start in milliseconds."""
+def start_method() -> str:
+    """Return how workers start: by fork where it is safe, as they then share the decoded images and are quick."""
     return "fork" if sys.platform == "linux" else "spawn"
 
 

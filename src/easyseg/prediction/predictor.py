@@ -5,20 +5,40 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from easyseg.devices import Compute
+from easyseg.errors import ModelError
 from easyseg.preprocessing import Placement, Preprocessing
-from easyseg.structures import ImageArray, Task
+from easyseg.structures import ImageArray, SizeHW, Task
 
 Tag = TypeVar("Tag")
+
+USUAL_HW: SizeHW = (512, 512)
+"""Stands for the size of images where the preprocessing names none."""
+
+
+class Network(Protocol):
+    """What prediction asks of a model; every `nn.Module` with an `infer` has it."""
+
+    def infer(self, images: Tensor) -> Tensor:
+        """Return logits (N, classes, h, w) for images (N, C, h, w) with values 0..255."""
+        ...
+
+    def eval(self) -> Any:
+        """Switch to evaluation mode."""
+        ...
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Yield the network and everything in it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +90,23 @@ class Predictor:
         network: takes (N, C, h, w) with values 0..255 and returns logits (N, classes, h, w); its mode is left alone.
         preprocessing: what the network was trained with.
         compute: device and number format.
-        batch_size: images per forward pass; images of different canvas sizes never share one.
+        batch_size: images per forward pass. Images of different canvas sizes never share one; larger ones than the
+            network was trained with are fewer, so that a pass holds no more pixels than usual.
     """
 
-    def __init__(self, network: nn.Module, *, preprocessing: Preprocessing, compute: Compute, batch_size: int) -> None:
+    def __init__(self, network: Network, *, preprocessing: Preprocessing, compute: Compute, batch_size: int) -> None:
         self._network = network
         self._preprocessing = preprocessing
         self._compute = compute
         self._batch_size = batch_size
 
     def logits(self, items: Iterable[Prepared[Tag]], watch: Stopwatch) -> Iterator[tuple[Tensor, Tag, Placement]]:
-        """Yield each image's logits on the canvas, (classes, h, w) on the device, with its tag."""
-        for batch in _batches(watch.waiting(items, "reading"), self._batch_size):
+        """Yield each image's logits on the canvas, (classes, h, w) on the device, with its tag.
+
+        Raises:
+            ModelError: the memory of the device does not suffice.
+        """
+        for batch in _batches(watch.waiting(items, "reading"), self._images_per_pass):
             with watch.on("network"):
                 canvases = torch.from_numpy(np.stack([item.canvas for item in batch])).permute(0, 3, 1, 2)
                 logits = self._forward(canvases)
@@ -89,18 +114,36 @@ class Predictor:
                 yield one, item.tag, item.placement
 
     def at_original_size(self, logits: Tensor, placement: Placement) -> Tensor:
-        """Return logits (classes, h, w) brought back to the image's own size, (classes, H, W)."""
-        return self._preprocessing.logits_to_original(logits, placement)
+        """Return logits (classes, h, w) brought back to the image's own size, (classes, H, W).
+
+        Raises:
+            ModelError: the memory of the device does not suffice.
+        """
+        try:
+            return self._preprocessing.logits_to_original(logits, placement)
+        except torch.OutOfMemoryError as error:
+            raise _too_large(placement.original_hw, 1) from error
 
     def prepare(self, image: ImageArray, tag: Tag) -> Prepared[Tag]:
         """Bring an image (H, W, C) uint8 to the canvas."""
         size = (image.shape[0], image.shape[1])
         return Prepared(self._preprocessing.image_to_canvas(image), self._preprocessing.place(size), tag)
 
+    def depth(self, item: Prepared[Any]) -> int:
+        """Return how many images like this one should wait for the network: enough for two passes."""
+        return 2 * self._images_per_pass(item)
+
+    def _images_per_pass(self, item: Prepared[Any]) -> int:
+        height, width = self._preprocessing.image_size or USUAL_HW
+        pixels: int = item.canvas.shape[0] * item.canvas.shape[1]
+        return max(1, min(self._batch_size, self._batch_size * height * width // pixels))
+
     def _forward(self, images: Tensor) -> Tensor:
-        with torch.inference_mode(), self._compute.autocast():
-            logits: Tensor = self._network(images.to(self._compute.device, non_blocking=True))
-        return logits
+        try:
+            with torch.inference_mode(), self._compute.autocast():
+                return self._network.infer(images.to(self._compute.device, non_blocking=True))
+        except torch.OutOfMemoryError as error:
+            raise _too_large((images.shape[2], images.shape[3]), len(images)) from error
 
 
 def decide(logits: Tensor, *, task: Task, threshold: float = 0.5) -> Tensor:
@@ -135,7 +178,7 @@ def probabilities(logits: Tensor, *, task: Task) -> Tensor:
 
 
 @contextmanager
-def evaluation_mode(network: nn.Module) -> Iterator[None]:
+def evaluation_mode(network: Network) -> Iterator[None]:
     """Switch to evaluation mode and, afterwards, every module back to what it was."""
     before = [(module, module.training) for module in network.modules()]
     network.eval()
@@ -146,7 +189,14 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _batches(items: Iterable[Prepared[Tag]], size: int) -> Iterator[list[Prepared[Tag]]]:
+def _too_large(size_hw: SizeHW, count: int) -> ModelError:
+    return ModelError(
+        f"The device's memory does not suffice for {count} image(s) of {size_hw[1]} x {size_hw[0]} pixels at a time. "
+        "Type batch_size=1; if that is not enough, device='cpu', or train with resize='pad' and a smaller image_size."
+    )
+
+
+def _batches(items: Iterable[Prepared[Tag]], size_of: Callable[[Prepared[Tag]], int]) -> Iterator[list[Prepared[Tag]]]:
     """Group items of one canvas size; what came before an error is still used before it is raised."""
     batch: list[Prepared[Tag]] = []
     failure: Exception | None = None
@@ -156,7 +206,7 @@ def _batches(items: Iterable[Prepared[Tag]], size: int) -> Iterator[list[Prepare
                 yield batch
                 batch = []
             batch.append(item)
-            if len(batch) == size:
+            if len(batch) == size_of(item):
                 yield batch
                 batch = []
     except Exception as error:  # noqa: BLE001 - raised below, in its turn

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from easyseg.devices import Compute
 from easyseg.metrics.semantic import ConfusionMatrix
-from easyseg.prediction.predictor import Predictor, Prepared, Stopwatch, decide, evaluation_mode
+from easyseg.prediction.predictor import Network, Predictor, Prepared, Stopwatch, decide, evaluation_mode
 from easyseg.prediction.sources import ahead
 from easyseg.preprocessing import Placement, Preprocessing
 from easyseg.structures import ClassMap, ImageArray, MaskArray
 
 Criterion = Callable[[Tensor, Tensor], dict[str, Tensor]]
+
+BLOCK = 64
+"""So many images' counts may wait on the device: a matrix of 150 classes has 180 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Evaluation:
         self._threads = threads
         self._kept: dict[int, Prepared[MaskArray]] | None = {} if keep else None
 
-    def score(self, network: nn.Module, *, criterion: Criterion | None = None) -> Scored:
+    def score(self, network: Network, *, criterion: Criterion | None = None) -> Scored:
         """Measure `network`; its mode is as before afterwards.
 
         Args:
@@ -95,6 +98,7 @@ class Evaluation:
 
         Raises:
             SampleError: an image or mask cannot be used; it names the file.
+            ModelError: the memory of the device does not suffice.
         """
         begun = time.perf_counter()
         watch = Stopwatch()
@@ -103,17 +107,18 @@ class Evaluation:
         )
         class_map = self._images.class_map
         matrix = ConfusionMatrix(class_map.num_classes, task=class_map.task, device=self._compute.device)
-        per_image: list[Tensor] = []
+        per_image = _Blocks()
         losses: list[Tensor] = []
-        prepared = ahead(range(self._images.count), self._prepared, threads=self._threads, depth=2 * self._batch_size)
+        prepared = ahead(range(self._images.count), self._prepared, threads=self._threads, depth=predictor.depth)
         with evaluation_mode(network), torch.inference_mode():
             for logits, mask, placement in predictor.logits(prepared, watch):
                 with watch.on("scoring"):
                     if criterion is not None:
                         losses.append(self._loss(criterion, logits, mask))
-                    per_image.append(self._compare(predictor, matrix, logits, mask, placement))
-            counts = torch.stack(per_image).cpu()
-            loss = float(torch.stack(losses).double().mean()) if losses else None
+                    per_image.add(self._compare(predictor, matrix, logits, mask, placement))
+            counts = per_image.stacked()
+            # to the CPU first: Apple's GPU has no float64
+            loss = float(torch.stack(losses).cpu().double().mean()) if losses else None
         seconds = time.perf_counter() - begun
         return Scored(matrix.counts.cpu(), counts, loss, seconds, dict(watch.seconds))
 
@@ -142,3 +147,26 @@ class Evaluation:
     def _target(self, mask: MaskArray) -> Tensor:
         target = torch.from_numpy(np.ascontiguousarray(mask)).to(self._compute.device, non_blocking=True)
         return target.permute(2, 0, 1) if target.ndim == 3 else target
+
+
+class _Blocks:
+    """Tensors of one shape, brought from the device in blocks: neither all kept there nor fetched one by one."""
+
+    def __init__(self) -> None:
+        self._fetched: list[Tensor] = []
+        self._waiting: list[Tensor] = []
+
+    def add(self, tensor: Tensor) -> None:
+        self._waiting.append(tensor)
+        if len(self._waiting) == BLOCK:
+            self._fetch()
+
+    def stacked(self) -> Tensor:
+        """Return all of them on the CPU, stacked along a new first axis."""
+        if self._waiting:
+            self._fetch()
+        return torch.cat(self._fetched)
+
+    def _fetch(self) -> None:
+        self._fetched.append(torch.stack(self._waiting).cpu())
+        self._waiting.clear()

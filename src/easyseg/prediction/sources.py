@@ -76,24 +76,30 @@ def find_sources(source: Any, *, recursive: bool = True) -> Iterator[Source]:
         )
 
 
-def ahead(items: Iterable[Item], prepare: Callable[[Item], Ready], *, threads: int, depth: int) -> Iterator[Ready]:
+def ahead(
+    items: Iterable[Item], prepare: Callable[[Item], Ready], *, threads: int, depth: Callable[[Ready], int]
+) -> Iterator[Ready]:
     """Apply `prepare` to items in background threads and yield the outcomes in order.
 
-    Memory is bounded: at most `depth` outcomes wait to be used.
+    Memory is bounded: until the first outcome is there, `threads` items are in work; from then on, as many outcomes
+    wait to be used as `depth` says of the latest one.
 
     Args:
         items: drawn from as needed, in the caller's thread.
         prepare: run in a thread; decoding and scaling release Python's lock.
         threads: how many run at once.
-        depth: how many items to be ahead by.
+        depth: how many items to be ahead by while outcomes are like this one; large ones take more memory.
     """
     waiting: deque[Future[Ready]] = deque()
+    allowed = threads
     pool = ThreadPoolExecutor(threads, thread_name_prefix="easyseg-read")
     try:
         for outcome in _submitted(pool, items, prepare):
             waiting.append(outcome)
-            if len(waiting) > depth:
-                yield waiting.popleft().result()
+            while len(waiting) > allowed:
+                ready = waiting.popleft().result()
+                allowed = max(1, depth(ready))
+                yield ready
         while waiting:
             yield waiting.popleft().result()
     finally:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+import errno
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from easyseg.config import write_yaml
-from easyseg.errors import OutputError
-from easyseg.io.atomic import make_folder, write_text
+from easyseg.errors import CheckpointError, OutputError
+from easyseg.io.atomic import make_folder, output_error, write_text
 from easyseg.io.images import write_image
 from easyseg.results.history import History
 from easyseg.structures import ImageArray
@@ -21,23 +23,22 @@ REPORT = "report.html"
 LOG = "log.txt"
 RUNS = Path("runs")
 
+_CONFIG_HEADING = "# Runs this training again: easyseg train config.yaml --run-dir ANOTHER\n"
+
 
 class RunFolder:
     """Writes a run's files; every file is complete or absent.
 
     Args:
-        path: the folder; it is made, and must not hold an earlier run.
+        path: the folder; it is made, and must be empty, or hold the beginning of a run that never came to a result.
 
     Raises:
-        OutputError: the folder cannot be made or written to, or holds an earlier run.
+        OutputError: the folder cannot be made or written to, or holds something.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if (self.path / CONFIG).exists():
-            raise OutputError(
-                f"{self.path} holds an earlier run, which is never overwritten. Type another run_dir, or delete it."
-            )
+        check_run_path(self.path)
         make_folder(self.path)
         write_text(self.log_path, "")  # finds out now, not after an hour, whether the folder can be written to
 
@@ -58,7 +59,7 @@ class RunFolder:
 
     def write_config(self, values: Mapping[str, Any]) -> None:
         """Write the settings that run the same training again."""
-        text = "# Runs this training again: easyseg train config.yaml --run-dir ANOTHER\n" + write_yaml(values)
+        text = _CONFIG_HEADING + write_yaml(values)
         write_text(self.path / CONFIG, text)
 
     def write_history(self, history: History) -> None:
@@ -83,6 +84,53 @@ class RunFolder:
             ) from error
 
 
+def check_run_path(path: Path, *, datasets: Iterable[Path] = ()) -> None:
+    """Refuse a path at which no run can be kept, before time is spent on one; writes nothing.
+
+    Args:
+        path: where the run folder is to be.
+        datasets: folders that nothing is written into.
+
+    Raises:
+        OutputError: there is an earlier run, there are other files, or it lies in a dataset or where nothing can be
+            written.
+    """
+    place = path.resolve()
+    for dataset in datasets:
+        if dataset.resolve() in (place, *place.parents):
+            raise OutputError(
+                f"The run folder {path} would lie in the dataset {dataset}, and nothing is ever written there. "
+                f"Type another run_dir, such as run_dir='{dataset.resolve().parent / RUNS / 'first'}'."
+            )
+    try:
+        existing = next(folder for folder in (place, *place.parents) if folder.exists())
+        if not existing.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if existing == place:
+            _refuse_contents(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def _refuse_contents(path: Path) -> None:
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
+    if names & {BEST_MODEL, HISTORY}:
+        raise OutputError(
+            f"{path} holds an earlier run, which is never overwritten. Type another run_dir, or delete it."
+        )
+    if names and not (names == {CONFIG, LOG} and _is_own_config(path / CONFIG)):
+        raise OutputError(
+            f"{path} holds files that are no run's, such as {min(names)}. Type a run_dir that is empty or new."
+        )
+
+
+def _is_own_config(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline() == _CONFIG_HEADING.encode()
+
+
 def new_run_path(label: str, *, parent: Path = RUNS) -> Path:
     """Return a path below `parent` that no run has yet, named by the time and `label`."""
     moment = datetime.datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
@@ -98,16 +146,16 @@ def find_run(path: str | Path) -> Path:
     """Return the model file a user means by `path`: a file, a run folder, or "runs/last" for the newest run.
 
     Raises:
-        OutputError: there is no such run, or it has no model yet.
+        CheckpointError: there is no such run, or it has no model yet.
     """
     path = Path(path)
     if path.name == "last" and not path.exists():
         runs = [folder for folder in path.parent.glob("*") if (folder / BEST_MODEL).is_file()]
         if not runs:
-            raise OutputError(f"{path.parent} holds no finished run. Train first, or type the path of a model file.")
+            raise CheckpointError(f"{path.parent} holds no finished run. Train first, or type a model file's path.")
         path = max(runs, key=lambda folder: (folder / BEST_MODEL).stat().st_mtime)
     if path.is_dir():
         if not (path / BEST_MODEL).is_file():
-            raise OutputError(f"{path} holds no {BEST_MODEL}; it is no run folder, or its first epoch did not end.")
+            raise CheckpointError(f"{path} holds no {BEST_MODEL}; it is no run folder, or its first epoch did not end.")
         return path / BEST_MODEL
     return path

@@ -34,15 +34,16 @@ def choose_learning_rates(
     return decoder, encoder
 
 
-def choose_workers(given: int | Auto, *, device_type: str) -> int:
+def choose_workers(given: int | Auto, *, device_type: str, start_method: str) -> int:
     """Return how many processes prepare batches.
 
     Beside a GPU the processors are free for it. Without one they are busy with the network, and every process more
-    takes from it what it gives.
+    takes from it what it gives. Where processes do not start by fork, they run the user's script once more; it must be
+    written for that, so they are for those who ask for them.
     """
     if given != "auto":
         return given
-    return 0 if device_type == "cpu" else min(8, max(1, processor_count() - 1))
+    return 0 if device_type == "cpu" or start_method != "fork" else min(8, max(1, processor_count() - 1))
 
 
 def choose_cache_bytes(given: str) -> int:

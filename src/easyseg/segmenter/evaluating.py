@@ -9,6 +9,7 @@ from easyseg.config import EvaluateSettings
 from easyseg.data.dataset import Dataset, as_dataset
 from easyseg.devices import Compute, processor_count
 from easyseg.prediction.scoring import AnnotatedImages, Evaluation, Scored
+from easyseg.preprocessing import Preprocessing
 from easyseg.results import Report
 from easyseg.segmenter.fitted import FittedModel
 
@@ -60,6 +61,17 @@ def new_evaluation(
     )
 
 
+def bytes_to_keep(dataset: Dataset, preprocessing: Preprocessing) -> int:
+    """Return how much memory an evaluation that keeps its images takes; reads the headers of the images."""
+    planes = dataset.class_map.num_classes if dataset.task == "multilabel" else 1
+    total = 0
+    for index in range(len(dataset)):
+        height, width = dataset.size_hw(index)
+        canvas_height, canvas_width = preprocessing.place((height, width)).canvas_hw
+        total += canvas_height * canvas_width * preprocessing.in_channels + height * width * planes
+    return total
+
+
 def new_report(scored: Scored, dataset: Dataset, *, split: str) -> Report:
     """Turn what an evaluation counted into a report."""
     return Report.from_counts(
@@ -68,6 +80,7 @@ def new_report(scored: Scored, dataset: Dataset, *, split: str) -> Report:
         class_map=dataset.class_map,
         names=[sample.name for sample in dataset.samples],
         split=split,
+        loss=scored.loss,
         seconds=scored.seconds,
         timing=scored.timing,
     )

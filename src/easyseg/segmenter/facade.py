@@ -146,7 +146,8 @@ class Segmenter:
     ) -> History:
         """Train, keep the best epoch's weights, and write a run folder.
 
-        A second call goes on from the weights of the first. Returns a `History`, as Keras does; it plots itself.
+        A second call goes on from the weights of the first. Returns a `History`, as Keras does; it plots itself. After
+        an error or Ctrl-C the best model so far is kept and can be used; without one, the model is as before.
 
         Args:
             data: a folder in any known format, a `Dataset`, a list of `Sample`, a pair of numpy arrays (images
@@ -189,10 +190,15 @@ class Segmenter:
             OutputError: the run folder cannot be written.
         """
         settings = FitSettings.collect(locals())
-        self._fitted, self.history = run_training(
-            data, validation, settings, model_settings=self.settings, compute=self.compute, fitted=self._fitted
+        return run_training(
+            data,
+            validation,
+            settings,
+            model_settings=self.settings,
+            compute=self.compute,
+            fitted=self._fitted,
+            hand_over=self._take,
         )
-        return self.history
 
     def evaluate(
         self,
@@ -296,6 +302,9 @@ class Segmenter:
         settings = self.settings
         state = f"{len(self.classes or [])} classes" if self._fitted else "not trained"
         return f"Segmenter({settings.model!r}, {settings.encoder!r}): {state}"
+
+    def _take(self, fitted: FittedModel, history: History) -> None:
+        self._fitted, self.history = fitted, history
 
     def _ready(self) -> FittedModel:
         if self._fitted is None:

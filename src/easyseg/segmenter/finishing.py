@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from easyseg.data.dataset import Dataset
 from easyseg.devices import Compute
 from easyseg.reports.page import write_report
 from easyseg.reports.plots import comparison
-from easyseg.reports.run_folder import RunFolder, new_run_path
+from easyseg.reports.run_folder import RunFolder, check_run_path, new_run_path
 from easyseg.results import Report
 from easyseg.segmenter.evaluating import new_report
 from easyseg.segmenter.fitted import FittedModel
@@ -25,14 +25,21 @@ PICTURES = 6
 """How many images the report shows."""
 
 
-def open_run_folder(run_dir: str | Path | None, model_settings: ModelSettings) -> RunFolder | None:
-    """Make the run's folder, or return None where none is wanted."""
+def plan_run_path(
+    run_dir: str | Path | None, model_settings: ModelSettings, datasets: Iterable[Path | None]
+) -> Path | None:
+    """Return where the run's folder is to be, or None where none is wanted; nothing is written yet.
+
+    Raises:
+        OutputError: there is an earlier run, there are other files, or it lies in a dataset or where nothing can be
+            written.
+    """
     if run_dir is None:
         return None
-    if run_dir == "auto":
-        label = "-".join(filter(None, (model_settings.model, model_settings.encoder)))
-        return RunFolder(new_run_path(label.replace("/", "_")))
-    return RunFolder(run_dir)
+    label = "-".join(filter(None, (model_settings.model, model_settings.encoder)))
+    path = new_run_path(label.replace("/", "_")) if run_dir == "auto" else Path(run_dir)
+    check_run_path(path, datasets=[folder for folder in datasets if folder is not None])
+    return path
 
 
 def run_config(

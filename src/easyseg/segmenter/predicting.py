@@ -66,7 +66,7 @@ def _predicted(
         return predictor.prepare(image, (one, image))
 
     sources = find_sources(source, recursive=settings.recursive)
-    prepared = ahead(sources, prepare, threads=min(READ_THREADS, processor_count()), depth=2 * batch_size)
+    prepared = ahead(sources, prepare, threads=min(READ_THREADS, processor_count()), depth=predictor.depth)
     with evaluation_mode(fitted.model):
         for logits, (one, image), placement in predictor.logits(prepared, watch):
             with watch.on("way back"):

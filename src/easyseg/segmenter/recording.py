@@ -20,7 +20,7 @@ from easyseg.prediction.scoring import Evaluation, Scored
 from easyseg.reports.run_folder import RunFolder
 from easyseg.results import History
 from easyseg.segmenter.fitted import FittedModel
-from easyseg.training.callbacks import Callback, EpochReport, FitSummary, StopRequest
+from easyseg.training.callbacks import Callback, EpochReport, FitInfo, FitSummary, StopRequest
 from easyseg.training.optim import MovingAverage
 
 
@@ -34,6 +34,7 @@ class Recording(Callback):
         monitor: the figure that decides which epoch is best.
         model_settings: for the model files' header.
         folder: where files go, None for nowhere.
+        goes_on: the model was trained before, so its weights are worth keeping until there are better ones.
 
     Attributes:
         history: one row per evaluation.
@@ -49,6 +50,7 @@ class Recording(Callback):
         monitor: str,
         model_settings: ModelSettings,
         folder: RunFolder | None,
+        goes_on: bool = False,
     ) -> None:
         self.history = History(monitor=monitor)
         self.best: Scored | None = None
@@ -57,9 +59,16 @@ class Recording(Callback):
         self._average = average
         self._model_settings = model_settings
         self._folder = folder
+        self._goes_on = goes_on
+        self._first_weights: dict[str, Tensor] = {}
         self._latest: Scored | None = None
         self._best_weights: dict[str, Tensor] = {}
         self._best_metrics: Mapping[str, float] = {}
+
+    def fit_started(self, info: FitInfo) -> None:
+        """Put aside the weights of a model that was trained before."""
+        if self._goes_on:
+            self._first_weights = _copied(self._fitted.model.state_dict())
 
     def measure(self) -> dict[str, float]:
         """Measure the model as it is now and return every figure that can be monitored."""
@@ -105,6 +114,15 @@ class Recording(Callback):
         self._fitted.model.eval()
         return replace(self._fitted, metrics=self._best_metrics)
 
+    def rescued_model(self) -> FittedModel | None:
+        """Return the best model of a run that broke off; None where there is none, and the weights are as before."""
+        if self._best_weights:
+            return self.best_model()
+        if self._first_weights:
+            self._fitted.model.load_state_dict(self._first_weights)
+        self._fitted.model.eval()
+        return None
+
     def write_best(self, fitted: FittedModel) -> None:
         """Write the model file of the run folder."""
         if self._folder is not None:
@@ -117,10 +135,10 @@ class Recording(Callback):
         return f"epoch {report.epoch + 1}  step {report.step}  {figures}" + ("  best" if report.is_best else "")
 
     def _keep(self, metrics: Mapping[str, float]) -> None:
-        self.best = self._latest
-        self._best_metrics = dict(metrics)
         with self._measured_weights():
             self._best_weights = _copied(self._fitted.model.state_dict())
+            self.best = self._latest
+            self._best_metrics = dict(metrics)
             self.write_best(replace(self._fitted, metrics=self._best_metrics))
 
     def _measured_weights(self) -> AbstractContextManager[None]:
@@ -128,10 +146,14 @@ class Recording(Callback):
 
 
 class Announcer:
-    """Says what a run does, on the screen where wanted and always in the run's log."""
+    """Says what a run does, on the screen where wanted and always in the run's log.
+
+    Attributes:
+        folder: the run folder, None where there is none.
+    """
 
     def __init__(self, folder: RunFolder | None, *, verbose: bool) -> None:
-        self._folder = folder
+        self.folder = folder
         self._verbose = verbose
 
     def begin(self, dataset: Dataset, fitted: FittedModel, settings: FitSettings, compute: Compute) -> None:
@@ -143,15 +165,15 @@ class Announcer:
             f"batch size {settings.batch_size}, learning rate {settings.learning_rate:g} "
             f"(encoder {settings.encoder_learning_rate:g}), {settings.workers} worker(s), loss {settings.loss}"
         )
-        if self._folder is not None:
-            self.say(f"run folder {self._folder.path}")
+        if self.folder is not None:
+            self.say(f"run folder {self.folder.path}")
 
     def say(self, text: str) -> None:
         """Write a text of one or more lines."""
         if self._verbose:
             tqdm.write(text, file=sys.stderr)  # goes around a progress bar, where there is one
-        if self._folder is not None:
-            self._folder.log(text)
+        if self.folder is not None:
+            self.folder.log(text)
 
 
 def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -153,6 +153,9 @@ class _NamedCriterion:
     terms: _Terms
     task: Task
     class_weights: tuple[float, ...] | None
+    _placed: dict[tuple[torch.device, torch.dtype], Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __call__(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """See `Criterion`."""
@@ -163,10 +166,20 @@ class _NamedCriterion:
     def _prepare(self, logits: Tensor, targets: Tensor) -> Pixels:
         targets = _checked_targets(logits, targets, self.task)
         precise = _in_float32(logits)
-        weights = None if self.class_weights is None else precise.new_tensor(self.class_weights)
+        weights = self._weights_beside(precise)
         if self.task == "multiclass":
             return SoftmaxPixels(precise.flatten(2), targets.flatten(1), weights)
         return SigmoidPixels(precise.flatten(2), targets.flatten(2), weights)
+
+    def _weights_beside(self, logits: Tensor) -> Tensor | None:
+        """Return the class weights where the logits are; brought there once, as each copy would stop a GPU."""
+        if self.class_weights is None:
+            return None
+        key = (logits.device, logits.dtype)
+        if key not in self._placed:
+            with torch.inference_mode(False):  # an evaluation may come first, and training needs them, too
+                self._placed[key] = torch.tensor(self.class_weights, dtype=logits.dtype, device=logits.device)
+        return self._placed[key]
 
 
 @dataclass(frozen=True)
