@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 IMAGES = 400
 SIZE = 64
-SECONDS = 30
+SECONDS = 45
 """How long to train: the schedule fits itself to it, so that the demonstration ends in time on any machine."""
 
 _EPILOG = """\
