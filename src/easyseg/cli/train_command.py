@@ -13,7 +13,7 @@ from easyseg.errors import ConfigError
 _EPILOG = """\
 examples:
   easyseg train --data data/camvid --model unet --encoder resnet50 --epochs 60
-  easyseg train --data scans --classes membrane --image-size 256,256 --augment medical --ema
+  easyseg train --data scans --class-map membrane=0 --image-size 256,256 --augment medical --ema
   easyseg train config.yaml --epochs 3
 
 CONFIG is a YAML file with the same names as the flags (data: data/camvid, image_size: [256, 256], ...); every run
