@@ -107,10 +107,11 @@ def keep_freed_memory() -> bool:
     """
     try:
         library = ctypes.CDLL("libc.so.6")
-        mallopt, version = library.mallopt, library.gnu_get_libc_version
-    except (OSError, AttributeError):
+    except OSError:
         return False
-    del version  # asked for only because other C libraries, which read these parameters otherwise, do not have it
+    if not hasattr(library, "gnu_get_libc_version"):  # other C libraries read these parameters otherwise
+        return False
+    mallopt = library.mallopt
     return bool(mallopt(_M_MMAP_THRESHOLD, _NEVER) and mallopt(_M_TRIM_THRESHOLD, _NEVER))
 
 
