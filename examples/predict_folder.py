@@ -9,7 +9,7 @@ from easyseg import Segmenter
 def main(model: str, photos: str, pictures: str) -> None:
     segmenter = Segmenter.load(model)
     for result in segmenter.predict(photos):  # one image after the other; nothing piles up in memory
-        result.save(Path(pictures) / f"{Path(result.name).stem}.png", kind="side_by_side", legend=True)
+        result.save(Path(pictures) / f"{result.stem}.png", kind="side_by_side", legend=True)
         print(result.name, result.areas())
 
 

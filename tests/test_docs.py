@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 
 import easyseg
-from easyseg.cli import COMMANDS, demo_command, evaluate_command, list_command, predict_command, train_command
+from easyseg.cli import (
+    COMMANDS,
+    demo_command,
+    evaluate_command,
+    find_learning_rate_command,
+    list_command,
+    predict_command,
+    stages_command,
+    train_command,
+)
 from easyseg.cli.options import chosen, gather
 from easyseg.config import DataSettings, FitSettings, ModelSettings
 from easyseg.data.shapes import draw_shapes, write_shapes
@@ -26,6 +35,8 @@ PARSERS = {
     "train": train_command.parser,
     "evaluate": evaluate_command.parser,
     "predict": predict_command.parser,
+    "stages": stages_command.parser,
+    "find-learning-rate": find_learning_rate_command.parser,
     "list": list_command.parser,
     "demo": demo_command.parser,
 }
@@ -46,6 +57,10 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the documentation speaks of, and a `Segmenter` that makes do with the least."""
     write_shapes(tmp_path / "data/camvid", count=8, size=32)
     write_shapes(tmp_path / "data/other", count=4, size=32)
+    for number in range(8):  # a plain folder, as the README shows one
+        image, mask = draw_shapes(32, np.random.default_rng(number))
+        write_image(tmp_path / f"data/streets/images/{number:04}.jpg", image)
+        write_image(tmp_path / f"data/streets/masks/{number:04}.png", mask)
     for name in ("street.jpg", "photos/a.jpg", "photos/b.jpg"):
         write_image(tmp_path / name, draw_shapes(32, np.random.default_rng(0))[0])
 
@@ -55,6 +70,9 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
         def fit(self, data: Any, validation: Any = None, **settings: Any) -> Any:
             return super().fit(data, validation, **{**settings, "epochs": 1, "batch_size": 4})
+
+        def find_learning_rate(self, data: Any, **settings: Any) -> Any:
+            return super().find_learning_rate(data, **{**settings, "steps": 10, "batch_size": 4})
 
     monkeypatch.setitem(easyseg.__dict__, "Segmenter", TinySegmenter)
     monkeypatch.chdir(tmp_path)
@@ -107,7 +125,7 @@ def commands() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("line", "page"), sorted(set(commands())))
 def test_commands_on_a_page_are_understood(line: str, page: str) -> None:
     """Every command line in the documentation has a command and flags that exist."""
-    words = shlex.split(line)[1:]
+    words = shlex.split(line.partition(" > ")[0])[1:]
     if words[0] not in ("--help", "--version"):
         assert words[0] in COMMANDS
         if "--help" not in words and len(words) > 1:
@@ -141,15 +159,24 @@ def test_the_tree_of_errors_is_the_real_one() -> None:
     assert "└── MissingExtraError " in shown
 
 
+def test_page_of_settings_is_up_to_date() -> None:
+    """The page that can be read in the repository says what the code declares; `python docs/hooks.py` writes it."""
+    hooks = load(ROOT / "docs/hooks.py")
+    assert (ROOT / "docs/settings.md").read_text(encoding="utf-8") == hooks.settings_page()
+    assert "| `weights` |" in hooks.settings_page()
+    assert "MissingExtraError" in hooks.settings_page()
+
+
 def test_tables_of_settings_are_complete() -> None:
     """The tables in the documentation name every setting with its default."""
     hooks = load(ROOT / "docs/hooks.py")
-    for page, group in {
-        "models": "ModelSettings",
-        "training": "FitSettings",
-        "metrics": "EvaluateSettings",
-        "prediction": "PredictSettings",
-        "data": "DataSettings",
+    for group, page in {
+        "ModelSettings": "models",
+        "FitSettings": "training",
+        "RateFinderSettings": "training",
+        "EvaluateSettings": "metrics",
+        "PredictSettings": "prediction",
+        "DataSettings": "data",
     }.items():
         text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
         assert f"<!-- settings: {group} -->" in text

@@ -14,6 +14,7 @@ from easyseg.errors import (
     SampleError,
     UnknownNameError,
     closest,
+    known_arguments,
     require_extra,
     unknown_name,
 )
@@ -52,6 +53,16 @@ def test_closest_returns_the_option_as_written():
     assert closest("unet", ["FPN", "Unet"]) == "Unet"
 
 
+@pytest.mark.parametrize(
+    ("word", "option"), [("lr", "learning_rate"), ("--imgsz", "--image-size"), ("bs", "batch_size")]
+)
+def test_closest_knows_what_other_libraries_say(word, option):
+    """Words of other libraries lead to ours, as names and as flags; where ours is no option, likeness decides."""
+    options = ["loss", "learning_rate", "--images", "--image-size", "batch_size"]
+    assert closest(word, options) == option
+    assert closest("lr", ["loss"]) is None
+
+
 def test_unknown_name_lists_a_few_options():
     """The message names what was given, the nearest option, and all of them."""
     error = unknown_name("loss", "dise", iter(["focal", "dice"]))
@@ -75,3 +86,26 @@ def test_require_extra_says_what_to_type():
     with pytest.raises(MissingExtraError, match=r"'no_such_package'.*pip install 'easyseg\[export\]'") as caught:
         require_extra("no_such_package", extra="export")
     assert isinstance(caught.value.__cause__, ImportError)
+
+
+def test_known_arguments_offers_the_nearest_name():
+    """A misspelt argument is told by name; the signature, the docstring and what is right stay as they are."""
+
+    class Oven:
+        def bake(self, bread, *, minutes=30):
+            """Bake."""
+            return bread, minutes
+
+        checked = known_arguments({"heat": "oven.preheat(heat=...)"})(bake)
+
+    assert Oven().checked("rye", minutes=5) == ("rye", 5)
+    assert inspect.signature(Oven.checked) == inspect.signature(Oven.bake)
+    assert Oven.checked.__doc__ == "Bake."
+    with pytest.raises(UnknownNameError, match=r"Oven\.bake named 'minuts'. Did you mean 'minutes'\? See help\("):
+        Oven().checked("rye", minuts=5)
+    with pytest.raises(UnknownNameError, match=r"'heat'\. Type oven\.preheat\(heat=\.\.\.\)\.$"):
+        Oven().checked("rye", heat=200)
+    with pytest.raises(UnknownNameError, match=r"'sel'\. See help"):
+        Oven().checked("rye", sel=200)
+    with pytest.raises(TypeError, match="bread"):
+        Oven().checked(minutes=5)

@@ -16,7 +16,7 @@ import pytest
 
 import easyseg
 from easyseg import errors
-from easyseg.cli import evaluate_command, predict_command, train_command
+from easyseg.cli import evaluate_command, find_learning_rate_command, predict_command, train_command
 from easyseg.cli.options import PYTHON_ONLY, gather
 from easyseg.config import (
     DataSettings,
@@ -24,7 +24,9 @@ from easyseg.config import (
     FitSettings,
     ModelSettings,
     PredictSettings,
+    RateFinderSettings,
     Settings,
+    Stage,
     write_yaml,
 )
 
@@ -34,14 +36,24 @@ FILES = sorted(SOURCE.rglob("*.py"))
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 40
 MAX_PARAMETERS = 8
-FACADE = {"Segmenter.__init__", "Segmenter.fit", "Segmenter.evaluate", "Segmenter.predict", "load_dataset"}
-"""The verbs people call, with one keyword for each setting."""
+FACADE = {
+    "Stage.__init__",
+    "Segmenter.__init__",
+    "Segmenter.fit",
+    "Segmenter.find_learning_rate",
+    "Segmenter.evaluate",
+    "Segmenter.predict",
+    "load_dataset",
+}
+"""What people call, with one keyword for each setting."""
 
 PLACES: list[tuple[type[Settings], Callable[..., Any], set[str]]] = [
     (ModelSettings, easyseg.Segmenter, set()),
     (FitSettings, easyseg.Segmenter.fit, {"self", "data", "validation"}),
+    (RateFinderSettings, easyseg.Segmenter.find_learning_rate, {"self", "data"}),
     (EvaluateSettings, easyseg.Segmenter.evaluate, {"self", "data"}),
     (PredictSettings, easyseg.Segmenter.predict, {"self", "source"}),
+    (Stage, easyseg.Stage.__init__, {"self"}),
     (DataSettings, easyseg.load_dataset, {"path", "classes", "split", "seed"}),
 ]
 
@@ -91,10 +103,11 @@ def test_settings_are_the_arguments_of_python(
     ("groups", "parser"),
     [
         ((ModelSettings, DataSettings, FitSettings), train_command.parser),
+        ((ModelSettings, DataSettings, RateFinderSettings), find_learning_rate_command.parser),
         ((DataSettings, EvaluateSettings), evaluate_command.parser),
         ((PredictSettings,), predict_command.parser),
     ],
-    ids=["train", "evaluate", "predict"],
+    ids=["train", "find-learning-rate", "evaluate", "predict"],
 )
 def test_settings_are_the_flags_of_the_command_line(groups: tuple[type[Settings], ...], parser: Any) -> None:
     """A command has a flag for each setting, and no setting of its own."""
@@ -106,11 +119,13 @@ def test_settings_are_the_flags_of_the_command_line(groups: tuple[type[Settings]
         "data",
         "validation",
         "json",
+        "plot",
         "source",
         "to",
         "kind",
         "legend",
         "overwrite",
+        "dry_run",
         "device",
         "precision",
     }

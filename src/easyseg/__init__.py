@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from easyseg import errors as errors
     from easyseg import metrics as metrics
+    from easyseg.config import Stage as Stage
     from easyseg.data.dataset import Dataset as Dataset
     from easyseg.data.dataset import load_dataset as load_dataset
     from easyseg.models.registry import list_encoders as list_encoders
     from easyseg.models.registry import list_models as list_models
     from easyseg.results import History as History
+    from easyseg.results import LearningRateCurve as LearningRateCurve
     from easyseg.results import Report as Report
     from easyseg.results import SemanticResult as SemanticResult
     from easyseg.segmenter import Segmenter as Segmenter
     from easyseg.structures import ClassMap as ClassMap
     from easyseg.structures import Sample as Sample
     from easyseg.training import callbacks as callbacks
+    from easyseg.training import loggers as loggers
     from easyseg.training import losses as losses
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Segmenter": "easyseg.segmenter",
+    "Stage": "easyseg.config",
     "Dataset": "easyseg.data.dataset",
     "load_dataset": "easyseg.data.dataset",
     "list_models": "easyseg.models.registry",
@@ -32,9 +36,11 @@ _HOME = {
     "Sample": "easyseg.structures",
     "ClassMap": "easyseg.structures",
     "SemanticResult": "easyseg.results",
+    "LearningRateCurve": "easyseg.results",
     "Report": "easyseg.results",
     "History": "easyseg.results",
     "callbacks": "easyseg.training.callbacks",
+    "loggers": "easyseg.training.loggers",
     "losses": "easyseg.training.losses",
     "metrics": "easyseg.metrics",
     "errors": "easyseg.errors",
@@ -44,16 +50,19 @@ __all__ = [
     "ClassMap",
     "Dataset",
     "History",
+    "LearningRateCurve",
     "Report",
     "Sample",
     "Segmenter",
     "SemanticResult",
+    "Stage",
     "__version__",
     "callbacks",
     "errors",
     "list_encoders",
     "list_models",
     "load_dataset",
+    "loggers",
     "losses",
     "metrics",
 ]

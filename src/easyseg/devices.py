@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -65,7 +66,9 @@ def resolve_compute(device: str = "auto", precision: str = "auto") -> Compute:
         return Compute(chosen, _fast_dtype(chosen))
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     if dtype is torch.float16 and chosen.type != "cuda":
-        raise ConfigError(f"precision='fp16' needs a CUDA device, not {chosen}. Type precision='bf16' or 'fp32'.")
+        raise ConfigError(
+            f"precision='fp16' needs a CUDA device, not {chosen}. Type precision='bf16' or precision='fp32'."
+        )
     return Compute(chosen, dtype)
 
 
@@ -115,6 +118,12 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(_M_MMAP_THRESHOLD, _NEVER) and mallopt(_M_TRIM_THRESHOLD, _NEVER))
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that memory did not suffice, on whatever device."""
+    words = str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in words
+
+
 def available_memory() -> int:
     """Return how many bytes of main memory can be taken without swapping, at a guess 4 GB where nobody tells."""
     try:
@@ -151,7 +160,9 @@ def _device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"device={name!r} cannot be used here: {reason}. Type device='auto' or 'cpu'.") from error
+        raise ConfigError(
+            f"device={name!r} cannot be used here: {reason}. Type device='auto' or device='cpu'."
+        ) from error
     return device
 
 
@@ -163,3 +174,15 @@ def _fast_dtype(device: torch.device) -> torch.dtype:
         features = torch.cpu.get_capabilities()
         return torch.bfloat16 if features.get("avx512_bf16") or features.get("amx_bf16") else torch.float32
     return torch.float32
+
+
+def memory_in_words(device: str) -> str:
+    """Return the most memory used so far, such as "2.1 GB", of the GPU or else of this process; "" where unknown."""
+    if device.startswith("cuda"):
+        return f"{torch.cuda.max_memory_allocated(device) / 1e9:.1f} GB"
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return ""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9:.1f} GB"

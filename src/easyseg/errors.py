@@ -12,6 +12,7 @@ EasySegError
 ├── TrainingError           training cannot go on
 ├── CheckpointError         a model file cannot be read, or does not fit
 ├── OutputError             a result cannot be written (no permission, no space)
+│   └── RunLockedError      another process is at work in the run folder
 └── MissingExtraError       an optional package is not installed
 
 A message says what was found, what was expected, and what to type next.
@@ -20,10 +21,20 @@ A message says what was found, what was expected, and what to type next.
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from os import PathLike
-from types import ModuleType
+from types import MappingProxyType, ModuleType
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+hint_wording: ContextVar[Callable[[str], str]] = ContextVar("hint_wording", default=str)
+"""What notes go through before they are shown; the command line puts its flags there in place of Python's arguments."""
 
 
 class EasySegError(Exception):
@@ -83,13 +94,37 @@ class OutputError(EasySegError):
     """A result cannot be written."""
 
 
+class RunLockedError(OutputError):
+    """Another process is at work in the run folder."""
+
+
 class MissingExtraError(EasySegError):
     """An optional package is not installed."""
+
+
+_OTHER_WORDS = {
+    **dict.fromkeys(("lr", "lr0", "max_lr"), "learning_rate"),
+    **dict.fromkeys(("imgsz", "img_size", "size", "input_size"), "image_size"),
+    **dict.fromkeys(("batch", "bs", "batchsize"), "batch_size"),
+    **dict.fromkeys(("backbone", "encoder_name"), "encoder"),
+    **dict.fromkeys(("arch", "architecture"), "model"),
+    **dict.fromkeys(("num_workers", "n_jobs"), "workers"),
+    **dict.fromkeys(("num_epochs", "n_epochs", "max_epochs"), "epochs"),
+    **dict.fromkeys(("encoder_weights", "pretrained"), "weights"),
+    **dict.fromkeys(("grad_clip", "gradient_clip_val", "clip"), "clip_gradients"),
+    **dict.fromkeys(("accumulate_grad_batches", "gradient_accumulation_steps"), "accumulate"),
+    **dict.fromkeys(("project", "output", "output_dir", "out", "save_dir"), "run_dir"),
+}
+"""What other libraries call our settings; no likeness of letters would find these."""
 
 
 def closest(name: str, options: Iterable[str]) -> str | None:
     """Return the option most like `name`, ignoring case, or None where nothing comes near."""
     by_lower = {option.lower(): option for option in options}
+    plain = name.lower().removeprefix("--").replace("-", "_")
+    for option in by_lower:
+        if option.removeprefix("--").replace("-", "_") == _OTHER_WORDS.get(plain):
+            return by_lower[option]
     found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return by_lower[found[0]] if found else None
 
@@ -108,6 +143,34 @@ def unknown_name(kind: str, name: object, options: Iterable[str], *, see: str = 
     suggestion = f" Did you mean {near!r}?" if near else ""
     where = f" See {see}." if see else f" Choose one of: {', '.join(sorted(options))}."
     return UnknownNameError(f"No {kind} named {name!r}.{suggestion}{where}")
+
+
+def known_arguments(
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Let an argument whose name does not exist be an `UnknownNameError` that offers the nearest; for decorators.
+
+    Args:
+        elsewhere: arguments of other functions, and what to type for each instead.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        names = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+        called = function.__qualname__.removesuffix(".__init__")
+
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            for name in kwargs:
+                if name in names:
+                    continue
+                if name in elsewhere:
+                    raise UnknownNameError(f"No argument of {called} named {name!r}. Type {elsewhere[name]}.")
+                raise unknown_name(f"argument of {called}", name, names, see=f"help({called})")
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
 
 
 def require_extra(module: str, *, extra: str) -> ModuleType:

@@ -112,6 +112,7 @@ class ClassMap:
         ignored_colors: with "colors", RGB colours that become `IGNORE_INDEX`.
         background_colors: binary "colors" only, RGB colours that become 0.
         note: one sentence for people on how this map came about.
+        hints: lines for people on what may be meant otherwise, with the argument to type; not stored in files.
     """
 
     task: Task
@@ -126,6 +127,7 @@ class ClassMap:
     ignored_colors: tuple[Color, ...] = ()
     background_colors: tuple[Color, ...] = ((0, 0, 0),)
     note: str = field(default="", compare=False)
+    hints: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -134,7 +136,7 @@ class ClassMap:
             raise ClassMapError(f"{len(self.names)} classes; at most {MAX_CLASSES} fit into one byte per pixel.")
         if len(set(self.names)) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
-            raise ClassMapError(f"Class names must differ; {', '.join(twice)} stand(s) in the list more than once.")
+            raise ClassMapError(f"Class names must differ; more than once in the list: {', '.join(twice)}.")
         if self.task == "binary" and len(self.names) != 1:
             raise ClassMapError(f"The binary task has one class, not {len(self.names)}; type task='multiclass'.")
         if self.encoding == "ids" and not self.values:
@@ -248,8 +250,9 @@ class ClassMap:
         if strange:
             listed = ", ".join(str(_unpack(color)) for color in strange[:5])
             raise ClassMapError(
-                f"the mask has {len(strange)} colour(s) that no class has, such as {listed}. "
-                "Add them to class_map, or type ignore=[(r, g, b), ...] to leave them out."
+                f"the mask has colours that no class has ({len(strange)}), such as {listed}. Give each a name, as in "
+                f"class_map={{'name': {_unpack(strange[0])}}}, or leave them out with "
+                f"ignore={[_unpack(color) for color in strange[:5]]}."
             )
         table = np.array([ids[color] for color in colors.tolist()], np.uint8)
         target: MaskArray = table[inverse].reshape(mask.shape[:2])
@@ -284,7 +287,7 @@ class ClassMap:
         more = f" and {len(values) - 5} more" if len(values) > 5 else ""
         expected = ", ".join(str(value) for value, _ in self._value_pairs()[:20])
         return ClassMapError(
-            f"the mask holds the value(s) {listed}{more}, which no class has; expected {expected}. "
+            f"the mask holds values that no class has: {listed}{more}; expected {expected}. "
             f"To leave such pixels out, type ignore=[{', '.join(str(value) for value in values[:5])}]."
         )
 
@@ -310,6 +313,14 @@ class Batch:
         """Return the batch on `device`; from pinned memory the copy runs beside the computation."""
         images = self.images.to(device, non_blocking=True)
         return replace(self, images=images, targets=self.targets.to(device, non_blocking=True))
+
+    def pieces(self, count: int) -> list[Batch]:
+        """Cut the batch into at most `count` batches of about the same size, in order."""
+        size = -(-len(self) // count)
+        starts = range(0, len(self), size)
+        return [
+            Batch(self.images[s : s + size], self.targets[s : s + size], self.indices[s : s + size]) for s in starts
+        ]
 
     def pin_memory(self) -> Batch:
         """Return the batch in page-locked memory; torch's loader calls this."""

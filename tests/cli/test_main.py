@@ -57,9 +57,19 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--epoch", "3"], "Did you mean '--epochs'?"),
         (["train", "--learningrate=3"], "Did you mean '--learning-rate'?"),
         (["train", "config.yaml", "extra"], "'extra'"),
-        (["train", "--data"], "--data"),
-        (["list", "modles"], "modles"),
-        (["evaluate"], "RUN"),
+        (["train", "--data"], "--data needs a value after it. Type: easyseg train --help"),
+        (["list"], "easyseg list models, or: easyseg list encoders"),
+        (["list", "modles"], "Did you mean 'models'?"),
+        (["list", "resnet*"], "easyseg list encoders 'resnet*'"),
+        (["list", "models", "unte"], "Did you mean 'unet'?"),
+        (["list", "encoders", "resnt*"], "Did you mean 'resnet*'?"),
+        (["list", "encoders", "*resnt50"], "Did you mean '*resnet50'?"),
+        (["list", "encoders", "qqqq"], "No encoders match 'qqqq'; * stands for any letters.\n"),
+        (["evaluate"], "Still to be given: RUN. Type: easyseg evaluate --help"),
+        (
+            ["predict", "m", "--source", "a", "--to", "b", "--kind", "fancy"],
+            "--kind is 'fancy'; choose one of ",  # Python 3.13 lists them without quotes
+        ),
     ],
 )
 def test_a_wrong_word_is_one_readable_line(words: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,3 +136,8 @@ def test_module_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         runpy.run_module("easyseg", run_name="__main__")
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"easyseg {__version__}\n"
+
+
+def test_module_does_nothing_under_another_name() -> None:
+    """A worker process that is spawned imports the main module once more, and must not train again."""
+    runpy.run_module("easyseg.__main__", run_name="__mp_main__")

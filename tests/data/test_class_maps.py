@@ -57,15 +57,29 @@ def test_black_and_white_masks_are_binary() -> None:
 
 
 def test_mostly_white_masks_say_how_to_invert_them() -> None:
-    """Where white is the greater part, the note gives the argument for the other reading, and it works."""
+    """Where white is the greater part, a hint gives the argument for the other reading, and it works."""
     samples = [grey(0, 255, 255, 255)]
     found = infer(*samples)
     assert "75.0%" in found.note
-    assert "if it is 0 that you look for, type class_map={'foreground': 0}" in found.note
+    (hint,) = found.hints
+    assert hint.startswith("Note: the value 255, 75.0% of the pixels, is taken for 'foreground'")
+    assert hint.endswith("if the class is the black part (0), type class_map={'foreground': 0}")
     inverted = infer(*samples, class_map={"membrane": 0})
     assert inverted.names == ("membrane",)
     assert encoded(inverted, 0, 255) == [1, 0]
     assert inverted.note == "0/255 masks: 0 is 'membrane' (25.0% of the pixels)"
+    assert inverted.hints == ()
+    assert infer(*samples, class_map={"cell": 255}).hints == ()
+    assert infer(grey(0, 0, 0, 255)).hints == ()
+
+
+def test_ones_in_the_greater_part_say_how_to_take_the_zeros() -> None:
+    """The same hint stands where the class is 1, and its argument works."""
+    samples = [grey(0, 1, 1, 1)]
+    (hint,) = infer(*samples, classes=["membrane"]).hints
+    assert "the value 1, 75.0% of the pixels" in hint
+    assert "type class_map={'membrane': 0}" in hint
+    assert encoded(infer(*samples, class_map={"membrane": 0}), 0, 1) == [1, 0]
 
 
 def test_antialiased_masks_get_a_threshold_and_say_so() -> None:
@@ -124,6 +138,10 @@ def test_ids_without_gaps_are_classes() -> None:
     found = infer(grey(0, 1, 2), grey(3, 1))
     assert (found.task, found.names) == ("multiclass", ("class_0", "class_1", "class_2", "class_3"))
     assert "0 20.0%, 1 40.0%" in found.note
+    (hint,) = found.hints
+    assert "type classes=[...] with 4 of them; if a value such as 3 stands for no class" in hint
+    assert "type ignore=[3]" in hint
+    assert "ignore" not in infer(grey(0, 1, 2, 3), ignore=[3]).hints[0]
 
 
 def test_sparse_ids_are_mapped_and_keep_their_number_as_name() -> None:
@@ -228,13 +246,15 @@ def test_one_name_is_a_binary_class() -> None:
 
 
 def test_value_without_name_is_refused_with_the_arguments() -> None:
-    """Twelve values and eleven names: the message gives ignore= and class_map= to choose from."""
+    """Twelve values and eleven names: the message gives ignore= and, where 0 covers most, a background."""
     with pytest.raises(ClassMapError) as caught:
         infer(grey(*range(12)), classes=[f"c{at}" for at in range(11)])
     message = str(caught.value)
     assert "11 is in the masks but has no class" in message
     assert "ignore=[11]" in message
-    assert "'background': 0, 'c0': 1" in message
+    assert f"If 0 is the background, type classes={['background', *(f'c{at}' for at in range(11))]}." in message
+    with pytest.raises(ClassMapError, match=r"ignore=\[2\]\.$"):
+        infer(grey(0, 1, 1, 2), classes=["sky", "road"])
     assert infer(grey(*range(12)), classes=[f"c{at}" for at in range(11)], ignore=[11]).num_classes == 11
 
 
@@ -334,12 +354,6 @@ def test_tasks_can_be_chosen() -> None:
         infer(grey(1, 2, 3), task="binary")
 
 
-def test_numbers_of_objects_are_suspected() -> None:
-    """Masks that each count upwards to another number get a hint; class ids do not."""
-    assert "numbers of objects" in infer(grey(0, 1, 2, 3), grey(0, 1), grey(0, 1, 2)).note
-    assert "numbers of objects" not in infer(grey(0, 1, 3), grey(0, 2), grey(0, 1, 2)).note
-
-
 def palette_file(path: Path, indices: list[int], colors: list[tuple[int, int, int]]) -> Sample:
     """Write a palette mask and return its sample."""
     image = Image.frombytes("P", (len(indices), 1), bytes(indices))
@@ -389,7 +403,6 @@ def test_colours_become_classes_named_after_them() -> None:
     found = infer(colored(RED, BLUE, BLACK))
     assert (found.task, found.names) == ("multiclass", ("black", "#0000ff", "#ff0000"))
     assert found.encode(np.array([[RED, BLACK]], np.uint8)).tolist() == [[2, 0]]
-    assert infer(colored(RED, BLUE)).task == "multiclass"
     assert infer(colored(RED, BLACK), task="multiclass").num_classes == 2
 
 
@@ -405,7 +418,7 @@ def test_colours_are_mapped_by_class_map() -> None:
     found = infer(colored(RED, BLUE, BLACK), class_map=wanted, ignore=[BLACK])
     assert (found.names, found.ignored_colors) == (("road", "sea"), (BLACK,))
     assert found.encode(np.array([[BLUE, BLACK, RED]], np.uint8)).tolist() == [[1, 255, 0]]
-    with pytest.raises(ClassMapError, match=r"1 colour\(s\).*\(0, 0, 0\) 33\.3%.*ignore=\[\(0, 0, 0\)\]"):
+    with pytest.raises(ClassMapError, match=r"1 in all: \(0, 0, 0\) 33\.3%.*ignore=\[\(0, 0, 0\)\]\."):
         infer(colored(RED, BLUE, BLACK), class_map=wanted)
     with pytest.raises(ClassMapError, match="None of the colours"):
         infer(colored(RED, BLUE), class_map={"a": (1, 1, 1), "b": (2, 2, 2)})
@@ -487,6 +500,25 @@ def test_names_from_the_datasets_files_are_used() -> None:
     assert "'Void' (value 2) in codes.txt is no class" in found.note
 
 
+def test_void_in_a_mapping_file_does_not_count() -> None:
+    """A value or colour that is called "void" and the like becomes 255, unless it is asked for by name."""
+    listed = {"sky": 0, "void": 11, "road": 2, "Unlabeled": 7}
+    values = Layout((), class_values=listed, names_source="label_mapping.json")
+    samples = [grey(0, 2, 7, 11)]
+    for arguments in ({}, {"classes": ["sky", "road"]}, {"classes": ["sky", "road"], "ignore": [7]}):
+        found = infer(*samples, layout=values, **arguments)
+        assert found.names == ("sky", "road")
+        assert encoded(found, 0, 2, 7, 11) == [0, 1, 255, 255]
+        assert "'void' (value 11) in label_mapping.json is no class; such pixels do not count" in found.note
+    assert infer(*samples, layout=values, classes=list(listed)).names == tuple(listed)
+    only = Layout((), class_values={"void": 0, "ignore": 1}, names_source="labels.json")
+    assert infer(grey(0, 1), layout=only).names == ("void", "ignore")
+    colors = Layout((), class_values={"sky": RED, "void": BLACK, "road": BLUE}, names_source="labels.json")
+    found = infer(colored(RED, BLUE, BLACK), layout=colors)
+    assert (found.names, found.ignored_colors) == (("sky", "road"), (BLACK,))
+    assert "'void' (colour (0, 0, 0)) in labels.json is no class" in found.note
+
+
 def test_values_from_the_datasets_files_count_for_the_names_given() -> None:
     """Names that a mapping file knows get its values and colours, in the order given; other names do not."""
     values = Layout((), class_values={"sky": 3, "road": 9, "car": 4}, names_source="label_mapping.json")
@@ -504,6 +536,21 @@ def test_void_in_a_list_does_not_count_where_its_classes_are_named() -> None:
     for arguments in ({}, {"classes": ["sky", "road"]}):
         found = infer(grey(0, 1, 2), layout=void, **arguments)
         assert (found.names, found.values, found.ignored) == (("sky", "road"), (0, 2), (1,))
+
+
+def test_jpeg_masks_of_black_and_white_are_read_and_named_in_the_note(tmp_path: Path) -> None:
+    """Their compression noise is taken away, and the note says so; those of several classes are refused."""
+    mask = np.zeros((32, 32), np.uint8)
+    mask[5:20, 9:30] = 255
+    Image.fromarray(mask).save(tmp_path / "noisy.jpg", quality=80)
+    sample = Sample(IMAGE, tmp_path / "noisy.jpg")
+    found = infer(sample, classes=["roof"])
+    assert found.names == ("roof",)
+    assert "JPEG masks with values near 0 and 255, read as exactly these: 1" in found.note
+    assert "JPEG" not in infer(Sample(IMAGE, mask)).note
+    Image.fromarray(mask // 3).save(tmp_path / "grey.jpg")
+    with pytest.raises(SampleError, match=r"grey\.jpg: a JPEG file cannot hold a mask of several classes"):
+        infer(sample, Sample(IMAGE, tmp_path / "grey.jpg"))
 
 
 def test_large_datasets_are_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -209,13 +209,58 @@ def test_cut_off_images_of_other_formats(folder: Path, name: str) -> None:
     assert str(caught.value).startswith(str(folder / name))
 
 
-def test_verify_reports_the_first_problem_and_counts_the_rest(folder: Path) -> None:
-    """The order of the samples decides which problem is shown; the others are counted."""
+def test_verify_lists_the_problems(folder: Path) -> None:
+    """The error is of the first file in the order of the samples; others are named in it, and all are counted."""
     dataset = load_dataset(folder)
-    for at in (7, 2, 4):
-        (folder / f"images/{at}.png").unlink()
-    with pytest.raises(SampleError, match=r"images/2\.png: .*2 more file\(s\) have problems"):
+    (folder / "images/7.png").unlink()
+    (folder / "images/2.png").write_bytes(b"")
+    with pytest.raises(SampleError) as caught:
         dataset.verify()
+    lines = str(caught.value).splitlines()
+    assert caught.value.path == folder / "images/2.png"
+    assert lines[0].startswith(f"{folder / 'images/2.png'}: the file is empty")
+    assert lines[1] == "2 files have problems; the others:"
+    assert lines[2] == f"  {folder / 'images/7.png'}: the file does not exist"
+    assert len(lines) == 3
+    for at in range(7):
+        (folder / f"images/{at}.png").unlink()
+    with pytest.raises(SampleError) as caught:
+        dataset.verify()
+    lines = str(caught.value).splitlines()
+    assert lines[1] == "8 files have problems; the others:"
+    assert len(lines) == 7
+    assert lines[-1] == "  and 3 more"
+
+
+def test_broken_masks_are_listed_with_broken_images(folder: Path) -> None:
+    """Reading a dataset whose masks are broken names them, and other broken files that are easily found."""
+    for name in ("masks/1.png", "masks/5.png", "images/3.png"):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(SampleError) as caught:
+        load_dataset(folder)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith(f"{folder / 'masks/1.png'}: the file is empty")
+    assert lines[1] == "3 files have problems; the others:"
+    assert [line.split(": ")[0].strip() for line in lines[2:]] == [
+        str(folder / "masks/5.png"),
+        str(folder / "images/3.png"),
+    ]
+
+
+def test_hints_stand_out_in_the_description_and_among_the_notes(tmp_path: Path, write: Write) -> None:
+    """What a reader may have to act on comes last and unindented; reports take it from the notes."""
+    mask = np.full((6, 8), 255, np.uint8)
+    mask[0] = 0
+    write(*(f"images/{at}.png" for at in range(4)))
+    write(*(f"masks/{at}.png" for at in range(4)), value=mask)
+    dataset = load_dataset(tmp_path, classes=["membrane"])
+    hint = dataset.describe().splitlines()[-1]
+    assert hint.startswith("Note: the value 255, 83.3% of the pixels, is taken for 'membrane'")
+    assert dataset.describe().count("Note:") == 1
+    assert hint in dataset.notes
+    from_memory = as_dataset((np.zeros((2, 6, 8, 3), np.uint8), np.stack([mask, mask])))
+    assert from_memory.notes == from_memory.class_map.hints != ()
+    assert "Note:" not in load_dataset(tmp_path, class_map={"membrane": 0}).describe()
 
 
 def test_verify_of_a_split(tmp_path: Path, write: Write) -> None:
@@ -224,10 +269,26 @@ def test_verify_of_a_split(tmp_path: Path, write: Write) -> None:
     write("train/masks/1.png", "val/masks/2.png", value=np.eye(6, 8, dtype=np.uint8))
     dataset = load_dataset(tmp_path)
     dataset.verify("train")
-    with pytest.raises(DataError, match=r"No image of .* has a mask here"):
+    with pytest.raises(DataError, match=r"No image of the split 'test' of .* has a mask"):
         dataset.verify("test")
-    with pytest.raises(SampleError, match=r"test/images/3\.png: this image has no mask"):
+    for name in ("train", "val"):
+        (tmp_path / f"{name}/images/{1 if name == 'train' else 2}.png").unlink()
+    with pytest.raises(SampleError, match=r"(?s)train/images/1\.png.*2 files have problems.*val/images/2\.png"):
+        dataset.verify("train", "val")
+    with pytest.raises(DataError, match=r"No image of the split 'test'.*such as split='val'"):
         dataset.split("test").mask(0)
+    empty = replace(dataset, samples=tuple(replace(sample, split="val", mask=None) for sample in dataset))
+    with pytest.raises(DataError, match=r"of the split 'val'.*such as split='train'"):
+        empty.verify("val")
+    at = [sample.split for sample in dataset].index("test")
+    with pytest.raises(SampleError, match=r"test/images/3\.png: this image has no mask"):
+        dataset.mask(at)
+
+
+def test_a_misspelt_argument_names_the_nearest() -> None:
+    """As with the verbs of `Segmenter`."""
+    with pytest.raises(UnknownNameError, match=r"load_dataset named 'ignor'\. Did you mean 'ignore'"):
+        load_dataset("data", ignor=[11])
 
 
 def test_ids_outside_the_classes_name_file_value_and_way_out(folder: Path) -> None:
@@ -313,6 +374,10 @@ def test_paths_that_are_no_folders_are_refused(folder: Path) -> None:
         load_dataset(folder / "image")
     with pytest.raises(DataError, match="There is no folder"):
         load_dataset(folder / "none" / "deep")
+    with pytest.raises(DataError, match=r"Did you mean .*images'"):
+        load_dataset(folder / "ima")
+    with pytest.raises(DataError, match=r"There is no folder '.*managers'\.$"):
+        load_dataset(folder / "managers")
     with pytest.raises(FormatError, match=r"is a file; a dataset is a folder. Type the path"):
         load_dataset(folder / "images" / "1.png")
     (folder / "data.zip").write_bytes(b"PK")
@@ -343,6 +408,21 @@ def test_as_dataset_takes_datasets_and_checks_their_classes(folder: Path) -> Non
         as_dataset(dataset, class_map={"roof": 1})
 
 
+def test_a_dataset_that_is_read_is_not_changed_silently(folder: Path) -> None:
+    """ignore= and task= that say what is so are fine; others are refused with how to read the data anew."""
+    given: Any = load_dataset(folder, ignore=[255])
+    dataset = given
+    assert as_dataset(dataset, ignore=255, task="multiclass") is dataset
+    words = (
+        r"for the task 'multiclass' and ignoring 255; task= and ignore= would change that\. "
+        r"Type load_dataset\(\.\.\., task='binary', ignore=\[1\]\)"
+    )
+    with pytest.raises(DataError, match=words):
+        as_dataset(dataset, ignore=[1], task="binary")
+    with pytest.raises(DataError, match=r"was given a Dataset, which is read already.*load_dataset\('.*', \.\.\.\)"):
+        load_dataset(given, ignore=[1])
+
+
 def test_validation_data_of_its_own(folder: Path) -> None:
     """With validation given, all images of an unsplit dataset are for training, all of the other for validation."""
     image, mask = np.zeros((6, 8, 3), np.uint8), np.array([[0, 1, 2, 255] * 2] * 6, np.uint8)
@@ -353,6 +433,18 @@ def test_validation_data_of_its_own(folder: Path) -> None:
     assert both.splits() == {"train": 10, "val": 10}
     own = load_dataset(folder)
     assert as_dataset(own.split("train"), validation=own.split("val")).splits() == {"train": 8, "val": 2}
+
+
+def test_validation_folder_with_other_values_is_refused_before_training(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Masks of 0 and 9 cannot be read with the training's classes; the error names classes and file."""
+    other = tmp_path_factory.mktemp("other")
+    for name in ("a", "b"):
+        write_image(other / "images" / f"{name}.png", np.zeros((6, 8, 3), np.uint8))
+        write_image(other / "masks" / f"{name}.png", np.full((6, 8), 9, np.uint8))
+    with pytest.raises(DataError, match=r"validation data does not fit the classes.*a\.png.*9 \(48 px\).*class_map="):
+        as_dataset(folder, validation=other)
 
 
 def test_validation_masks_of_another_meaning_are_refused(folder: Path) -> None:
@@ -372,7 +464,11 @@ def test_missing_validation_images_are_named_with_the_ways_out() -> None:
     """A single image leaves none for validation: the advice holds for training and for evaluation."""
     image, mask = np.zeros((2, 2, 3), np.uint8), np.eye(2, dtype=np.uint8)
     dataset = as_dataset([(image, mask)]).with_splits()
-    with pytest.raises(DataError, match=r"add images or type validation=\.\.\.; to evaluate, type split='train'"):
+    words = (
+        r"at least one image to train on and one to validate on: add images, or type validation=\.\.\.; to evaluate, "
+        "type split='train' or split='all'"
+    )
+    with pytest.raises(DataError, match=words):
         dataset.split("val")
 
 
@@ -420,7 +516,13 @@ def test_reading_a_dataset_needs_no_torch(folder: Path) -> None:
         ("rooftops", {}, "binary", {"train": 21, "val": 4, "test": 5}, "4.2% in-between values (antialiased)"),
         ("aerial_buildings", {}, "binary", {"train": 25, "val": 9, "test": 7}, "0/255 masks"),
         ("isbi2012_membrane/train", {}, "binary", {"train": 24, "val": 6}, "type class_map={'foreground': 0}"),
-        ("pennfudan", {"task": "binary"}, "binary", {"train": 34, "val": 9}, "every value but 0"),
+        (
+            "pennfudan",
+            {"task": "binary", "classes": ["person"]},
+            "binary",
+            {"train": 34, "val": 9},
+            "every value but 0",
+        ),
         ("icevision_samples/camvid", {}, "multiclass", {"train": 4, "val": 1}, "'Void' (value 30)"),
     ],
 )

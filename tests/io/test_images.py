@@ -368,10 +368,10 @@ def test_float_masks_must_hold_whole_numbers(tmp_path: Path) -> None:
         read_mask(tmp_path / "soft.tif")
 
 
-def test_jpeg_masks_are_refused(tmp_path: Path, photo: ImageArray) -> None:
-    """JPEG changes ids, so JPEG masks are refused with the reason."""
+def test_jpeg_masks_of_several_values_are_refused(tmp_path: Path, photo: ImageArray) -> None:
+    """JPEG changes ids, so such masks are refused with the reason."""
     write_image(tmp_path / "mask.jpg", photo[..., 0])
-    with pytest.raises(SampleError, match=r"JPEG file cannot hold a mask.*PNG"):
+    with pytest.raises(SampleError, match=r"JPEG file cannot hold a mask of several classes.*PNG"):
         read_mask(tmp_path / "mask.jpg")
 
 

@@ -249,7 +249,7 @@ def test_matrices_of_different_classes_do_not_merge():
     [
         (2, 0, "prediction holds the class id 2; expected 0 to 1"),
         (-1, 0, "prediction holds the class id -1"),
-        (0, 7, r"target holds the class id\(s\) \[7\]; expected 0 to 1, or 255"),
+        (0, 7, r"target holds ids of no class, \[7\]; expected 0 to 1, or 255"),
         (0, 300, "target holds the class id 300; expected 0 to 1, or 255"),
         (0, -1, "target holds the class id -1"),
     ],

@@ -80,7 +80,7 @@ def test_a_damaged_download_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
     """A file that is no network's state is not silently skipped."""
     (checkpoint_folder(tmp_path) / FILE_NAMES["coco"]).write_bytes(b"half a download")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(WeightsError, match=r"'coco' for 'mobilenet_v3_large' cannot be had.*TORCH_HOME"):
+    with pytest.raises(WeightsError, match=r"'coco' for 'mobilenet_v3_large' cannot be fetched: (?s:.*)TORCH_HOME"):
         build_semantic(*LRASPP, num_classes=2, weights="coco")
 
 

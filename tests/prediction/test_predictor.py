@@ -104,14 +104,14 @@ def test_too_little_memory_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> 
 
     image = noise((3, 5))[0]
     runner = predictor(Hungry())
-    with pytest.raises(ModelError, match=r"2 image\(s\) of 5 x 3 pixels.*Type batch_size=1.*device='cpu'"):
+    with pytest.raises(ModelError, match=r"2 images of 5 x 3 pixels.*Type batch_size=1.*device='cpu'"):
         list(runner.logits([runner.prepare(image, at) for at in range(2)], Stopwatch()))
 
     def refuse(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Preprocessing, "logits_to_original", refuse)
-    with pytest.raises(ModelError, match=r"1 image\(s\) of 5 x 3 pixels.*Type batch_size=1"):
+    with pytest.raises(ModelError, match=r"1 image of 5 x 3 pixels.*Type batch_size=1"):
         runner.at_original_size(torch.zeros(2, 3, 5), runner.prepare(image, None).placement)
 
 

@@ -96,7 +96,7 @@ def test_everything_is_escaped(tmp_path, history, report):
         tmp_path, history=history, report=report, pictures=[('"><s>', picture)], notes=["<em>note</em>"]
     )
     assert not {"i", "u", "s", "em", "script", "run"} & set(page.seen)
-    assert page.seen.count("b") == 6  # the figures on top, and none from the class's name
+    assert page.seen.count("b") == 7  # the figures on top and the note's name, and none from the class's name
     assert "&lt;b&gt;road&lt;/b&gt;" in text
     assert "&quot;&gt;&lt;s&gt;" in text
 
@@ -109,6 +109,27 @@ def test_page_says_it_all(tmp_path, history, report):
         assert part in text
     assert importlib.metadata.version("torch") in text
     assert "Best mean IoU 0.5000, in epoch 1 of 2." in text
+
+
+def test_notes_stand_on_top(tmp_path, history, report):
+    """Each note has a box of its own before the first figure, with the word "Note" once."""
+    text, page = _write(tmp_path, history=history, report=report, notes=["Note: white is 78 %.", "No mask: 2.png"])
+    assert text.index("white is 78 %.") < text.index("No mask: 2.png") < text.index("mean IoU</span>")
+    assert page.text.count("Note") == 2
+    assert "white is 78 %." in page.text
+
+
+def test_one_is_not_many(tmp_path, history, report):
+    """A single epoch on a single image is counted in the singular."""
+    history.rows[:] = history.rows[:1]
+    _, page = _write(tmp_path, history=history, report=report)
+    assert {"epoch", f"{report.split} image"} <= set(page.text)
+
+
+def test_number_and_bar_have_room(tmp_path, report):
+    """The bar of a share ends before the place of its number."""
+    text, _ = _write(tmp_path, report=report)
+    assert "background-size: calc(100% - 5.9rem) .5rem" in text
 
 
 def test_absent_class_has_a_dash(tmp_path, report):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from easyseg.errors import ConfigError, OutputError, UnknownNameError
 from easyseg.geometry import polygon_area
+from easyseg.io.images import read_mask
 from easyseg.results import SemanticResult
 from easyseg.structures import IGNORE_INDEX, ClassMap
 
@@ -34,6 +35,12 @@ def mask():
 def result(mask):
     """A result with its image."""
     return SemanticResult(mask=mask, class_map=STREET, image=np.full((20, 30, 3), 90, np.uint8), path=Path("a/b.png"))
+
+
+def test_stem_is_the_name_without_its_suffix(result):
+    """Other files are named after it."""
+    assert result.stem == "b"
+    assert SemanticResult(mask=result.mask, class_map=STREET, path=Path("photos/a.b.jpg")).stem == "a.b"
 
 
 def test_areas_count_pixels(result):
@@ -155,6 +162,29 @@ def test_saved_mask_holds_class_ids(result, tmp_path):
     """A saved mask holds the ids themselves."""
     path = result.save(tmp_path / "mask.png", "mask")
     assert np.array_equal(np.asarray(Image.open(path)), result.mask)
+
+
+def test_saved_mask_is_seen_in_colour(result, tmp_path):
+    """A viewer shows the classes' colours, and the library's own reader finds ids and colours."""
+    path = result.save(tmp_path / "mask.png", "mask")
+    assert np.array_equal(np.asarray(Image.open(path).convert("RGB")), result.plot("mask", legend=False))
+    raw = read_mask(path)
+    assert raw.kind == "palette"
+    assert raw.palette[:3] == STREET.colors
+    assert np.array_equal(raw.values, result.mask)
+
+
+def test_saved_mask_of_one_class_is_black_outside(tmp_path):
+    """In a binary mask 0 is no class, so 1 has the first colour."""
+    result = SemanticResult(mask=np.array([[0, 1]], np.uint8), class_map=ROOF)
+    raw = read_mask(result.save(tmp_path / "mask.png", "mask"))
+    assert raw.values.tolist() == [[0, 1]]
+    assert raw.palette[:2] == ((0, 0, 0), ROOF.colors[0])
+
+
+def test_saved_mask_of_another_format_holds_ids(result, tmp_path):
+    """Formats without losses but PNG keep plain numbers."""
+    assert np.array_equal(np.asarray(Image.open(result.save(tmp_path / "mask.tif", "mask"))), result.mask)
 
 
 def test_saved_mask_of_overlapping_classes_is_a_picture(tmp_path):

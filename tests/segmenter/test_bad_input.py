@@ -122,7 +122,9 @@ def test_id_that_no_class_has_is_named(fit: Fit, fitted: Segmenter, copy: Path, 
     strange_id(path)
     with pytest.raises(DataError, match=rf"77 is in the masks \(as in .*{path.name}\) but has no class.*ignore=\[77\]"):
         fit(copy)
-    words = rf"{path.name}: the mask holds the value\(s\) 77 \(15 px\).*expected 0, 1, 2, 3, 255.*ignore=\[77\]"
+    words = (
+        rf"{path.name}: the mask holds values that no class has: 77 \(15 px\).*expected 0, 1, 2, 3, 255.*ignore=\[77\]"
+    )
     with pytest.raises(SampleError, match=words):
         fit(sound)
     with pytest.raises(SampleError, match=words):
@@ -251,7 +253,7 @@ def test_run_folder_below_a_file_is_refused_before_training(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a model was built")
 
-    monkeypatch.setattr("easyseg.segmenter.fitting.build_model", refuse)
+    monkeypatch.setattr("easyseg.segmenter.preparing.build_model", refuse)
     with pytest.raises(OutputError, match=r"file/run cannot be written: a part of the path is a file"):
         fit(shapes, run_dir=tmp_path / "file" / "run")
     assert (tmp_path / "file").read_text() == "mine"

@@ -38,7 +38,7 @@ def test_construction_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr("easyseg.segmenter.facade.resolve_compute", refuse)
-    monkeypatch.setattr("easyseg.segmenter.facade.build_model", refuse)
+    monkeypatch.setattr("easyseg.segmenter.fitted.build_model", refuse)
     segmenter = Segmenter("unet", "resnet50", weights="imagenet", image_size=96)
     assert segmenter.settings.image_size == (96, 96)
     assert segmenter.class_map is None
@@ -80,6 +80,25 @@ def test_verbs_need_a_trained_model(verb: Callable[[Segmenter], Any]) -> None:
     """Before training, they say what to type."""
     with pytest.raises(ModelError, match=r"no trained model yet. Type segmenter.fit\(data\) first, or Segmenter.load"):
         verb(Segmenter())
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Segmenter("unet", encodr="resnet18"), r"Segmenter named 'encodr'.*'encoder'.*help\(Segmenter\)"),
+        (lambda: Segmenter().fit("data", epoch=3), r"Segmenter\.fit named 'epoch'.*'epochs'"),
+        (lambda: Segmenter().evaluate("data", splt="test"), "'splt'.*'split'"),
+        (lambda: Segmenter().predict("a.png", treshold=0.4), "'treshold'.*'threshold'"),
+        (lambda: Segmenter().fit("data", ignore=[11]), r"'ignore'\. Type load_dataset\(path, ignore=\.\.\.\) in place"),
+        (lambda: Segmenter().fit("data", classes=["a"]), r"Type Segmenter\(\.\.\., classes=\.\.\.\)\."),
+        (lambda: Segmenter(epochs=3), r"Type segmenter\.fit\(\.\.\., epochs=\.\.\.\)\."),
+        (lambda: Segmenter.load("runs/last", devise="cpu"), r"Segmenter\.load named 'devise'.*'device'"),
+    ],
+)
+def test_misspelt_arguments_name_the_nearest(call: Callable[[], Any], words: str) -> None:
+    """So do those of another function; Python's own TypeError would leave the reader to search."""
+    with pytest.raises(UnknownNameError, match=words):
+        call()
 
 
 def test_wrong_device_is_told_when_it_is_needed() -> None:

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from easyseg import Segmenter
 from easyseg.data.dataset import load_dataset
-from easyseg.errors import ConfigError, DataError, TrainingError, UnknownNameError
+from easyseg.errors import ConfigError, DataError, TrainingError, UnknownNameError, hint_wording
 from easyseg.results import History
-from easyseg.segmenter import fitting
+from easyseg.segmenter import preparing
 from easyseg.structures import Sample
 from easyseg.training.callbacks import Callback, EpochReport, FitInfo, FitSummary, StepReport, StopRequest
 from easyseg.training.optim import learning_rate_factor
@@ -253,7 +253,7 @@ def test_callbacks_see_five_moments_in_order(fit: Fit, shapes: Path) -> None:
     assert (diary.info.epochs, diary.info.steps_per_epoch, diary.info.num_images) == (1, 2, 8)
     assert (diary.info.batch_size, diary.info.monitor, diary.info.run_dir) == (4, "mean_iou", None)
     assert diary.summary is not None
-    assert diary.summary.reason == "all 1 epochs are done"
+    assert diary.summary.reason == "the one epoch is done"
     assert diary.summary.best_epoch == 0
 
 
@@ -267,7 +267,7 @@ def test_callback_can_stop_the_run(fit: Fit, shapes: Path) -> None:
 def test_callbacks_hear_of_the_end_when_something_fails(fit: Fit, shapes: Path) -> None:
     """A loss that is no number ends the run with an error, and with `fit_ended`."""
     diary = Diary()
-    with pytest.raises(TrainingError, match=r"The loss is nan.*learning_rate"):
+    with pytest.raises(TrainingError, match=r"finite number.*learning_rate"):
         fit(shapes, loss=lambda logits, targets: logits.sum() * float("nan"), callbacks=diary)
     assert diary.moments[-1] == "fit ended"
     assert diary.summary is not None
@@ -313,13 +313,13 @@ def test_own_loss_function_is_used(fit: Fit, shapes: Path) -> None:
 def test_class_weights_reach_the_loss(fit: Fit, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As given; "balanced" from the training images' pixels, 1 on average and larger for rare classes."""
     given: list[Any] = []
-    build = fitting.build_loss
+    build = preparing.build_loss
 
     def noted(loss: Any, **settings: Any) -> Any:
         given.append(settings["class_weights"])
         return build(loss, **settings)
 
-    monkeypatch.setattr(fitting, "build_loss", noted)
+    monkeypatch.setattr(preparing, "build_loss", noted)
     fit(shapes, class_weights=[1, 2, 3, 4], epochs=1)
     fit(shapes, class_weights="balanced", epochs=1)
     assert given[0] == [1, 2, 3, 4]
@@ -334,14 +334,14 @@ def test_class_weights_reach_the_loss(fit: Fit, shapes: Path, monkeypatch: pytes
 def test_rare_classes_can_be_drawn_more_often(fit: Fit, arrays: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     """With oversampling, an image of a rare class comes several times in an epoch, instead of others."""
     orders: list[list[int]] = []
-    original = fitting.epoch_order
+    original = preparing.epoch_order
 
     def noted(*arguments: Any, **settings: Any) -> Any:
         order = original(*arguments, **settings)
         orders.append(order.tolist())
         return order
 
-    monkeypatch.setattr(fitting, "epoch_order", noted)
+    monkeypatch.setattr(preparing, "epoch_order", noted)
     images, _ = arrays(count=8)
     masks = np.zeros((8, 40, 40), np.uint8)
     masks[:, :20] = 1
@@ -382,9 +382,23 @@ def test_silence_and_speech(fit: Fit, shapes: Path, capfd: pytest.CaptureFixture
     fit(shapes, epochs=1, verbose="auto")
     out, err = capfd.readouterr()
     assert out == ""
-    for words in ("task multiclass, 4 class(es)", "unet / test_resnet, random weights, on cpu", "epoch 1/1", "Best:"):
+    for words in ("task multiclass, 4 classes", "unet / test_resnet, random weights, on cpu", "epoch 1/1", "Best:"):
         assert words in err
     assert "\r" not in err
+
+
+def test_notes_are_repeated_at_the_end(
+    fit: Fit, arrays: Draw, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What was noted about the data stands behind everything else, once, in the words of whoever asked."""
+    before = hint_wording.set(str.upper)
+    fit(arrays(), epochs=1, verbose="auto", run_dir=tmp_path / "run")
+    hint_wording.reset(before)
+    lines = capfd.readouterr().err.splitlines()
+    place = next(index for index, line in enumerate(lines) if line.startswith("RESULTS: "))
+    assert lines[place + 1].startswith("NOTE: ")
+    assert not lines[place + 1].startswith("NOTE: NOTE: ")
+    assert "validation" in (tmp_path / "run" / "log.txt").read_text().splitlines()[-1]
 
 
 def test_unknown_settings_are_named(fit: Fit, shapes: Path) -> None:
@@ -418,3 +432,24 @@ def test_report_of_the_run_tells_the_loss(
     (report,) = reports
     assert report.loss == history.best["val_loss"]
     assert report.mean_iou == history.best["mean_iou"]
+
+
+def test_few_batches_serve_to_train_and_to_measure(fit: Fit, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`overfit_batches` takes images spread over all of them, the same ones for both, without augmentation."""
+    jobs: list[Any] = []
+    build = preparing.new_loader
+
+    def noted(job: Any) -> Any:
+        jobs.append(job)
+        return build(job)
+
+    monkeypatch.setattr("easyseg.segmenter.fitting.new_loader", noted)
+    fit(shapes, overfit_batches=2, batch_size=2, patience=1, epochs=1)
+    (job,) = jobs
+    names = [sample.name for sample in job.data.train.samples]
+    everything = [sample.name for sample in load_dataset(shapes).split("train").samples]
+    assert names == [everything[index] for index in (0, 2, 5, 7)]
+    assert [sample.name for sample in job.data.val.samples] == names
+    assert (job.settings.augment, job.settings.patience) == ("none", None)
+    fit(shapes, overfit_batches=100, epochs=1)
+    assert [sample.name for sample in jobs[1].data.train.samples] == everything

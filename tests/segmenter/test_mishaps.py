@@ -17,7 +17,7 @@ from easyseg import Segmenter
 from easyseg.data.dataset import load_dataset
 from easyseg.errors import ConfigError, ModelError, OutputError, TrainingError, WeightsError
 from easyseg.results import History
-from easyseg.segmenter import fitting
+from easyseg.segmenter import fitting, preparing
 from easyseg.training.callbacks import Callback, StepReport
 
 Fit = Callable[..., tuple[Segmenter, History]]
@@ -37,9 +37,15 @@ class Breaker(Callback):
             raise self.error
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("power failure")], ids=["Ctrl-C", "error"])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(KeyboardInterrupt(), "stopped by Ctrl-C"), (RuntimeError("power failure"), "interrupted by an error")],
+    ids=["Ctrl-C", "error"],
+)
 @pytest.mark.parametrize("ema", [False, 0.5])
-def test_broken_off_run_hands_over_its_best_model(shapes: Path, error: BaseException, ema: bool | float) -> None:
+def test_broken_off_run_hands_over_its_best_model(
+    shapes: Path, error: BaseException, reason: str, ema: bool | float
+) -> None:
     """After the first epoch there is a model, and the figures are those of its best epoch, to the last digit."""
     segmenter = Segmenter("unet", "test_resnet", weights=None, image_size=32)
     settings = {"epochs": 3, "batch_size": 2, "run_dir": None, "verbose": False, "learning_rate": 0.01, "ema": ema}
@@ -47,7 +53,7 @@ def test_broken_off_run_hands_over_its_best_model(shapes: Path, error: BaseExcep
         segmenter.fit(shapes, callbacks=Breaker(error, at=7), **settings)
     assert segmenter.history is not None
     assert segmenter.history["epoch"] == [1]
-    assert segmenter.history.stopped == "it was interrupted by an error"
+    assert segmenter.history.stopped == f"it was {reason}"
     assert not segmenter.network.training
     assert segmenter.evaluate(shapes).mean_iou == segmenter.history.best["mean_iou"]
 
@@ -101,7 +107,7 @@ def test_mistake_leaves_no_run_folder(
         raise AssertionError("a model was built")
 
     with monkeypatch.context() as patched:
-        patched.setattr(fitting, "build_model", refuse)
+        patched.setattr(preparing, "build_model", refuse)
         with pytest.raises(ConfigError, match=words):
             fit(shapes, run_dir=tmp_path / "run", **wrong)
     assert not (tmp_path / "run").exists()
@@ -135,12 +141,12 @@ def test_images_that_do_not_fit_into_memory_are_told(
     fit: Fit, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """cache="ram" is a promise; the error says how much it would take, and nothing was written."""
-    monkeypatch.setattr(fitting.defaults, "available_memory", lambda: 32_767)
+    monkeypatch.setattr(preparing.defaults, "available_memory", lambda: 32_767)
     with pytest.raises(ConfigError, match=r"cache='ram': the decoded .* take 32,768 bytes, and 32,767 are free.*Type"):
         fit(shapes, cache="ram", run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     fit(shapes, cache="auto", epochs=1)
-    monkeypatch.setattr(fitting.defaults, "available_memory", lambda: 32_768)
+    monkeypatch.setattr(preparing.defaults, "available_memory", lambda: 32_768)
     fit(shapes, cache="ram", epochs=1)
 
 
@@ -160,14 +166,14 @@ def test_validation_images_are_kept_where_they_fit_beside_the_training_images(
 ) -> None:
     """Two canvases of 32 x 32 x 3 and two masks of 40 x 40, beside eight images and masks of 32 x 32."""
     found: list[bool] = []
-    build = fitting.new_evaluation
+    build = preparing.new_evaluation
 
     def noted(*arguments: Any, **settings: Any) -> Any:
         found.append(settings["keep"])
         return build(*arguments, **settings)
 
-    monkeypatch.setattr(fitting, "new_evaluation", noted)
-    monkeypatch.setattr(fitting.defaults, "choose_cache_bytes", lambda _: cache_bytes)
+    monkeypatch.setattr(preparing, "new_evaluation", noted)
+    monkeypatch.setattr(preparing.defaults, "choose_cache_bytes", lambda _: cache_bytes)
     fit(shapes, epochs=1)
     assert found == [kept]
 
@@ -191,5 +197,7 @@ def test_too_little_memory_for_a_batch_is_told(fit: Fit, shapes: Path) -> None:
     def hungry(logits: Tensor, targets: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(TrainingError, match=r"memory of cpu does not suffice for batches of 2 images.*Type a smaller"):
+    with pytest.raises(
+        TrainingError, match=r"memory of cpu does not suffice.*one image at a time out of a batch of 2.*Type a smaller"
+    ):
         fit(shapes, loss=hungry)

@@ -23,10 +23,14 @@ from easyseg.training.callbacks import (
     StepReport,
     StopRequest,
 )
+from easyseg.training.timing import LossFigures, Pace
 
 INFO = FitInfo(
     epochs=3, steps_per_epoch=4, batch_size=2, num_images=8, device="cpu", precision="fp32", monitor="mean_iou"
 )
+
+
+PACE = Pace(images=8, steps=4, data_seconds=0.5, compute_seconds=1.5)
 
 
 class Terminal(io.StringIO):
@@ -38,9 +42,15 @@ class Terminal(io.StringIO):
 
 def epoch_report(epoch, value, *, is_best):
     """Return the report of an evaluation."""
-    metrics = {"loss": 0.7, "mean_iou": value}
     return EpochReport(
-        epoch=epoch, step=4 * epoch + 4, seconds=1.0, learning_rate=1e-3, metrics=metrics, is_best=is_best
+        epoch=epoch,
+        step=4 * epoch + 4,
+        seconds=1.0,
+        learning_rate=1e-3,
+        metrics={"loss": 0.7, "mean_iou": value},
+        is_best=is_best,
+        pace=PACE,
+        recent_loss=LossFigures(median=0.6, mean=0.7, maximum=2.5, count=4),
     )
 
 
@@ -49,12 +59,14 @@ def step_report(step):
     return StepReport(
         epoch=(step - 1) // 4,
         step=step,
+        batch=(step - 1) % 4 + 1,
         steps_per_epoch=4,
         loss=torch.tensor(0.5),
         learning_rate=1e-3,
         images=2,
         seconds=10.0 * step,
         progress=step / 12,
+        pace=PACE,
     )
 
 
@@ -127,8 +139,8 @@ def test_early_stopping_counts_from_the_best(marks, patience, count):
 
 
 def test_early_stopping_says_why():
-    """The request names figure and patience."""
-    assert stopped_after("b..", 2)[1] == StopRequest("mean_iou has not improved for 2 evaluations")
+    """The request names figure and patience, and leaves later stages alone."""
+    assert stopped_after("b..", 2)[1] == StopRequest("mean_iou has not improved for 2 evaluations", stage_only=True)
 
 
 def test_early_stopping_can_be_used_again():
@@ -175,9 +187,9 @@ def test_log_gets_one_plain_line_per_epoch():
     run(ProgressBar(stream=stream))
     lines = stream.getvalue().splitlines()
     assert len(lines) == 3
-    first = r"epoch 1/3  loss 0\.7000  mean_iou 0\.2500 +[\d.]+ images/s  1:20 left"
-    assert re.fullmatch(first, lines[0])
-    assert re.fullmatch(r"epoch 2/3  loss 0\.7000  mean_iou 0\.5000  best  [\d.]+ images/s  0:40 left", lines[1])
+    loss, pace = "loss 0.7000 (median 0.6000, maximum 2.5000)", "4.0 images/s, data 25 % of the time"
+    assert lines[0] == f"epoch 1/3  {loss}  mean_iou 0.2500        {pace}  1:20 left"
+    assert lines[1] == f"epoch 2/3  {loss}  mean_iou 0.5000  best  {pace}  0:40 left"
     assert lines[2] == "Training ended after 1:23: the time is up. Best: epoch 2, mean_iou 0.5000."
     assert "\r" not in stream.getvalue()
 
@@ -188,9 +200,10 @@ def test_terminal_gets_a_bar_that_shows_the_run(monkeypatch):
     stream = Terminal()
     run(ProgressBar(stream=stream))
     shown = stream.getvalue()
-    assert re.search(r"epoch 1/3 .*loss 0\.5000  [\d.]+ images/s  1:50 left  [\d.]+ GB", shown)
-    assert re.search(r"epoch 2/3 .*4/4.*loss 0\.5000  mean_iou 0\.2500  [\d.]+ images/s  0:40 left", shown)
-    assert "epoch 2/3  loss 0.7000  mean_iou 0.5000  best" in shown
+    pace = r"4\.0 images/s, data 25 % of the time"
+    assert re.search(rf"epoch 1/3 .*loss 0\.5000  {pace}  1:50 left  [\d.]+ GB", shown)
+    assert re.search(rf"epoch 2/3 .*4/4.*loss 0\.5000  mean_iou 0\.2500  {pace}  0:40 left", shown)
+    assert "epoch 2/3  loss 0.7000 (median 0.6000, maximum 2.5000)  mean_iou 0.5000  best" in shown
 
 
 def test_bar_reads_the_loss_rarely(monkeypatch):
@@ -246,3 +259,15 @@ def test_end_without_a_best_epoch():
     assert lines[0].count("loss") == 1
     assert lines[0].endswith("? left")
     assert lines[1] == "Training ended after 1:02:05: interrupted."
+
+
+def test_nothing_is_left_at_the_end():
+    """The last epoch's line does not speak of 0:00 left."""
+    stream = io.StringIO()
+    bar = ProgressBar(stream=stream)
+    bar.fit_started(INFO)
+    bar.epoch_started(2)
+    bar.batch_ended(dataclasses.replace(step_report(12), progress=1.0))
+    bar.epoch_ended(epoch_report(2, 0.5, is_best=False))
+    assert stream.getvalue().startswith("epoch 3/3")
+    assert "left" not in stream.getvalue()

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from easyseg.devices import Compute
 from easyseg.errors import TrainingError
 from easyseg.structures import Batch, SegmentationModel
-from easyseg.training import engine
+from easyseg.training import progress
 from easyseg.training.callbacks import BestTracker, Callback, EpochReport, StepReport, StopRequest
-from easyseg.training.engine import LoopPlan, train
-from easyseg.training.optim import learning_rate_factor
+from easyseg.training.engine import train
+from easyseg.training.optim import MovingAverage, learning_rate_factor
+from easyseg.training.progress import LoopPlan
+from easyseg.training.run import TrainingRun
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 SIZE = 4
@@ -54,9 +56,9 @@ class Listed:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
         self.epochs_asked.append(number)
-        return iter(self.batches)
+        return iter(self.batches[start:])
 
 
 class Diary(Callback):
@@ -125,21 +127,37 @@ def run(
     *observers: Callback,
     optimizer: torch.optim.Optimizer | None = None,
     evaluate: Callable[[], dict[str, float]] = lambda: {"mean_iou": 0.5},
-    after_step: Callable[[], None] = lambda: None,
+    average: MovingAverage | None = None,
     compute: Compute = CPU,
+    started_at: float | None = None,
     **plan: Any,
 ) -> str:
     """Train on `batches`, evaluating after each epoch unless told otherwise."""
-    plan = {"epochs": 1, "steps_per_epoch": len(batches), "evaluate_every": len(batches), "schedule": "constant"} | plan
-    return train(
+    training = TrainingRun(
         model,
-        Listed(batches),
-        plan=LoopPlan(compute, **plan),
-        optimizer=optimizer or sgd(model),
-        evaluate=evaluate,
+        optimizer or sgd(model),
+        compute=compute,
         best=BestTracker("mean_iou"),
+        average=average,
         observers=observers,
-        after_step=after_step,
+    )
+    if started_at is not None:
+        training.started_at = started_at
+    ending = train(training, Listed(batches), plan=new_plan(len(batches), compute=compute, **plan), evaluate=evaluate)
+    return ending.reason
+
+
+def new_plan(
+    steps_per_epoch: int, *, schedule: str = "constant", epochs: int = 1, compute: Compute = CPU, **plan: Any
+) -> LoopPlan:
+    """Return a plan that evaluates after each epoch unless told otherwise."""
+    return LoopPlan(
+        compute,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        evaluate_every=plan.pop("evaluate_every", steps_per_epoch),
+        learning_rate_factor=lambda progress, epochs_done: learning_rate_factor(schedule, progress),
+        **plan,
     )
 
 
@@ -182,15 +200,8 @@ def test_moments_come_in_order(model: Pixelwise) -> None:
 def test_epochs_are_asked_for_by_number(model: Pixelwise) -> None:
     """The loader gets 0, 1, 2: order and augmentation follow from them."""
     batches = Listed([images(1)])
-    plan = LoopPlan(CPU, epochs=3, steps_per_epoch=1, evaluate_every=1, schedule="constant")
-    train(
-        model,
-        batches,
-        plan=plan,
-        optimizer=sgd(model),
-        evaluate=lambda: {"mean_iou": 0.5},
-        best=BestTracker("mean_iou"),
-    )
+    training = TrainingRun(model, sgd(model), compute=CPU, best=BestTracker("mean_iou"))
+    train(training, batches, plan=new_plan(1, epochs=3), evaluate=lambda: {"mean_iou": 0.5})
     assert batches.epochs_asked == [0, 1, 2]
 
 
@@ -251,10 +262,10 @@ def test_incomplete_last_group_is_a_full_step(model: Pixelwise) -> None:
     for group in (batches[:2], batches[2:]):
         moved = weights(by_hand) - 0.1 * gradient(by_hand, group)
         nn.utils.vector_to_parameters(moved, by_hand.parameters())
-    moments: list[str] = []
-    run(model, batches, accumulate=2, after_step=lambda: moments.append("step"))
+    average = MovingAverage(model)
+    run(model, batches, accumulate=2, average=average)
     assert torch.allclose(weights(model), weights(by_hand), rtol=0, atol=1e-7)
-    assert len(moments) == 2
+    assert average.updates == 2
 
 
 def test_gradients_are_clipped_to_their_norm(model: Pixelwise) -> None:
@@ -301,18 +312,12 @@ def test_observer_can_stop_the_run_and_all_hear_of_the_evaluation(model: Pixelwi
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_loss_that_is_no_finite_number_ends_the_run(model: Pixelwise, value: float) -> None:
-    """The error says what the loss is and what to type, and the evaluation is not even begun."""
+@pytest.mark.parametrize("count", [1, 5])
+def test_loss_that_is_never_a_finite_number_ends_the_run(model: Pixelwise, value: float, count: int) -> None:
+    """After five such steps in a row, or at the next evaluation; the error says what to type."""
     model.head.bias.data.fill_(value)
-    evaluations: list[int] = []
-
-    def evaluate() -> dict[str, float]:
-        evaluations.append(1)
-        return {"mean_iou": 0.5}
-
-    with pytest.raises(TrainingError, match=r"The loss is (nan|inf).*learning_rate.*precision='fp32'"):
-        run(model, [images(1)], evaluate=evaluate)
-    assert not evaluations
+    with pytest.raises(TrainingError, match=r"finite number.*learning_rate.*precision='fp32'"):
+        run(model, [images(1)] * count)
 
 
 @pytest.mark.parametrize("tick", [0.0007, 0.0011, 0.0013, 0.0017, 0.0031])
@@ -320,7 +325,7 @@ def test_time_budget_ends_the_run_right_after_an_evaluation(
     model: Pixelwise, monkeypatch: pytest.MonkeyPatch, tick: float
 ) -> None:
     """Wherever the time runs out, no step is left without an evaluation."""
-    monkeypatch.setattr(engine, "time", Ticking(tick))
+    monkeypatch.setattr(progress, "time", Ticking(tick))
     for milliseconds in range(50, 90):
         diary = Diary()
         reason = run(
@@ -330,7 +335,7 @@ def test_time_budget_ends_the_run_right_after_an_evaluation(
             epochs=1,
             evaluate_every=3,
             time_budget=milliseconds / 1000,
-            started_at=engine.time.perf_counter(),
+            started_at=progress.time.perf_counter(),
         )
         assert reason == f"the time budget of {milliseconds / 1000:g} s is used up"
         assert diary.moments[-1] == f"evaluation {diary.steps[-1].step}"
@@ -341,7 +346,7 @@ def test_time_budget_goes_through_more_epochs_than_planned_and_keeps_time_for_an
 ) -> None:
     """The run ends in time although each evaluation takes a while, and its learning rate comes down by the clock."""
     clock = Ticking(0.001)
-    monkeypatch.setattr(engine, "time", clock)
+    monkeypatch.setattr(progress, "time", clock)
 
     def evaluate() -> dict[str, float]:
         clock.now += 0.5
@@ -372,6 +377,19 @@ def test_half_precision_scales_losses_and_unscales_gradients(model: Pixelwise) -
 
 def test_plan_shares_steps_among_batches() -> None:
     """Seven batches in groups of three: three, three and one."""
-    plan = LoopPlan(CPU, epochs=1, steps_per_epoch=7, evaluate_every=7, schedule="constant", accumulate=3)
+    plan = new_plan(7, accumulate=3)
     assert [plan.batches_per_step(index) for index in range(7)] == [3, 3, 3, 3, 3, 3, 1]
     assert [plan.completes_step(index) for index in range(7)] == [False, False, True, False, False, True, True]
+
+
+def test_an_evaluation_tells_pace_and_losses_of_its_own_time(model: Pixelwise) -> None:
+    """The report counts images and losses since the evaluation before it; a batch's report counts on until then."""
+    diary = Diary()
+    run(model, [images(4), images(4, seed=1), images(2, seed=2)], diary, epochs=2)
+    assert [(report.pace.images, report.pace.steps) for report in diary.reports] == [(10, 3)] * 2
+    assert [step.pace.steps for step in diary.steps] == [1, 2, 3, 1, 2, 3]
+    for report, steps in zip(diary.reports, (diary.steps[:3], diary.steps[3:]), strict=True):
+        assert report.recent_loss is not None
+        assert report.recent_loss.count == 3
+        assert report.recent_loss.maximum == pytest.approx(max(float(step.loss) for step in steps))
+        assert report.recent_loss.mean == pytest.approx(report.metrics["loss"])

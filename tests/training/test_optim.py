@@ -10,7 +10,14 @@ import torch
 from torch import nn
 
 from easyseg.errors import CheckpointError, TrainingError, UnknownNameError
-from easyseg.training.optim import MovingAverage, build_optimizer, learning_rate_factor, set_learning_rate
+from easyseg.training.optim import (
+    MovingAverage,
+    build_optimizer,
+    highest_rate,
+    learning_rate_factor,
+    set_learning_rate,
+    set_peak_rates,
+)
 
 SCHEDULES = ("onecycle", "cosine", "poly", "step", "constant")
 
@@ -47,15 +54,40 @@ def test_groups_follow_the_parts():
     assert len(groups["encoder[0] (no decay)"]["params"]) == 3
 
 
-def test_every_trainable_parameter_is_held_once():
-    """Frozen parameters are left out, shared ones belong to the first part that has them."""
+def test_every_parameter_is_held_once():
+    """Frozen parameters are in it, too, for a later stage; shared ones belong to the first part that has them."""
     parts = small_parts()
     parts["encoder[0]"].requires_grad_(False)
     parts["again"] = parts["head"]
     held = [parameter for group in new_optimizer(parts).param_groups for parameter in group["params"]]
-    expected = [*parts["encoder[-1]"].parameters(), *parts["head"].parameters()]
-    assert {id(parameter) for parameter in held} == {id(parameter) for parameter in expected}
-    assert len(held) == len(expected)
+    expected = [parameter for part in small_parts() for parameter in parts[part].parameters()]
+    assert [id(parameter) for parameter in sorted(held, key=id)] == sorted(id(parameter) for parameter in expected)
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_what_is_frozen_does_not_move(name):
+    """A step leaves parameters without a gradient alone: no decay of their weights, no momentum of earlier steps."""
+    parts = small_parts()
+    optimizer = new_optimizer(parts, name)
+    network = nn.Sequential(*parts.values())
+    for frozen in (False, True):
+        parts["encoder[0]"].requires_grad_(not frozen)
+        before = [parameter.detach().clone() for parameter in network.parameters()]
+        network(torch.rand(2, 3, 8, 8)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        moved = [bool((now != then).any()) for now, then in zip(network.parameters(), before, strict=True)]
+        assert any(moved[:4]) is not frozen
+        assert all(moved[4:])
+
+
+def test_peaks_are_set_anew():
+    """A stage names the layers that learn and their peaks; the others stand still."""
+    optimizer = new_optimizer(small_parts())
+    set_peak_rates(optimizer, {"encoder[-1]": 2e-3, "head": 4e-3})
+    set_learning_rate(optimizer, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0, 0, 1e-3, 2e-3, 2e-3])
+    assert highest_rate(optimizer) == pytest.approx(2e-3)
 
 
 @pytest.mark.parametrize(

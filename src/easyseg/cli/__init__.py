@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from easyseg import __version__
 from easyseg.cli.parser import Parser
-from easyseg.errors import ConfigError, EasySegError, unknown_name
+from easyseg.errors import ConfigError, EasySegError, hint_wording, unknown_name
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -22,6 +22,8 @@ COMMANDS = {
     "train": "train a model on a folder of images and masks",
     "evaluate": "measure a trained model on a dataset",
     "predict": "segment images and save the pictures",
+    "find-learning-rate": "find a good learning rate before training",
+    "stages": "write a YAML file that trains a model in stages",
     "list": "show the models and encoders there are",
     "demo": "see it work: draw a dataset, train, evaluate, predict (about a minute)",
 }
@@ -33,6 +35,7 @@ examples:
   easyseg train runs/last/config.yaml --epochs 3 --run-dir runs/again
   easyseg evaluate runs/last --data data/camvid --split test
   easyseg predict runs/last --source "photos/*.jpg" --to pictures
+  easyseg stages unet resnet50 > stages.yaml
   easyseg list encoders "resnet*"
 
 `easyseg COMMAND --help` shows every setting of a command with its default."""
@@ -46,12 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    before = hint_wording.set(_as_typed)
     try:
         return _run([word for word in words if word != "--debug"])
     except EasySegError as error:
         if debug:
             raise
-        sys.stderr.write(f"easyseg: {error}\n")
+        sys.stderr.write(f"easyseg: {_as_typed(str(error))}\n")
         return USAGE_ERROR
     except KeyboardInterrupt:
         sys.stderr.write("\neasyseg: interrupted.\n")
@@ -60,6 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # the reader, such as `head`, went away; without this, Python complains once more while it shuts down
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    finally:
+        hint_wording.reset(before)
+
+
+def _as_typed(text: str) -> str:
+    from easyseg.cli.wording import as_typed  # loads pydantic, which `--help` need not wait for
+
+    return as_typed(text)
 
 
 def _run(words: list[str]) -> int:
@@ -69,13 +81,14 @@ def _run(words: list[str]) -> int:
         raise ConfigError("No command given. Type: easyseg --help")
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
-    command = importlib.import_module(f"easyseg.cli.{name}_command")
+    command = importlib.import_module(f"easyseg.cli.{name.replace('-', '_')}_command")
     code: int = command.run(words[1:])
     return code
 
 
 def _top_parser() -> Parser:
-    listed = "\n".join(f"  {name:10}{summary}" for name, summary in COMMANDS.items())
+    width = 2 + max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:{width}}{summary}" for name, summary in COMMANDS.items())
     description = f"Train, check and use image segmentation models.\n\ncommands:\n{listed}"
     parser = Parser("easyseg", "COMMAND ...", description, _EPILOG)
     parser.add_argument("--version", action="version", version=f"easyseg {__version__}")

@@ -11,9 +11,9 @@ import easyseg
 from easyseg.cli.datasets import open_dataset
 from easyseg.cli.options import add_settings, chosen, gather
 from easyseg.cli.parser import Parser
-from easyseg.cli.runs import resolve_last
+from easyseg.cli.runs import name_chosen_run, resolve_last
 from easyseg.config import DataSettings, EvaluateSettings, ModelSettings, read_yaml
-from easyseg.errors import ConfigError
+from easyseg.errors import CheckpointError, ConfigError
 from easyseg.io.atomic import write_text
 
 _EPILOG = """\
@@ -41,6 +41,7 @@ def run(words: list[str]) -> int:
     data = _read({**of_run, **values}, segmenter, wants_val=wants_val)
     if wants_val and "validation" in of_run and not isinstance(data, str):
         settings["split"] = "val" if "val" in data.splits() else "all"
+    name_chosen_run(arguments.run, run_path)
     report = segmenter.evaluate(data, **settings)
     sys.stdout.write(f"{report}\n")
     if arguments.json:
@@ -67,7 +68,10 @@ def parser() -> Parser:
 
 def _data_of_run(run_path: Path) -> dict[str, Any]:
     """Return where a run's data lie; what their values mean, and how they were parted, stands in its model."""
-    config_file = run_path / "config.yaml"
+    if not run_path.exists():
+        raise CheckpointError(f"There is no run folder or model file {str(run_path)!r}. Check the path.")
+    folder = run_path if run_path.is_dir() else run_path.parent
+    config_file = folder / "config.yaml"
     known = read_yaml(config_file) if config_file.is_file() else {}
     if "data" not in known:
         raise ConfigError(f"Nothing says which dataset {run_path} should be measured on. Type: --data FOLDER")

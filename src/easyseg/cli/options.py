@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from easyseg.cli.parser import Parser
 from easyseg.config import Settings, read_yaml
+from easyseg.config.stages import gather_numbered_stages
 from easyseg.errors import ConfigError, unknown_name
 
 Group = type[Settings]
@@ -40,7 +41,7 @@ def add_settings(
         flag = f"--{name.replace('_', '-')}"
         help_text = f"{group.help(name)} (default: {value_text(field.default)})".replace("%", "%%")
         section.add_argument(flag, dest=name, metavar=value_form(group, name), help=help_text)
-        if bool in _members(field.annotation):
+        if is_switch(group, name):
             parser.switches.add(flag)
 
 
@@ -77,6 +78,11 @@ def chosen(group: type[SettingsT], values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in mine}
 
 
+def is_switch(group: Group, name: str) -> bool:
+    """Return whether a flag may stand without a value, which means true."""
+    return bool in _members(group.model_fields[name].annotation)
+
+
 def read_value(group: Group, name: str, value: Any) -> Any:
     """Read what a text means for a setting: none, a list, a mapping; anything but a text stays as it is.
 
@@ -104,7 +110,7 @@ def read_value(group: Group, name: str, value: Any) -> Any:
 
 def value_form(group: Group, name: str) -> str:
     """Return what a setting's value looks like in a flag, such as "INTEGER|auto"."""
-    special = {"class_map": "NAME=VALUE,...", "ignore": "VALUE,...", "image_size": "HEIGHT,WIDTH"}
+    special = {"class_map": "NAME=VALUE,...", "ignore": "VALUE,...", "image_size": "HEIGHT,WIDTH", "loggers": "A,B,..."}
     if name in special:
         return special[name]
     members = _members(group.model_fields[name].annotation)
@@ -114,7 +120,7 @@ def value_form(group: Group, name: str) -> str:
 
 def value_text(value: Any) -> str:
     """Return a value as one would type it in a flag; `read_value` reads it back."""
-    if value is None:
+    if value is None or value == ():
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
@@ -126,7 +132,7 @@ def value_text(value: Any) -> str:
 def _read_config(path: Path, known: list[str]) -> dict[str, Any]:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; a YAML file belongs here. For a dataset type: --data {path}")
-    values = read_yaml(path)
+    values = gather_numbered_stages(read_yaml(path))
     for name, value in values.items():
         if name not in known:
             raise unknown_name("setting", name, known, see=f"easyseg train --help; it stands in {path}")
@@ -187,7 +193,7 @@ def _literals(members: Iterable[Any]) -> list[str]:
 def _words(member: Any, name: str) -> list[str]:
     if get_origin(member) is Literal:
         return [str(word) for word in get_args(member)]
-    if get_origin(member) is list:
+    if get_origin(member) is list or member == tuple[str, ...]:
         return ["A,B,..."]
     if member is str:
         return [name.upper()]

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from easyseg.errors import ConfigError, unknown_name
 
 _SWITCH_WORDS = {"true", "false", "yes", "no", "on", "off", "auto"}
+
+_REWORDED = (
+    (re.compile(r"^the following arguments are required: (.*)$"), r"Still to be given: \1"),
+    (re.compile(r"^argument (--\S+): expected one argument$"), r"\1 needs a value after it"),
+    (re.compile(r"^argument (--\S+): invalid choice: (.*) \(choose from (.*)\)$"), r"\1 is \2; choose one of \3"),
+)
+"""How argparse complains, and how easyseg does."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,6 +46,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving the process."""
+        for argparse_words, own_words in _REWORDED:
+            message = argparse_words.sub(own_words, message)
         raise ConfigError(f"{message}. Type: {self.prog} --help")
 
     def parse(self, words: Iterable[str]) -> argparse.Namespace:
@@ -53,7 +63,8 @@ class Parser(argparse.ArgumentParser):
                 flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
                 raise unknown_name("flag", word.partition("=")[0], flags, see=f"{self.prog} --help")
         if strangers:
-            raise ConfigError(f"Do not know what to do with {strangers[0]!r}. Type: {self.prog} --help")
+            hint = " Put a pattern such as 'photos/*.jpg' into quotes." if len(strangers) > 1 else ""
+            raise ConfigError(f"Do not know what to do with {strangers[0]!r}.{hint} Type: {self.prog} --help")
         return arguments
 
     def _normalised(self, words: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import easyseg
 from easyseg.cli.options import add_settings, chosen, gather
 from easyseg.cli.parser import Parser
-from easyseg.cli.runs import resolve_last
+from easyseg.cli.runs import name_chosen_run, resolve_last
 from easyseg.config import ModelSettings, PredictSettings
 from easyseg.errors import OutputError
 
@@ -25,7 +25,8 @@ examples:
   easyseg predict runs/last --source "photos/*.jpg" --to masks --kind mask
 
 RUN is a run folder, a .safetensors file, or runs/last for the newest run. SOURCE is an image, a folder, or a pattern in
-quotes. Pictures are PNG files under the images' names; "mask" writes class ids."""
+quotes. Pictures are PNG files under the images' names; "mask" writes class ids, which a
+viewer shows in the classes' colours."""
 
 _OF_THE_MODEL = ("device", "precision")
 
@@ -36,7 +37,9 @@ def run(words: list[str]) -> int:
     values = gather(vars(arguments), None, (ModelSettings, PredictSettings))
     model, predict = chosen(ModelSettings, values), chosen(PredictSettings, values)
     names = PictureNames(arguments.source, arguments.to, overwrite=arguments.overwrite)
-    segmenter = easyseg.Segmenter.load(resolve_last(arguments.run), **model)
+    run_path = resolve_last(arguments.run)
+    segmenter = easyseg.Segmenter.load(run_path, **model)
+    name_chosen_run(arguments.run, run_path)
     begun = time.perf_counter()
     results = segmenter.predict(arguments.source, **predict)
     count = save_pictures(results, names, kind=arguments.kind, legend=arguments.legend)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+
+def name_chosen_run(given: str | Path, found: Path) -> None:
+    """Say which run was taken where the words left it open, so that nobody measures another one than he thinks."""
+    if Path(given) != found:
+        sys.stderr.write(f"The newest finished run is {found}.\n")
 
 
 def resolve_last(path: str | Path) -> Path:

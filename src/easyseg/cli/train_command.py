@@ -7,6 +7,7 @@ from easyseg.cli.datasets import open_dataset
 from easyseg.cli.options import PATHS, add_settings, chosen, gather
 from easyseg.cli.parser import Parser
 from easyseg.cli.runs import resolve_last
+from easyseg.cli.trial import judge_trial, trial_settings
 from easyseg.config import DataSettings, FitSettings, ModelSettings
 from easyseg.errors import ConfigError
 
@@ -15,6 +16,7 @@ examples:
   easyseg train --data data/camvid --model unet --encoder resnet50 --epochs 60
   easyseg train --data scans --class-map membrane=0 --image-size 256,256 --augment medical --ema
   easyseg train config.yaml --epochs 3
+  easyseg train config.yaml --dry-run
 
 CONFIG is a YAML file with the same names as the flags (data: data/camvid, image_size: [256, 256], ...); every run
 folder has one. Flags overrule it. Relative paths count from the folder you are in, not from the file's folder."""
@@ -30,11 +32,13 @@ def run(words: list[str]) -> int:
             "No dataset given. Type: easyseg train --data FOLDER, or put a line 'data: FOLDER' into YAML."
         )
     model, fit, data = (chosen(group, values) for group in (ModelSettings, FitSettings, DataSettings))
+    if arguments.dry_run:
+        fit |= trial_settings(fit)
     known = {name: value for name, value in model.items() if name in ("classes", "seed")}
     segmenter = easyseg.Segmenter(**model)
     # the other folder is read by its path alone, with the classes found here: flags speak of the first one's files
-    segmenter.fit(open_dataset(values["data"], data, known), validation=values.get("validation"), **fit)
-    return 0
+    history = segmenter.fit(open_dataset(values["data"], data, known), validation=values.get("validation"), **fit)
+    return judge_trial(history) if arguments.dry_run else 0
 
 
 def parser() -> Parser:
@@ -46,6 +50,9 @@ def parser() -> Parser:
         _EPILOG,
     )
     result.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file of settings")
+    result.add_argument(
+        "--dry-run", dest="dry_run", action="store_true", help="prove in seconds that everything works; keep nothing"
+    )
     paths = result.add_argument_group("data")
     for name, help_text in PATHS.items():
         paths.add_argument(f"--{name}", metavar="PATH", help=help_text)

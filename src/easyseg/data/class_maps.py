@@ -15,6 +15,7 @@ from easyseg.data.formats.class_names import parse_class_values
 from easyseg.data.formats.layout import Layout
 from easyseg.data.grey_masks import class_map_of_values, multilabel_class_map
 from easyseg.data.mask_values import scan_masks
+from easyseg.data.sample_files import listed, problems_of
 from easyseg.errors import ClassMapError
 from easyseg.structures import ClassMap, Color, Sample, Task
 
@@ -41,18 +42,20 @@ def infer_class_map(
         layout: class names and values from the dataset's own files; arguments count more.
 
     Returns:
-        the map; its `note` says in one line what was found and decided.
+        the map; its `note` says in one line what was found and decided, its `hints` what else may be meant.
 
     Raises:
         ClassMapError: masks and arguments contradict each other, or the masks can be read in two ways; the message
             gives the argument that settles it.
-        SampleError: a mask cannot be read.
+        SampleError: a mask cannot be read; further broken files are listed.
     """
     if isinstance(class_map, ClassMap):
         _refuse_contradiction(class_map, gather_wishes(classes=classes, ignore=ignore, task=task))
         return class_map
     wishes = gather_wishes(classes=classes, class_map=class_map, ignore=ignore, task=task, layout=layout)
     scan = scan_masks(samples)
+    if scan.problems:
+        raise listed([*scan.problems, *problems_of(sample for sample in samples if sample.mask is not None)])
     if not scan.files:
         raise ClassMapError("No image has a mask, so nothing says what the classes are. Check the folder of the masks.")
     per_class = [len(sample.mask) for sample in samples if isinstance(sample.mask, tuple)]
@@ -68,6 +71,9 @@ def infer_class_map(
     else:
         found = class_map_of_values(scan, wishes)
     notes = [found.note, *wishes.notes]
+    lossy = sum(file.is_lossy for file in scan.files)
+    if lossy:
+        notes.append(f"JPEG masks with values near 0 and 255, read as exactly these: {lossy}")
     if len(scan.files) < scan.total:
         notes.append(f"{len(scan.files)} of {scan.total} masks looked at")
     return replace(found, note="; ".join(note for note in notes if note))
@@ -91,6 +97,18 @@ def read_class_map(class_map: Mapping[Any, Any] | ClassMap | None) -> dict[str, 
 
 def _refuse_contradiction(class_map: ClassMap, wishes: ClassWishes) -> None:
     """Refuse arguments that a ready map contradicts; they would be dropped silently."""
+    names = contradicting(class_map, wishes)
+    if names:
+        listed = ", ".join(sorted(map(str, {*class_map.ignored, *class_map.ignored_colors}))) or "nothing"
+        raise ClassMapError(
+            f"class_map= is a ClassMap, and {' and '.join(names)} would change it. It is for the task "
+            f"{class_map.task!r} with classes={list(class_map.names)}, and ignores {listed}. Give class_map= alone; or"
+            " in place of the ClassMap, class_map={'name': value, ...}."
+        )
+
+
+def contradicting(class_map: ClassMap, wishes: ClassWishes) -> list[str]:
+    """Return the arguments, as "classes=", that ask for something else than a ready map says."""
     ignored = {*class_map.ignored, *class_map.ignored_colors}
     # a number may stand for a colour of a palette, which only the masks could tell
     numbers = () if class_map.ignored_colors else wishes.ignored
@@ -99,11 +117,4 @@ def _refuse_contradiction(class_map: ClassMap, wishes: ClassWishes) -> None:
         "task": wishes.task not in ("auto", class_map.task),
         "ignore": not ignored.issuperset([*numbers, *wishes.ignored_colors]),
     }
-    names = [f"{name}=" for name, is_wrong in wrong.items() if is_wrong]
-    if names:
-        listed = ", ".join(sorted(map(str, ignored))) or "nothing"
-        raise ClassMapError(
-            f"class_map= is a ClassMap, and {' and '.join(names)} would change it. It is for the task "
-            f"{class_map.task!r} with classes={list(class_map.names)}, and ignores {listed}. Give class_map= alone; or"
-            " in place of the ClassMap, class_map={'name': value, ...}."
-        )
+    return [f"{name}=" for name, is_wrong in wrong.items() if is_wrong]

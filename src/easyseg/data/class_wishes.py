@@ -58,9 +58,17 @@ def gather_wishes(
         ClassMapError: an argument cannot be read, or two contradict each other.
     """
     names = _names(classes)
-    values, colors, source = _values(class_map, layout, names)
-    notes: tuple[str, ...] = ()
     ignored, ignored_colors = _ignored(ignore)
+    notes: tuple[str, ...] = ()
+    if class_map is not None:
+        found, source = parse_class_values(dict(class_map)), ""
+    else:
+        found, void, source = _values_of_layout(layout, names)
+        ignored += tuple(value for value in void.values() if isinstance(value, int))
+        ignored_colors += tuple(value for value in void.values() if not isinstance(value, int))
+        notes = tuple(_void_note(name, value, source) for name, value in void.items())
+    values = {name: value for name, value in found.items() if isinstance(value, int)} or None
+    colors = {name: value for name, value in found.items() if not isinstance(value, int)} or None
     known = list(values or colors or [])
     if names is not None and known:
         if sorted(names) != sorted(known):
@@ -74,21 +82,30 @@ def gather_wishes(
     return ClassWishes(names, values, colors, ignored, ignored_colors, task, source, notes)
 
 
-def _values(
-    class_map: Mapping[Any, Any] | None, layout: Layout | None, names: tuple[str, ...] | None
-) -> tuple[dict[str, int] | None, dict[str, Color] | None, str]:
-    """Return the value or colour of each class; those of the dataset's files where they are for the classes wanted."""
-    if class_map is not None:
-        found, source = parse_class_values(dict(class_map)), ""
-    elif layout is None or layout.class_values is None:
-        return None, None, ""
-    elif names is None or sorted(names) == sorted(layout.class_values):
-        found, source = dict(layout.class_values), layout.names_source
-    else:
-        return None, None, ""
-    values = {name: value for name, value in found.items() if isinstance(value, int)}
-    colors = {name: value for name, value in found.items() if not isinstance(value, int)}
-    return values or None, colors or None, source
+def _values_of_layout(
+    layout: Layout | None, names: tuple[str, ...] | None
+) -> tuple[dict[str, int | Color], dict[str, int | Color], str]:
+    """Return the value or colour of each class by the dataset's own file, those that are none by name, and the file.
+
+    All are empty where there is no such file, or it is for other classes than those wanted.
+    """
+    if layout is None or layout.class_values is None:
+        return {}, {}, ""
+    listed = dict(layout.class_values)
+    real = _without_void_names(tuple(listed)) or tuple(listed)
+    if names is not None and sorted(names) == sorted(listed):
+        real = tuple(listed)  # asked for by name, so it is a class
+    elif names is not None and sorted(names) != sorted(real):
+        return {}, {}, ""
+    void = {name: value for name, value in listed.items() if name not in real}
+    if len(real) == 1:  # what is black around a single class is its background, whatever its name
+        void = {name: value for name, value in void.items() if value not in (0, (0, 0, 0))}
+    return {name: listed[name] for name in real}, void, layout.names_source
+
+
+def _void_note(name: str, value: int | Color, source: str) -> str:
+    kind = "value" if isinstance(value, int) else "colour"
+    return f"{name!r} ({kind} {value}) in {source} is no class; such pixels do not count"
 
 
 def _names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -122,5 +139,7 @@ def _without_void(
     if not void or len(void) == len(names):
         return None, ignored, ()
     values = {name: at for at, name in enumerate(names) if at not in void}
-    note = f"{names[void[0]]!r} (value {void[0]}) in {source} is no class; such pixels do not count"
-    return values, (*ignored, *void), (note,)
+    if len(values) == 1:  # 0 around a single class is its background, whatever its name
+        void = [at for at in void if at != 0]
+    notes = tuple(_void_note(names[at], at, source) for at in void)
+    return values, (*ignored, *void), notes

@@ -16,14 +16,16 @@ import numpy.typing as npt
 from easyseg.config import DataSettings
 from easyseg.data.class_maps import infer_class_map, read_class_map
 from easyseg.data.formats import find_format
+from easyseg.data.formats.scanning import existing_folder
+from easyseg.data.joining import checked, joined
 from easyseg.data.mask_values import load_mask, mask_sources
 from easyseg.data.memory import image_array, samples_from_memory
-from easyseg.data.sample_files import find_problem, identity_of, place_of, refuse_other_size
+from easyseg.data.sample_files import identity_of, listed, place_of, problems_of, refuse_other_size
 from easyseg.data.splitting import assign_splits
 from easyseg.data.threads import map_in_threads
-from easyseg.errors import ClassMapError, DataError, FormatError, SampleError, closest, unknown_name
+from easyseg.errors import ClassMapError, DataError, SampleError, known_arguments, unknown_name
 from easyseg.io.images import image_size, read_image
-from easyseg.structures import SPLITS, ClassMap, Color, ImageArray, MaskArray, Sample, SizeHW, Split, Task
+from easyseg.structures import SPLITS, ClassMap, Color, ImageArray, MaskArray, Sample, SizeHW, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,10 @@ class Dataset:
             other = next(iter(self.splits()), "train")
             advice = f"Type split={other!r} (evaluate also takes split='all'), or add images to it."
             if name == "val":
-                advice = f"To train, add images or type validation=...; to evaluate, type split={other!r} or 'all'."
+                advice = (
+                    "Training needs at least one image to train on and one to validate on: add images, or type "
+                    f"validation=...; to evaluate, type split={other!r} or split='all'."
+                )
             raise DataError(f"The split {name!r} of {self.path or 'the data'} is empty; there is: {have}. {advice}")
         return replace(self, samples=chosen)
 
@@ -151,6 +156,8 @@ class Dataset:
         """
         sample = self.samples[index]
         sources = mask_sources(sample)
+        if not sources and not any(mask_sources(other) for other in self.samples):
+            raise self._no_masks()
         if not sources:
             raise SampleError(
                 place_of(sample.image, sample), "this image has no mask. Add one, or choose another split."
@@ -168,25 +175,25 @@ class Dataset:
             )
         return np.stack(planes, axis=-1)
 
-    def verify(self, split: str | None = None) -> None:
+    def verify(self, *splits: str) -> None:
         """Look for broken files before time is spent on them, reading as little of each as possible.
 
         Checks that every image has a mask, and that files are there, not empty, not cut off, and of the same size.
 
         Args:
-            split: the split to check; None: everything that is annotated.
+            splits: the splits to check, together; none: all images.
 
         Raises:
-            SampleError: the first problem, in the order of the samples, and how many more there are.
+            SampleError: the first problem, in the order of the samples; it lists some of the others and their number.
+            DataError: no image has a mask.
         """
-        samples = self.split(split).samples if split else self.samples
+        samples = tuple(sample for name in splits for sample in self.split(name).samples) or self.samples
         has_masks = any(sample.mask is not None for sample in samples)
-        problems = [error for error in map_in_threads(find_problem, samples) if error]
+        problems = problems_of(samples)
         if problems and has_masks:
-            more = f" ({len(problems) - 1} more file(s) have problems.)" if len(problems) > 1 else ""
-            raise SampleError(problems[0].path, problems[0].problem + more) from problems[0]
+            raise listed(problems)
         if problems:
-            raise DataError(f"No image of {self.path or 'the data'} has a mask here. Choose another split.")
+            raise replace(self, samples=samples)._no_masks()
 
     def pixel_counts(self) -> npt.NDArray[np.int64]:
         """Return how many pixels of each class every image has, (len, num_classes) int64.
@@ -210,12 +217,24 @@ class Dataset:
         """Return a few lines for people: where from, images per split, classes, and what the mask values mean."""
         splits = ", ".join(f"{count} {split}" for split, count in self.splits().items())
         source = f"{self.path} (format {self.format})" if self.path else "data from memory"
+        noun = "class" if len(self.classes) == 1 else "classes"
         lines = [
             f"{source}: {len(self)} images" + (f", {splits}" if splits else ""),
-            f"task {self.task}, {len(self.classes)} class(es): {', '.join(self.classes)}",
+            f"task {self.task}, {len(self.classes)} {noun}: {', '.join(self.classes)}",
         ]
-        lines += [line for line in (self.class_map.note, *self.notes) if line]
-        return "\n  ".join(lines)
+        lines += [line for line in (self.class_map.note, *self.notes) if line and line not in self.class_map.hints]
+        # last and not indented, for they are what a reader may have to act on
+        return "\n".join(["\n  ".join(lines), *(hint for hint in self.class_map.hints if hint in self.notes)])
+
+    def _no_masks(self) -> DataError:
+        splits = self.splits()
+        of_split = f" of the split {next(iter(splits))!r}" if len(splits) == 1 else ""
+        other = "train" if "val" in splits else "val"
+        return DataError(
+            f"No image{of_split} of {self.path or 'the data'} has a mask (of {len(self)}), so nothing can be trained "
+            "or measured on them; they can only be predicted. Add masks, or choose a split that has them, "
+            f"such as split={other!r}."
+        )
 
     def _encoded(self, source: Path | npt.NDArray[Any], sample: Sample) -> MaskArray:
         raw = load_mask(source)
@@ -233,6 +252,7 @@ class Dataset:
         return np.asarray(np.count_nonzero(planes == 1, axis=0), np.int64)
 
 
+@known_arguments()
 def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     path: str | os.PathLike[str],
     format: str = "auto",
@@ -271,20 +291,26 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         DataError: the folder is missing or no dataset, its masks can be read in several ways, or a file is at fault;
             the message says what was found and what to type.
     """
+    if isinstance(path, Dataset):
+        raise DataError(
+            "load_dataset takes a folder's path, but was given a Dataset, which is read already. Use it as it is; or "
+            f"read its folder anew: load_dataset({str(path.path or 'folder')!r}, ...)."
+        )
     class_map = read_class_map(class_map)
     plain_map = class_map.to_dict() if isinstance(class_map, ClassMap) else class_map
     given = DataSettings.collect({**locals(), "class_map": plain_map})
-    folder = _existing_folder(path)
+    folder = existing_folder(path)
     reader = find_format(folder, format if (images is None and masks is None) or format != "auto" else "folders")
     layout = reader.read(folder, images=Path(images) if images else None, masks=Path(masks) if masks else None)
     found = infer_class_map(
         layout.samples, classes=classes, class_map=class_map, ignore=ignore, task=task, layout=layout
     )
+    notes = (*found.hints, *layout.notes)
     of_the_model = {"classes": list(classes) if classes else None, "seed": seed, "split": split}
     chosen = {name: value for name, value in of_the_model.items() if value}
     settings = {"data": str(folder), **given.changed(), **chosen}
     dataset = Dataset(
-        layout.samples, found, folder, reader.NAME, layout.notes, validation_fraction, seed, settings=settings
+        layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings
     ).with_splits()
     return dataset.split(split) if split else dataset
 
@@ -322,7 +348,7 @@ def as_dataset(
     """
     fraction = validation_fraction if validation is None else 0.0
     if isinstance(data, Dataset):
-        dataset = _with_classes(data, classes, class_map)
+        dataset = checked(data, classes=classes, class_map=class_map, ignore=ignore, task=task)
     elif isinstance(data, (str, os.PathLike)):
         dataset = load_dataset(
             data,
@@ -336,60 +362,8 @@ def as_dataset(
     else:
         samples = samples_from_memory(data)
         found = infer_class_map(samples, classes=classes, class_map=class_map, ignore=ignore, task=task)
-        dataset = Dataset(samples, found, seed=seed)
+        dataset = Dataset(samples, found, notes=found.hints, seed=seed)
     if validation is None:
         return dataset
     other = as_dataset(validation, class_map=dataset.class_map, seed=seed)
-    return _joined(dataset, other)
-
-
-def _joined(training: Dataset, validation: Dataset) -> Dataset:
-    """Take the training images of one dataset and the validation images of another."""
-    if not validation.class_map.reads_like(training.class_map):
-        raise DataError(
-            f"The masks of the validation data have another meaning ({validation.class_map.note}) than those of the "
-            f"training data ({training.class_map.note}). If they hold the same values, type "
-            "validation=load_dataset(..., class_map=training.class_map); else save them with those values."
-        )
-    first, second = _part(training, "train"), _part(validation, "val")
-    samples = [replace(sample, split="train") for sample in first] + [replace(sample, split="val") for sample in second]
-    # who parts a dataset and gives both parts leaves its recipe true
-    is_parted = training.validation_is_drawn and "val" not in training.splits()
-    fraction = training.validation_fraction if is_parted else 0.0
-    return replace(training, samples=tuple(samples), validation_fraction=fraction, validation_is_drawn=False)
-
-
-def _part(dataset: Dataset, split: Split) -> tuple[Sample, ...]:
-    """Return a split where the dataset's files have it, else all images."""
-    if dataset.validation_is_drawn or split not in dataset.splits():
-        return dataset.samples
-    return dataset.split(split).samples
-
-
-def _with_classes(
-    dataset: Dataset, classes: Sequence[str] | None, class_map: Mapping[Any, Any] | ClassMap | None
-) -> Dataset:
-    """Check that a dataset that is already read has the classes asked for."""
-    wanted = list(class_map.names) if isinstance(class_map, ClassMap) else None if classes is None else list(classes)
-    if class_map is not None and not isinstance(class_map, ClassMap):
-        raise DataError("class_map= is for load_dataset(...); this dataset is read already.")
-    if wanted is None or wanted == dataset.classes:
-        return dataset
-    raise DataError(
-        f"The dataset has the classes {', '.join(dataset.classes)}; expected {', '.join(wanted)}. "
-        f"Type load_dataset(..., {'class_map=segmenter.class_map' if class_map else f'classes={wanted}'})."
-    )
-
-
-def _existing_folder(path: str | os.PathLike[str]) -> Path:
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.is_file():
-        hint = "Unpack it first, then type" if folder.suffix.lower() in (".zip", ".tar", ".gz", ".7z") else "Type"
-        raise FormatError(f"{folder} is a file; a dataset is a folder. {hint} the path of its folder.")
-    near = None
-    if folder.parent.is_dir():
-        near = closest(folder.name, (entry.name for entry in folder.parent.iterdir()))
-    hint = f" Did you mean {str(folder.parent / near)!r}?" if near else ""
-    raise DataError(f"There is no folder {str(folder)!r}.{hint}")
+    return joined(dataset, other)

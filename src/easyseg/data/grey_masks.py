@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from easyseg.data.class_wishes import ClassWishes
 from easyseg.data.mask_values import Scan
+from easyseg.data.object_numbers import refuse_object_numbers
 from easyseg.errors import ClassMapError
 from easyseg.structures import ClassMap, Color
 
@@ -102,6 +104,8 @@ class _Values:
             return self.binary()
         self._refuse_smooth()
         ids = self._without_void()
+        if self._wishes.task == "auto":
+            refuse_object_numbers(self._scan, ids)
         if len(ids) > MOST_VALUES:
             raise ClassMapError(
                 f"The masks hold {len(ids)} different values ({shares(self._counts)}), too many for classes without "
@@ -110,8 +114,15 @@ class _Values:
             )
         is_gapless = ids == list(range(ids[0], ids[-1] + 1))
         note = "mask values are class ids" if is_gapless else "each mask value is a class, named after it"
-        note += f": {shares(self._counts)}" + self._looks_like_instances(ids)
-        return self._multiclass(tuple(f"class_{value}" for value in ids), ids, note)
+        note += f": {shares(self._counts)}"
+        hint = (
+            f"Note: the {len(ids)} classes are named after their mask values. For names, type classes=[...] with "
+            f"{len(ids)} of them"
+        )
+        if not self._ignored(ids):
+            hint += f"; if a value such as {ids[-1]} stands for no class, leave it out: type ignore=[{ids[-1]}]"
+        found = self._multiclass(tuple(f"class_{value}" for value in ids), ids, note)
+        return replace(found, hints=(hint,))
 
     def named(self, names: tuple[str, ...]) -> ClassMap:
         """Give names to values in ascending order."""
@@ -163,6 +174,8 @@ class _Values:
             return ClassMap("binary", (name,), "threshold", ignored=self._wishes.ignored, threshold=1, note=note)
         if len(ids) == 2 and ids[0] == 0:
             return self._one_class(name, ids[-1])
+        if self._wishes.task != "binary":
+            refuse_object_numbers(self._scan, ids, name=name)
         if ids[0] != 0 or self._wishes.task != "binary":
             raise ClassMapError(
                 f"One class is expected, but the masks hold {shares(self._counts)}. Type class_map={{{name!r}: value}} "
@@ -197,6 +210,7 @@ class _Values:
             background=tuple(sorted(background)),
             colors=self._colors([value]),
             note=note,
+            hints=self._hints(name, value, share) if 0 in others else (),
         )
 
     def _thresholded(self, name: str, *, inverted: bool) -> ClassMap:
@@ -210,9 +224,19 @@ class _Values:
         else:
             note = f"0/255 masks: {0 if inverted else 255} is {name!r}"
         note += f" ({share:.1%} of the pixels)"
-        if share > 0.5 and self._wishes.values is None:
-            note += f"; if it is 0 that you look for, type class_map={{{name!r}: 0}}"
-        return ClassMap("binary", (name,), "threshold", ignored=self._wishes.ignored, inverted=inverted, note=note)
+        hints = self._hints(name, _VOID, share)
+        return ClassMap(
+            "binary", (name,), "threshold", ignored=self._wishes.ignored, inverted=inverted, note=note, hints=hints
+        )
+
+    def _hints(self, name: str, value: int, share: float) -> tuple[str, ...]:
+        """Point to the other reading where the class was not chosen by the user and covers most of the pixels."""
+        if share <= 0.5 or self._wishes.values is not None:
+            return ()
+        return (
+            f"Note: the value {value}, {share:.1%} of the pixels, is taken for {name!r}; if the class is the black "
+            f"part (0), type class_map={{{name!r}: 0}}",
+        )
 
     def _multiclass(
         self, names: tuple[str, ...], ids: Iterable[int], note: str, *, void: tuple[int, ...] | None = None
@@ -244,16 +268,6 @@ class _Values:
         if set(self._found) != {0, 1, _VOID}:
             return False
         return not any(1 in file.counts and _VOID in file.counts for file in self._scan.files)
-
-    def _looks_like_instances(self, ids: list[int]) -> str:
-        """Say so where every mask counts upwards to a number of its own: these are objects, not classes."""
-        if ids[0] != 0 or len(ids) < 4 or self._scan.palette:
-            return ""
-        tops = Counter(max(file.counts) for file in self._scan.files)
-        counts_up = all(set(file.counts) == set(range(max(file.counts) + 1)) for file in self._scan.files)
-        if not counts_up or len(tops) < 3:
-            return ""
-        return "; they may be numbers of objects: if all are of one class, type task='binary'"
 
     def _colors(self, ids: list[int]) -> tuple[Color, ...]:
         """Return the palette's colours where they tell the classes apart, else none."""
@@ -288,17 +302,17 @@ class _Values:
     def _too_few_names(self, names: tuple[str, ...], ids: list[int]) -> ClassMapError:
         extra = [value for value in ids if value >= len(names)] or ids[len(names) :]
         problem = f"{len(ids)} mask values ({shares(self._counts)}) but {len(names)} class names{self._source()}."
-        options = []
-        if len(ids) == len(names) + 1:
-            options.append(
-                f"{extra[-1]} is in the masks{self._example(extra[-1])} but has no class; to leave it out, type "
-                f"ignore=[{extra[-1]}]."
-            )
-            if ids[0] == 0 and "background" not in names:
-                pairs = _template(names, ids[1:], first="'background': 0, ")
-                options.append(f"If 0 is the background, type class_map={pairs}.")
-        else:
-            options.append(f"Type class_map={_template(names, ids)}, with ignore=[...] for values that do not count.")
+        if len(ids) != len(names) + 1:
+            advice = f"Type class_map={_template(names, ids)}, with ignore=[...] for values that do not count."
+            return ClassMapError(f"{problem} {advice}")
+        options = [
+            f"{extra[-1]} is in the masks{self._example(extra[-1])} but has no class; to leave it out, type "
+            f"ignore=[{extra[-1]}]."
+        ]
+        # a background covers more than any class does; otherwise 0 is a class like the others
+        is_background = ids[0] == 0 and self._counts[0] == max(self._counts.values())
+        if is_background and "background" not in names:
+            options.append(f"If 0 is the background, type classes={['background', *names]}.")
         return ClassMapError(" ".join([problem, *options]))
 
     def _example(self, value: int) -> str:
@@ -331,6 +345,6 @@ def _is_smooth(counts: Counter[int]) -> bool:
     return len(bins) >= 12 and at_ends >= 0.75 * counts.total()
 
 
-def _template(names: Iterable[str], values: list[int], *, first: str = "") -> str:
+def _template(names: Iterable[str], values: list[int]) -> str:
     pairs = [f"{name!r}: {value}" for name, value in zip(names, values, strict=False)]
-    return "{" + first + ", ".join(pairs[:8]) + (", ..." if len(pairs) > 8 else "") + "}"
+    return "{" + ", ".join(pairs[:20]) + (", ..." if len(pairs) > 20 else "") + "}"

@@ -86,13 +86,17 @@ class TrainingLoader:
         """Return the number of batches in an epoch."""
         return len(self._batches)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of one epoch, numbered from 0.
+    def resize_batches(self, batch_size: int) -> None:
+        """Put so many images into a batch from the next epoch on; what is decoded stays so."""
+        self._batches.batch_size = batch_size
+
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of one epoch, numbered from 0, from batch `start` on.
 
         Raises:
             SampleError: an image or mask cannot be used; it names the file.
         """
-        self._batches.epoch = number
+        self._batches.epoch, self._batches.start = number, start
         for batch in self._loader:
             if isinstance(batch, _Failure):
                 raise batch.error()
@@ -108,21 +112,21 @@ class TrainingLoader:
 
 
 class _EpochBatches(Sampler[list[Key]]):
-    """The keys of each batch of the epoch set in `epoch`."""
+    """The keys of each batch of the epoch set in `epoch`, from batch `start` on."""
 
     def __init__(self, length: int, batch_size: int, order: Order) -> None:
-        self.epoch = 0
+        self.epoch = self.start = 0
         self._length = length
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._order = order
 
     def __len__(self) -> int:
-        return -(-self._length // self._batch_size)
+        return -(-self._length // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Key]]:
         order = self._order(self.epoch)
-        for start in range(0, self._length, self._batch_size):
-            yield [(self.epoch, int(index)) for index in order[start : start + self._batch_size]]
+        for start in range(self.start * self.batch_size, self._length, self.batch_size):
+            yield [(self.epoch, int(index)) for index in order[start : start + self.batch_size]]
 
 
 @dataclass(frozen=True, slots=True)

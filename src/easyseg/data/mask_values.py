@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from easyseg.io.images import RawMask, read_mask
 from easyseg.structures import Color, Sample
 
 MaskSource: TypeAlias = Path | npt.NDArray[Any]
+ItemT = TypeVar("ItemT")
 
 MOST_MASKS = 500
 """So many masks are looked at; of larger datasets, evenly spread ones."""
@@ -30,13 +31,22 @@ class MaskValues:
         kind: how the mask is stored.
         counts: pixels of each value; of a colour mask, of each colour as 0xRRGGBB.
         palette: of a palette mask, the colour of each value.
-        path: the mask's file, None for an array.
+        source: the mask's file or array.
+        border: like `counts`, of the pixels at the edges of the mask.
+        is_lossy: the file is a JPEG, and its values were brought to 0 and 255.
     """
 
     kind: Literal["grey", "palette", "rgb"]
     counts: dict[int, int]
     palette: tuple[Color, ...] | None
-    path: Path | None = None
+    source: MaskSource
+    border: dict[int, int]
+    is_lossy: bool = False
+
+    @property
+    def path(self) -> Path | None:
+        """The mask's file, None for an array."""
+        return self.source if isinstance(self.source, Path) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +56,12 @@ class Scan:
     Attributes:
         files: one entry per mask that was looked at.
         total: how many masks there are.
+        problems: what is wrong with masks that cannot be read; they are missing in `files`.
     """
 
     files: tuple[MaskValues, ...]
     total: int
+    problems: tuple[SampleError, ...] = ()
 
     @property
     def is_color(self) -> bool:
@@ -72,11 +84,11 @@ class Scan:
             total.update(file.counts)
         return total
 
-    def color_counts(self) -> Counter[Color]:
-        """Return how many pixels have each colour, as one sees it."""
+    def color_counts(self, *, border: bool = False) -> Counter[Color]:
+        """Return how many pixels have each colour, as one sees it; with `border`, of those at the masks' edges."""
         total: Counter[Color] = Counter()
         for file in self.files:
-            for value, count in file.counts.items():
+            for value, count in (file.border if border else file.counts).items():
                 total[_color(file, value)] += count
         return total
 
@@ -122,15 +134,17 @@ def load_mask(source: MaskSource) -> RawMask:
 
 
 def scan_masks(samples: Sequence[Sample]) -> Scan:
-    """Count the values in the masks of `samples`, or of `MOST_MASKS` evenly spread ones.
-
-    Raises:
-        SampleError: a mask cannot be read.
-    """
+    """Count the values in the masks of `samples`, or of `MOST_MASKS` evenly spread ones."""
     sources = [source for sample in samples for source in mask_sources(sample)]
-    step = max(1.0, len(sources) / MOST_MASKS)
-    chosen = [sources[int(at * step)] for at in range(min(len(sources), MOST_MASKS))]
-    return Scan(tuple(map_in_threads(_values_of, chosen)), len(sources))
+    found = map_in_threads(_values_or_problem, evenly_spread(sources, MOST_MASKS))
+    files = tuple(entry for entry in found if isinstance(entry, MaskValues))
+    return Scan(files, len(sources), tuple(entry for entry in found if isinstance(entry, SampleError)))
+
+
+def evenly_spread(items: Sequence[ItemT], most: int) -> list[ItemT]:
+    """Return all items, or of a longer sequence `most` of them at even distances."""
+    step = max(1.0, len(items) / most)
+    return [items[int(at * step)] for at in range(min(len(items), most))]
 
 
 def mask_sources(sample: Sample) -> tuple[MaskSource, ...]:
@@ -140,20 +154,30 @@ def mask_sources(sample: Sample) -> tuple[MaskSource, ...]:
     return sample.mask if isinstance(sample.mask, tuple) else (sample.mask,)
 
 
+def _values_or_problem(source: MaskSource) -> MaskValues | SampleError:
+    try:
+        return _values_of(source)
+    except SampleError as error:
+        return error
+
+
 def _values_of(source: MaskSource) -> MaskValues:
     mask = load_mask(source)
     values = mask.values
     if mask.kind == "rgb":
         wide = values.astype(np.int32)
         values = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    edges = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
+    return MaskValues(mask.kind, _counted(values), mask.palette, source, _counted(edges), mask.is_lossy)
+
+
+def _counted(values: npt.NDArray[Any]) -> dict[int, int]:
     if values.dtype == np.uint8:
         pixels = np.bincount(values.reshape(-1), minlength=256)
         found = np.flatnonzero(pixels)
-        counts = dict(zip(found.tolist(), pixels[found].tolist(), strict=True))
-    else:
-        found, pixels = np.unique(values, return_counts=True)
-        counts = dict(zip(found.tolist(), pixels.tolist(), strict=True))
-    return MaskValues(mask.kind, counts, mask.palette, source if isinstance(source, Path) else None)
+        return dict(zip(found.tolist(), pixels[found].tolist(), strict=True))
+    found, pixels = np.unique(values, return_counts=True)
+    return dict(zip(found.tolist(), pixels.tolist(), strict=True))
 
 
 def _color(file: MaskValues, value: int) -> Color:

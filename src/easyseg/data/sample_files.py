@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from easyseg.data.mask_values import mask_sources
+from easyseg.data.threads import map_in_threads
 from easyseg.errors import SampleError
 from easyseg.io.images import check_image
 from easyseg.structures import Sample, SizeHW
+
+MOST_LISTED = 5
+"""So many broken files are named in one message."""
+
+
+def problems_of(samples: Iterable[Sample]) -> list[SampleError]:
+    """Return what is wrong with the samples' files as far as their headers tell, in the order of the samples."""
+    return [error for error in map_in_threads(find_problem, tuple(samples)) if error]
+
+
+def listed(problems: Sequence[SampleError]) -> SampleError:
+    """Return one error for several broken files: the first one, with others listed in its message.
+
+    Args:
+        problems: one or more errors; of several on one file, the first counts.
+    """
+    by_path: dict[str, SampleError] = {}
+    for problem in problems:
+        by_path.setdefault(str(problem.path), problem)
+    first, *others = by_path.values()
+    if not others:
+        return first
+    lines = [f"{len(by_path)} files have problems; the others:"]
+    # their first sentence says what is wrong; what to do stands with the first file
+    lines += [f"  {other.path}: {other.problem.split('. ')[0].rstrip('.')}" for other in others[: MOST_LISTED - 1]]
+    rest = len(by_path) - MOST_LISTED
+    lines += [f"  and {rest} more"] if rest > 0 else []
+    return SampleError(first.path, "\n".join([first.problem, *lines]))
 
 
 def find_problem(sample: Sample) -> SampleError | None:

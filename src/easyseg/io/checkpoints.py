@@ -101,7 +101,7 @@ def load_tensors(network: torch.nn.Module, checkpoint: Checkpoint, *, path: str 
     if expected != found:
         odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
         raise CheckpointError(
-            f"{path} does not fit the model its header describes: {len(odd)} tensor(s) differ, such as {odd[0]!r} "
+            f"{path} does not fit the model its header describes: of its tensors {len(odd)} differ, such as {odd[0]!r} "
             f"(expected shape {expected.get(odd[0])}, found {found.get(odd[0])}). "
             "Install the version of easyseg it was saved with, named in its header."
         )

@@ -7,9 +7,10 @@ is decoded, and every failure names the file.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,7 +29,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from easyseg.errors import EasySegError, SampleError, closest
+from easyseg.errors import EasySegError, SampleError
 from easyseg.structures import SizeHW
 
 MAX_PIXELS = 178_956_970
@@ -47,6 +48,8 @@ _FACTORIES: tuple[tuple[bytes, Callable[..., ImageFile.ImageFile]], ...] = (
     *((b"P%d" % kind, PpmImagePlugin.PpmImageFile) for kind in range(1, 7)),
 )
 
+_LEAST_ALIKE = 0.75
+_LEAST_BEGINNING = 3
 _ORIENTATION_TAG = 0x0112
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -157,6 +160,20 @@ def upright(pixels: npt.NDArray[np.generic], orientation: int) -> npt.NDArray[np
     return np.ascontiguousarray(turned)
 
 
+def near_name(name: str, names: Iterable[str]) -> str | None:
+    """Return the file or folder name that `name` may be a slip or the beginning of, None where none comes near.
+
+    Suffixes do not count: they make names alike that have nothing to do with each other.
+    """
+    by_stem = {Path(other).stem.lower(): other for other in names}
+    wanted = Path(name).stem.lower()
+    found = difflib.get_close_matches(wanted, by_stem, n=1, cutoff=_LEAST_ALIKE)
+    if not found and len(wanted) >= _LEAST_BEGINNING:
+        longer = [stem for stem in by_stem if stem.startswith(wanted)]
+        found = longer if len(longer) == 1 else []
+    return by_stem[found[0]] if found else None
+
+
 def _factory(path: Path, start: bytes) -> Callable[..., ImageFile.ImageFile]:
     for magic, factory in _FACTORIES:
         if start.startswith(magic) and (magic != b"RIFF" or start[8:12] == b"WEBP"):
@@ -233,7 +250,7 @@ def _truncated(path: Path, source: BinaryIO) -> SampleError:
 
 def _nearest(path: Path) -> str:
     try:
-        near = closest(path.name, (other.name for other in path.parent.iterdir()))
+        near = near_name(path.name, (other.name for other in path.parent.iterdir()))
     except OSError:
         return f" Its folder does not exist either: {path.parent}."
     return f" The nearest name there is {near!r}." if near else ""

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from easyseg.errors import OutputError, SampleError
 from easyseg.io import atomic
 from easyseg.io.decoding import MAX_PIXELS, Picture, decoder_errors, open_picture, opened, upright
+from easyseg.io.jpeg_masks import without_compression_noise
 from easyseg.pictures import brightness_of, ids_of
 from easyseg.structures import Color, ImageArray, SizeHW
 
@@ -55,11 +56,13 @@ class RawMask:
             "rgb".
         kind: how the file stores it.
         palette: with "palette", the RGB colour of each index.
+        is_lossy: the file is a JPEG; its values, all near 0 or 255, were brought to these.
     """
 
     values: npt.NDArray[Any]
     kind: Literal["grey", "palette", "rgb"]
     palette: tuple[Color, ...] | None = None
+    is_lossy: bool = False
 
     def as_rgb(self) -> ImageArray:
         """Return the colours one sees, (H, W, 3) uint8, whichever way they are stored."""
@@ -149,11 +152,8 @@ def read_mask(path: str | os.PathLike[str]) -> RawMask:
             return _mask_from_values(path, _decode_tiff(path, data))
         image = picture.image
         if image.format in ("JPEG", "MPO"):
-            raise SampleError(
-                path,
-                "a JPEG file cannot hold a mask: its compression changes pixel values, so classes get mixed up. "
-                "Save the masks as PNG from their source.",
-            )
+            restored = without_compression_noise(path, np.asarray(image))
+            return RawMask(upright(restored, picture.orientation), "grey", is_lossy=True)
         if image.mode == "P":
             palette = _palette(image.getpalette("RGB") or [])
             return RawMask(upright(np.asarray(image), picture.orientation), "palette", palette)

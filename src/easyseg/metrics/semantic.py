@@ -253,7 +253,7 @@ def _count_arrays(prediction: npt.NDArray[np.integer], target: npt.NDArray[np.in
     rows = np.bincount(code.ravel(), minlength=_TARGET_VALUES * ids).reshape(-1, ids)
     if rows[ids:IGNORE_INDEX].any():
         strange = (ids + np.flatnonzero(rows[ids:IGNORE_INDEX].any(axis=1))).tolist()
-        raise DataError(f"The target holds the class id(s) {strange}; expected 0 to {ids - 1}, or {IGNORE_INDEX}.")
+        raise DataError(f"The target holds ids of no class, {strange}; expected 0 to {ids - 1}, or {IGNORE_INDEX}.")
     counts: IntArray = rows[:ids].astype(np.int64)
     return counts
 

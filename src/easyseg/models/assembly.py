@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, replace
 from typing import Any
+
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from easyseg.errors import ModelError, WeightsError
 from easyseg.models import smp_zoo, torchvision_zoo
@@ -159,13 +162,25 @@ def _fetch(order: Order, options: dict[str, Any]) -> Construction:
     try:
         return _build(order, order.weights, options)
     except Exception as error:
-        home = "TORCH_HOME" if order.model.zoo == "torchvision" else "HF_HOME"
-        mirror = "" if order.model.zoo == "torchvision" else ", HF_ENDPOINT to a mirror"
-        raise WeightsError(
-            f"The weights {order.weights!r} for {order.encoder.name!r} cannot be had: {_first_line(error)} "
-            f"Check the network and try again; or set {home} to a folder where they lie{mirror}; or type "
-            "weights='file.safetensors' for a file of your own; or weights=None to start from random weights."
-        ) from error
+        raise _cannot_fetch(order, error) from error
+
+
+def _cannot_fetch(order: Order, error: Exception) -> WeightsError:
+    """Say shortly what failed, and then what can be done about it."""
+    reason = textwrap.shorten(_first_line(error), 120, placeholder=" ...").rstrip(".")
+    if isinstance(error, LocalEntryNotFoundError):
+        reason = "they are not in the cache, and the Hub cannot be reached"
+    home = "TORCH_HOME" if order.model.zoo == "torchvision" else "HF_HOME"
+    ways = [
+        "weights=None starts from random weights",
+        "weights='file.safetensors' takes a file of your own",
+        f"the environment variable {home} names a folder into which they were fetched before",
+        *(["the environment variable HF_ENDPOINT names a mirror of the Hub"] if home == "HF_HOME" else []),
+    ]
+    listed = "".join(f"\n  - {way}" for way in ways)
+    return WeightsError(
+        f"The weights {order.weights!r} for {order.encoder.name!r} cannot be fetched: {reason}. Ways on:{listed}"
+    )
 
 
 def _statistics(order: Order) -> smp_zoo.Statistics:

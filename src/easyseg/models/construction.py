@@ -29,7 +29,6 @@ class Construction:
         head: the last layer or layers, whose size depends on the number of classes.
         feature_sources: the encoder or modules in it whose outputs are the features, shallow to deep.
         stride: the network works on sizes that are multiples of it, in pixels.
-        image_size: the size it was built for, where that shapes its parameters.
     """
 
     network: nn.Module
@@ -38,7 +37,6 @@ class Construction:
     head: tuple[str, ...]
     feature_sources: tuple[str, ...]
     stride: int
-    image_size: SizeHW | None = None
 
 
 @dataclass(frozen=True, slots=True)

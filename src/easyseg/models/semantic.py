@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from easyseg.errors import ModelError
 from easyseg.models.assembly import Assembly, Order, assemble
 from easyseg.models.construction import group_by_stage
+from easyseg.models.freezing import still_modules
 from easyseg.models.registry import find_encoder, find_model
 from easyseg.models.weights import is_file, load_weights_file
 from easyseg.structures import Batch, SizeHW
@@ -52,9 +53,12 @@ class SemanticModel(nn.Module):
         self.weights_note = f"{order.weights} weights" if order.weights else "random weights"
         self.criterion = None
         self.network = construction.network
-        self._image_size = construction.image_size
         self._stage_of = assembly.stage_of
         self._part_names = (construction.encoder, construction.decoder, construction.head)
+        # such as the embedding of positions in some encoders: nothing ever makes them learn
+        self._fixed = frozenset(name for name, value in self.named_parameters() if not value.requires_grad)
+        self._frozen: frozenset[str] = frozenset()
+        self._still: dict[nn.Module, None] = {}
         for name, values in zip(("pixel_mean", "pixel_std"), assembly.statistics, strict=True):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1))
 
@@ -119,15 +123,48 @@ class SemanticModel(nn.Module):
         parts: dict[str, nn.Module] = {f"encoder[{number}]": stage for number, stage in enumerate(stages)}
         return parts | {"decoder": self._part(decoder), "head": self._part(head)}
 
-    def config(self) -> dict[str, Any]:
-        """Return what rebuilds the model: `build_semantic(**config, weights=None)`."""
-        return {
-            "model": self.model_name,
-            "encoder": self.encoder_name,
-            "num_classes": self.num_classes,
-            "in_channels": self.in_channels,
-            "image_size": self._image_size,
-        }
+    @property
+    def frozen(self) -> frozenset[str]:
+        """Names of the parameters that `freeze` keeps as they are."""
+        return self._frozen
+
+    def freeze(self, names: Collection[str]) -> None:
+        """Keep these parameters as they are from now on, and no others; an empty collection frees everything.
+
+        A module whose parameters are all frozen is in evaluation mode, whatever `train()` is called on this model or
+        around it: its normalisation keeps its statistics, and dropout and dropped paths inside it are off. Freed again,
+        it is in the mode of the model.
+
+        Args:
+            names: as in `named_parameters`.
+
+        Raises:
+            ModelError: there is no such parameter.
+        """
+        parameters = dict(self.named_parameters())
+        if strangers := sorted(set(names) - parameters.keys()):
+            raise ModelError(f"There is no parameter {strangers[0]!r} to freeze. See model.named_parameters().")
+        for name, parameter in parameters.items():
+            if name in names:
+                parameter.requires_grad_(False).grad = None
+            elif name in self._frozen:
+                parameter.requires_grad_(name not in self._fixed)
+        before = self._still
+        self._still = still_modules(self.network, self.parts(), [parameters[name] for name in names])
+        self._frozen = frozenset(names)
+        for module in before:
+            module.training = self.training
+        self._hold_still()
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training mode, or out of it; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        self._hold_still()
+        return self
+
+    def _hold_still(self) -> None:
+        for module in self._still:
+            module.training = False
 
     def _part(self, names: tuple[str, ...]) -> nn.Module:
         modules = [self.network.get_submodule(name) for name in names]

@@ -75,7 +75,6 @@ def build(
         head=("segmentation_head",),
         feature_sources=("encoder",),
         stride=image_size[0] if image_size else int(stride),
-        image_size=image_size,
     )
 
 
@@ -113,7 +112,7 @@ def check_weights(encoder: EncoderEntry, weights: str) -> None:
         return
     if weights != "imagenet":
         raise WeightsError(
-            f"Unknown weights {weights!r} for {encoder.name!r}. Type weights='imagenet', None, or a .safetensors file; "
+            f"Unknown weights {weights!r} for {encoder.name!r}. Type weights='imagenet', weights=None, or a file; "
             f"a pretrained variant goes into the encoder's name: {', '.join(_variants(encoder)) or 'it has none'}."
         )
     if not timm.models.is_model_pretrained(encoder.zoo_name):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from easyseg.devices import Compute
 from easyseg.errors import ModelError
 from easyseg.preprocessing import Placement, Preprocessing
+from easyseg.results.words import counted
 from easyseg.structures import ImageArray, SizeHW, Task
 
 Tag = TypeVar("Tag")
@@ -191,8 +192,9 @@ def evaluation_mode(network: Network) -> Iterator[None]:
 
 def _too_large(size_hw: SizeHW, count: int) -> ModelError:
     return ModelError(
-        f"The device's memory does not suffice for {count} image(s) of {size_hw[1]} x {size_hw[0]} pixels at a time. "
-        "Type batch_size=1; if that is not enough, device='cpu', or train with resize='pad' and a smaller image_size."
+        f"The device's memory does not suffice for {counted(count, 'image')} of {size_hw[1]} x {size_hw[0]} pixels at "
+        "a time. Type batch_size=1; if that is not enough, device='cpu', or train with resize='pad' and a smaller "
+        "image_size."
     )
 
 

@@ -89,12 +89,15 @@ class Evaluation:
         self._threads = threads
         self._kept: dict[int, Prepared[MaskArray]] | None = {} if keep else None
 
-    def score(self, network: Network, *, criterion: Criterion | None = None) -> Scored:
+    def score(
+        self, network: Network, *, criterion: Criterion | None = None, poll: Callable[[], None] = lambda: None
+    ) -> Scored:
         """Measure `network`; its mode is as before afterwards.
 
         Args:
             network: images (N, C, h, w) in 0..255 to logits (N, classes, h, w).
             criterion: a loss to report the mean of over images, computed on the canvas as in training.
+            poll: called after every image; may raise, to break the evaluation off.
 
         Raises:
             SampleError: an image or mask cannot be used; it names the file.
@@ -116,6 +119,7 @@ class Evaluation:
                     if criterion is not None:
                         losses.append(self._loss(criterion, logits, mask))
                     per_image.add(self._compare(predictor, matrix, logits, mask, placement))
+                poll()
             counts = per_image.stacked()
             # to the CPU first: Apple's GPU has no float64
             loss = float(torch.stack(losses).cpu().double().mean()) if losses else None

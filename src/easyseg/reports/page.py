@@ -60,13 +60,13 @@ def write_report(
     style = (importlib.resources.files("easyseg.reports") / "page.css").read_text(encoding="utf-8")
     body = [
         f"<header><h1>{_escaped(title)}</h1><p class='verdict'>{_escaped(verdict(history, report))}</p></header>",
+        *(f"<p class='note'><b>Note</b>{_escaped(note.removeprefix('Note: '))}</p>" for note in notes),
         _figures(history, report),
         _section("Course of the training", _chart(curves(history))) if history is not None and len(history) else "",
         _classes(report) if report is not None else "",
         _section("Confusion", _chart(report.confusion_figure())) if report is not None else "",
         _section("Worst images", _worst(report)) if report is not None and report.images else "",
         _section("Pictures", _pictures(pictures, report)) if pictures else "",
-        _section("Notes", "".join(f"<p>{_escaped(note)}</p>" for note in notes)) if notes else "",
         _section("Settings", _definitions(settings)),
         _section("Environment", _definitions(_environment())),
     ]
@@ -114,10 +114,10 @@ def _figures(history: History | None, report: Report | None) -> str:
             (_number(report.mean_iou), "mean IoU" if len(report.classes) > 1 else "IoU"),
             (_number(report.mean_dice), "mean Dice" if len(report.classes) > 1 else "Dice"),
             (_number(report.pixel_accuracy), "pixel accuracy"),
-            (str(len(report.images)), f"{report.split} images"),
+            _card(len(report.images), f"{report.split} image"),
         ]
     if history is not None and len(history):
-        figures.append((str(history.rows[-1].get("epoch", len(history))), "epochs"))
+        figures.append(_card(history.rows[-1].get("epoch", len(history)), "epoch"))
         seconds = history.rows[-1].get("seconds")
         if isinstance(seconds, (int, float)):
             figures.append((_duration(float(seconds)), "training time"))
@@ -125,6 +125,11 @@ def _figures(history: History | None, report: Report | None) -> str:
         f"<div class='figure'><b>{_escaped(value)}</b><span>{_escaped(name)}</span></div>" for value, name in figures
     )
     return f"<div class='figures'>{cards}</div>" if figures else ""
+
+
+def _card(count: object, noun: str) -> tuple[str, str]:
+    number, _, name = counted(count, noun).partition(" ")
+    return number, name
 
 
 def _classes(report: Report) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import errno
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ CONFIG = "config.yaml"
 HISTORY = "history.csv"
 REPORT = "report.html"
 LOG = "log.txt"
+CHECKPOINTS = "checkpoints"
+NAN_REPORT = "nan_report.json"
 RUNS = Path("runs")
 
 _CONFIG_HEADING = "# Runs this training again: easyseg train config.yaml --run-dir ANOTHER\n"
@@ -31,16 +34,20 @@ class RunFolder:
 
     Args:
         path: the folder; it is made, and must be empty, or hold the beginning of a run that never came to a result.
+        goes_on: it holds an interrupted run, which goes on.
 
     Raises:
         OutputError: the folder cannot be made or written to, or holds something.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, goes_on: bool = False) -> None:
         self.path = Path(path)
+        if goes_on:
+            self.log("")  # finds out now, not after an hour, whether the folder can be written to
+            return
         check_run_path(self.path)
         make_folder(self.path)
-        write_text(self.log_path, "")  # finds out now, not after an hour, whether the folder can be written to
+        write_text(self.log_path, "")
 
     @property
     def best_model(self) -> Path:
@@ -61,6 +68,10 @@ class RunFolder:
         """Write the settings that run the same training again."""
         text = _CONFIG_HEADING + write_yaml(values)
         write_text(self.path / CONFIG, text)
+
+    def write_nan_report(self, values: Mapping[str, Any]) -> None:
+        """Write which steps were skipped, since their loss or gradient was no finite number."""
+        write_text(self.path / NAN_REPORT, json.dumps(values, indent=1, ensure_ascii=False))
 
     def write_history(self, history: History) -> None:
         """Write the history as CSV."""
@@ -100,7 +111,7 @@ def check_run_path(path: Path, *, datasets: Iterable[Path] = ()) -> None:
         if dataset.resolve() in (place, *place.parents):
             raise OutputError(
                 f"The run folder {path} would lie in the dataset {dataset}, and nothing is ever written there. "
-                f"Type another run_dir, such as run_dir='{dataset.resolve().parent / RUNS / 'first'}'."
+                f"Type another run_dir, such as run_dir={str(dataset.resolve().parent / RUNS / 'first')!r}."
             )
     try:
         existing = next(folder for folder in (place, *place.parents) if folder.exists())
@@ -114,16 +125,32 @@ def check_run_path(path: Path, *, datasets: Iterable[Path] = ()) -> None:
         raise output_error(path, error) from error
 
 
+def is_interrupted(path: Path) -> bool:
+    """Tell whether a folder holds a run that did not come to its end."""
+    return (path / CHECKPOINTS).is_dir()
+
+
 def _refuse_contents(path: Path) -> None:
     names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
+    if CHECKPOINTS in names:
+        raise OutputError(
+            f"{path} holds an interrupted run. Leave resume='auto' to go on with it, or type another run_dir."
+        )
     if names & {BEST_MODEL, HISTORY}:
         raise OutputError(
             f"{path} holds an earlier run, which is never overwritten. Type another run_dir, or delete it."
         )
-    if names and not (names == {CONFIG, LOG} and _is_own_config(path / CONFIG)):
+    if not _is_mere_beginning(path, names):
         raise OutputError(
             f"{path} holds files that are no run's, such as {min(names)}. Type a run_dir that is empty or new."
         )
+
+
+def _is_mere_beginning(path: Path, names: Collection[str]) -> bool:
+    """Tell whether a run was ended here, such as by a kill, when it had only just made its folder."""
+    if CONFIG in names:
+        return set(names) <= {CONFIG, LOG} and _is_own_config(path / CONFIG)
+    return not names or (set(names) == {LOG} and not (path / LOG).stat().st_size)
 
 
 def _is_own_config(path: Path) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from easyseg.results.history import History
+    from easyseg.results.learning_rates import LearningRateCurve
 
 INK = "#26262b"
 FAINT = "#8a8d96"
@@ -67,6 +68,30 @@ def curves(history: History) -> Figure:
         if len(x) == 1:
             losses.set_xticks(x)
             monitored.set_xticks(x)
+    return figure
+
+
+def learning_rates(curve: LearningRateCurve) -> Figure:
+    """Draw the losses of a sweep over the learning rate, and the suggestion."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+
+    rates, course = list(curve.learning_rates), list(curve.smoothed_losses)
+    with _style():
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        axes = figure.subplots()
+        _decorate(axes, "Loss while the learning rate rises", "learning rate")
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0e}".replace("e-0", "e-").replace("e+0", "e"))
+        axes.plot(rates, list(curve.losses), color=FAINT, linewidth=0.8, alpha=0.6, label="of each batch")
+        _line(axes, rates, course, label="smoothed", color=BLUE)
+        if curve.suggestion is not None:
+            axes.axvline(curve.suggestion, color=ORANGE, linewidth=1.4, label=f"suggestion {curve.suggestion:.2g}")
+        if course:  # where it diverges, the loss would press the rest flat
+            fall = course[0] - min(course) or 1.0
+            axes.set_ylim(min(course) - 0.4 * fall, course[0] + 0.6 * fall)
+        axes.legend(frameon=False, labelcolor=INK, loc="best")
     return figure
 
 

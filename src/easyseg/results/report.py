@@ -252,7 +252,7 @@ class Report:
             columns = rows
         totals = counts.sum(axis=1, keepdims=True)
         shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
-        return charts.matrix(shares, rows, columns, title="Where each class's pixels went, %")
+        return charts.matrix(shares, rows, columns, title="Pixels by class, %")
 
     def timing_line(self) -> str:
         """Return one line on how fast it went and what the time went into; empty where it was not taken."""

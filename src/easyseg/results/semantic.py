@@ -19,7 +19,8 @@ from easyseg import geometry, visualization
 from easyseg.errors import ConfigError, OutputError, unknown_name
 from easyseg.geometry import Polygon
 from easyseg.io.images import write_image
-from easyseg.structures import ClassMap, ImageArray, MaskArray
+from easyseg.io.palette_png import write_ids
+from easyseg.structures import ClassMap, Color, ImageArray, MaskArray
 
 Probabilities: TypeAlias = npt.NDArray[np.float32]
 PlotKind: TypeAlias = Literal["overlay", "mask", "side_by_side"]
@@ -63,6 +64,11 @@ class SemanticResult:
     def name(self) -> str:
         """The image file's name, or "image"."""
         return self.path.name if self.path is not None else "image"
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix, for naming other files after it."""
+        return Path(self.name).stem
 
     @property
     def probabilities(self) -> Probabilities:
@@ -154,7 +160,8 @@ class SemanticResult:
         Args:
             path: a file ending in .png, .jpg, .webp, .bmp or .tif; its folder is made where it is missing.
             kind: as for `plot`, except that "mask" writes the class ids themselves, one byte per pixel, for programs
-                to read. For the multilabel task, which has several per pixel, it writes the colours.
+                to read; a .png shows them in the classes' colours, as its palette. For the multilabel task, which has
+                several per pixel, it writes the colours.
             legend: add the names of the classes to an overlay or a side by side.
 
         Raises:
@@ -168,7 +175,10 @@ class SemanticResult:
                     f"{path}: {path.suffix} changes pixel values, and class ids must not change. "
                     f"Type: result.save({str(path.with_suffix('.png'))!r}, kind='mask')"
                 )
-            write_image(path, self.mask)
+            if path.suffix.lower() == ".png":
+                write_ids(path, self.mask, self._colors_of_ids())
+            else:
+                write_image(path, self.mask)
         else:
             write_image(path, self.plot(kind, legend=legend))
         return path
@@ -191,6 +201,10 @@ class SemanticResult:
         return (
             f'<figure><img src="data:image/png;base64,{encoded}" alt="{text}"><figcaption>{text}</figcaption></figure>'
         )
+
+    def _colors_of_ids(self) -> list[Color]:
+        background: list[Color] = [(0, 0, 0)] if self.class_map.task == "binary" else []
+        return [*background, *self.class_map.colors]
 
     def _picture(self, kind: PlotKind, *, enlarge: bool) -> ImageArray:
         if kind not in get_args(PlotKind):

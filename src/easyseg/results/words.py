@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 
@@ -32,3 +33,17 @@ def metric_title(name: str) -> str:
     words = metric.replace("_", " ").replace("iou", "IoU").replace("dice", "Dice").replace("val ", "validation ")
     words = words[:1].upper() + words[1:]
     return f"{words} of {class_name}" if class_name else words
+
+
+def time_left(seconds: float) -> str:
+    """Return such as "4:07 left"; "" at the end, where nothing is."""
+    return "" if seconds < 0.5 else f"{clock_time(seconds)} left"
+
+
+def clock_time(seconds: float) -> str:
+    """Return such as "4:07" or "1:02:33"; "?" where unknown."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, second = divmod(round(seconds), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from easyseg.config import Auto, EvaluateSettings, FitSettings, ModelSettings, PredictSettings
+from easyseg.config import Auto, EvaluateSettings, FitSettings, ModelSettings, PredictSettings, RateFinderSettings
+from easyseg.config.parts import read_selectors
+from easyseg.config.stages import Stage
 from easyseg.devices import Compute, resolve_compute
 from easyseg.errors import ModelError
 from easyseg.io.checkpoints import save_checkpoint
 from easyseg.models.assembly import check_pair, check_weights
 from easyseg.models.registry import find_encoder, find_model
 from easyseg.models.semantic import SemanticModel
-from easyseg.models.summary import Summary, summarize
+from easyseg.models.summary import Summary
 from easyseg.prediction.sources import is_single
 from easyseg.reports.run_folder import find_run
-from easyseg.results import History, Report
+from easyseg.results import History, LearningRateCurve, Report
+from easyseg.segmenter.arguments import check_arguments
 from easyseg.segmenter.evaluating import evaluate_split
-from easyseg.segmenter.fitted import FittedModel, build_model, read_fitted
+from easyseg.segmenter.fitted import FittedModel, read_fitted, summarize_any
 from easyseg.segmenter.fitting import run_training
 from easyseg.segmenter.predicting import predict_all
+from easyseg.segmenter.rate_finding import find_learning_rate
+from easyseg.segmenter.staging import freeze_parts
 from easyseg.structures import ClassMap
 
 
@@ -61,6 +66,7 @@ class Segmenter:
         >>> segmenter.predict("street.jpg").save("street.png")  # doctest: +SKIP
     """
 
+    @check_arguments
     def __init__(
         self,
         model: str = "unet",
@@ -82,6 +88,7 @@ class Segmenter:
         check_weights(entry, backbone, self.settings.weights)
         self.history: History | None = None
         self._fitted: FittedModel | None = None
+        self._frozen: tuple[str, ...] = ()
         self._chosen: Compute | None = None
 
     @property
@@ -110,6 +117,7 @@ class Segmenter:
         """
         return self._ready().model
 
+    @check_arguments
     def fit(
         self,
         data: Any,
@@ -124,6 +132,8 @@ class Segmenter:
         adam_epsilon: float = 1e-8,
         weight_decay: float = 0.01,
         schedule: Literal["onecycle", "cosine", "poly", "step", "constant"] = "onecycle",
+        stages: Sequence[Stage | Mapping[str, Any]] | Literal["fine_tune"] | None = None,
+        freeze: str | Sequence[str] | None = None,
         augment: Any = "standard",
         oversample: float = 0.0,
         patience: int | None = 10,
@@ -140,8 +150,12 @@ class Segmenter:
         compile: bool = False,
         deterministic: bool = False,
         time_budget: float | None = None,
+        overfit_batches: int | None = None,
+        resume: bool | Auto = "auto",
+        checkpoint_every_seconds: float = 300.0,
         run_dir: str | Path | None = "auto",
         callbacks: Any = (),
+        loggers: Any = (),
         verbose: bool | Auto = "auto",
     ) -> History:
         """Train, keep the best epoch's weights, and write a run folder.
@@ -162,6 +176,9 @@ class Segmenter:
             adam_epsilon: epsilon of Adam and AdamW.
             weight_decay: decoupled weight decay.
             schedule: course of the learning rate: "onecycle", "cosine", "poly", "step", "constant".
+            stages: a list of `Stage`, or of dicts with what a `Stage` takes; "fine_tune" trains decoder and head first,
+                then the top of the encoder too, then everything, in `epochs` together. None: everything at once.
+            freeze: parts that do not learn, see `Stage`; those of `Segmenter.freeze` come on top.
             augment: "none", "light", "standard", "strong", "aerial", "medical", or an albumentations Compose.
             oversample: share of training images (0..1) drawn by their rarest class.
             patience: stop after so many evaluations without a better one; None: never.
@@ -177,9 +194,14 @@ class Segmenter:
             cache: "ram" keeps decoded images in memory, "auto" does where they fit.
             compile: compile the network with torch.compile.
             deterministic: refuse operations that are not repeatable.
-            time_budget: train for so many seconds instead of `epochs`; the schedule fits itself to it.
-            run_dir: folder for the results; "auto": a new one below "runs"; None: none.
+            time_budget: train for so many seconds, whatever `epochs` says; the schedule fits itself to it.
+            overfit_batches: train and measure on the images of so many batches alone, without augmentation: a trial.
+            resume: "auto" goes on with the run in `run_dir` where that was interrupted, or, without a name, with the
+                newest interrupted run of these settings and data; True: there must be one; False: never.
+            checkpoint_every_seconds: of training between two checkpoints; one is saved at the ends of epochs, too.
+            run_dir: folder for the results; "auto": a new one below "runs"; None: none, and nothing to resume.
             callbacks: observers, see `easyseg.callbacks`.
+            loggers: "tensorboard", "wandb", "mlflow", or loggers from `easyseg.loggers`; one, or a list.
             verbose: progress bar and messages; "auto": a bar only on a terminal.
 
         Raises:
@@ -190,6 +212,8 @@ class Segmenter:
             OutputError: the run folder cannot be written.
         """
         settings = FitSettings.collect(locals())
+        frozen = (*self._frozen, *(settings.freeze or ()))
+        settings = settings.model_copy(update={"freeze": frozen or None})
         return run_training(
             data,
             validation,
@@ -200,6 +224,42 @@ class Segmenter:
             hand_over=self._take,
         )
 
+    @check_arguments
+    def find_learning_rate(  # noqa: D417 - what `fit` takes, too, is described there
+        self,
+        data: Any,
+        *,
+        lowest: float = 1e-7,
+        highest: float = 10.0,
+        steps: int = 100,
+        batch_size: int | Auto = "auto",
+        loss: str | Callable[..., Any] = "auto",
+        optimizer: Literal["adamw", "adam", "sgd"] = "adamw",
+        augment: Any = "standard",
+        class_weights: Sequence[float] | Literal["balanced"] | None = None,
+        workers: int | Auto = "auto",
+    ) -> LearningRateCurve:
+        """Find a good learning rate: train for a moment while it rises, and see where the loss falls.
+
+        The model stays exactly as it is. Type `curve.suggestion` for the rate, `curve.plot()` for the picture.
+
+        Args:
+            data: as for `fit`.
+            lowest: learning rate of the first batch.
+            highest: learning rate of the last batch; the sweep ends before where the loss diverges.
+            steps: batches.
+            batch_size, loss, optimizer, augment, class_weights, workers: as for `fit`.
+
+        Raises:
+            DataError: something about the dataset; the message names the file and what to type.
+            ConfigError: a setting is out of range or does not fit the data.
+        """
+        settings = RateFinderSettings.collect(locals())
+        return find_learning_rate(
+            data, settings, model_settings=self.settings, compute=self.compute, fitted=self._fitted, frozen=self._frozen
+        )
+
+    @check_arguments
     def evaluate(
         self,
         data: Any,
@@ -225,6 +285,7 @@ class Segmenter:
         settings = EvaluateSettings.collect(locals())
         return evaluate_split(self._ready(), data, settings, compute=self.compute)
 
+    @check_arguments
     def predict(
         self,
         source: Any,
@@ -254,6 +315,31 @@ class Segmenter:
         results = predict_all(self._ready(), source, settings, compute=self.compute)
         return next(results) if is_single(source) else results
 
+    def freeze(self, parts: str | Sequence[str]) -> None:
+        """Keep parts of the model as they are from now on, in every `fit` and all its stages.
+
+        A frozen part is in evaluation mode, too: its normalisation keeps its statistics, and its dropout is off.
+
+        Args:
+            parts: such as "encoder", "encoder[0]", ["encoder[:2]", "*.bn1.*"]; see `Stage`.
+
+        Raises:
+            UnknownNameError: there is no such part; the message names the nearest.
+        """
+        self._set_frozen((*self._frozen, *read_selectors(parts)))
+
+    def unfreeze(self, parts: str | Sequence[str] = "all") -> None:
+        """Let parts of the model learn again.
+
+        Args:
+            parts: as for `freeze`.
+
+        Raises:
+            UnknownNameError: there is no such part; the message names the nearest.
+        """
+        selectors = read_selectors(parts)
+        self._set_frozen(() if "all" in selectors else (*self._frozen, *(f"not {part}" for part in selectors)))
+
     def save(self, path: str | Path) -> Path:
         """Save the model as one .safetensors file with everything needed to use it; returns the file's path.
 
@@ -265,6 +351,7 @@ class Segmenter:
         return save_checkpoint(path, fitted.model.state_dict(), fitted.header(self.settings))
 
     @classmethod
+    @check_arguments
     def load(
         cls,
         path: str | Path,
@@ -282,8 +369,7 @@ class Segmenter:
         Raises:
             CheckpointError: the file is missing, damaged, or no easyseg model.
         """
-        path = find_run(path)
-        settings, fitted = read_fitted(path)
+        settings, fitted = read_fitted(find_run(path))
         segmenter = cls(**{**dict(settings), "device": device, "precision": precision})
         segmenter._fitted = fitted.on(segmenter.compute)
         return segmenter
@@ -293,22 +379,22 @@ class Segmenter:
 
         Before the first `fit` it describes the model as it would be built: for the classes given, or for one.
         """
-        if self._fitted is not None:
-            return summarize(self._fitted.model, self.settings.image_size or (512, 512))
-        model = build_model(self.settings, num_classes=len(self.settings.classes or ["?"]), weights=None)
-        return summarize(model, self.settings.image_size or (512, 512))
+        return summarize_any(self._fitted, self.settings)
 
     def __repr__(self) -> str:
-        settings = self.settings
         state = f"{len(self.classes or [])} classes" if self._fitted else "not trained"
-        return f"Segmenter({settings.model!r}, {settings.encoder!r}): {state}"
+        return f"Segmenter({self.settings.model!r}, {self.settings.encoder!r}): {state}"
 
     def _take(self, fitted: FittedModel, history: History) -> None:
         self._fitted, self.history = fitted, history
+        self._set_frozen(self._frozen)  # what the last stage froze is free again
+
+    def _set_frozen(self, selectors: tuple[str, ...]) -> None:
+        if self._fitted is not None:  # without a model, its parts are looked up when there is one
+            freeze_parts(self._fitted.model, selectors)
+        self._frozen = selectors
 
     def _ready(self) -> FittedModel:
         if self._fitted is None:
-            raise ModelError(
-                "This Segmenter has no trained model yet. Type segmenter.fit(data) first, or Segmenter.load(path)."
-            )
+            raise ModelError("There is no trained model yet. Type segmenter.fit(data) first, or Segmenter.load(path).")
         return self._fitted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from easyseg.data.dataset import Dataset
 from easyseg.devices import Compute
 from easyseg.reports.page import write_report
 from easyseg.reports.plots import comparison
-from easyseg.reports.run_folder import RunFolder, check_run_path, new_run_path
+from easyseg.reports.run_folder import RunFolder
 from easyseg.results import Report
 from easyseg.segmenter.evaluating import new_report
 from easyseg.segmenter.fitted import FittedModel
@@ -25,23 +25,6 @@ PICTURES = 6
 """How many images the report shows."""
 
 
-def plan_run_path(
-    run_dir: str | Path | None, model_settings: ModelSettings, datasets: Iterable[Path | None]
-) -> Path | None:
-    """Return where the run's folder is to be, or None where none is wanted; nothing is written yet.
-
-    Raises:
-        OutputError: there is an earlier run, there are other files, or it lies in a dataset or where nothing can be
-            written.
-    """
-    if run_dir is None:
-        return None
-    label = "-".join(filter(None, (model_settings.model, model_settings.encoder)))
-    path = new_run_path(label.replace("/", "_")) if run_dir == "auto" else Path(run_dir)
-    check_run_path(path, datasets=[folder for folder in datasets if folder is not None])
-    return path
-
-
 def run_config(
     dataset: Dataset, validation: Any, settings: FitSettings, model_settings: ModelSettings
 ) -> dict[str, Any]:
@@ -50,7 +33,7 @@ def run_config(
     Classes stand there only where the user named them: what the files themselves say about them is found again.
     """
     chosen = {**model_settings.to_dict(), **settings.to_dict(), **settings.objects()}
-    for name in ("run_dir", "verbose"):
+    for name in ("run_dir", "verbose", "resume"):
         del chosen[name]  # of this one run, not of the training
     if not settings.callbacks:
         del chosen["callbacks"]
@@ -80,7 +63,8 @@ def finish_run(
     """Write curves, pictures and the report page; without a best epoch, the last weights as the best model, too."""
     history = recording.history
     history.plot(folder.path / "curves.png")
-    report = new_report(recording.best, dataset, split="val") if recording.best is not None else None
+    best = recording.best_score()
+    report = new_report(best, dataset, split="val") if best is not None else None
     if report is None:
         recording.write_best(fitted)
     pictures = list(_pictures(fitted, _shown(report, len(dataset)), dataset, compute))

@@ -16,6 +16,7 @@ from easyseg.devices import Compute, keep_freed_memory
 from easyseg.errors import CheckpointError, EasySegError
 from easyseg.io.checkpoints import load_checkpoint, load_tensors
 from easyseg.models.semantic import SemanticModel, build_semantic
+from easyseg.models.summary import Summary, summarize
 from easyseg.preprocessing import Preprocessing
 from easyseg.structures import ClassMap
 
@@ -75,6 +76,13 @@ def build_model(settings: ModelSettings, *, num_classes: int, weights: str | Non
             weights=weights,
             image_size=settings.image_size,
         )
+
+
+def summarize_any(fitted: FittedModel | None, settings: ModelSettings) -> Summary:
+    """Describe a model, or, where there is none yet, the one that `settings` would give."""
+    num_classes = len(settings.classes or ["?"])
+    model = fitted.model if fitted else build_model(settings, num_classes=num_classes, weights=None)
+    return summarize(model, settings.image_size or (512, 512))
 
 
 def read_fitted(path: Path) -> tuple[ModelSettings, FittedModel]:

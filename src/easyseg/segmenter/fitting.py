@@ -4,47 +4,50 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from easyseg.config import FitSettings, ModelSettings, evaluation_interval
-from easyseg.data.dataset import Dataset, as_dataset
-from easyseg.data.loaders import TrainingLoader, cache_bytes_needed, start_method
-from easyseg.data.sampling import epoch_order, rare_class_weights
-from easyseg.data.transforms import Augmentation, build_augmentation
-from easyseg.devices import Compute, repeatable_only
-from easyseg.errors import ConfigError, TrainingError
-from easyseg.metrics.semantic import direction_of
-from easyseg.prediction.scoring import Evaluation
-from easyseg.preprocessing import Preprocessing
-from easyseg.reports.run_folder import RunFolder
+from easyseg.data.loaders import TrainingLoader
+from easyseg.devices import Compute, is_out_of_memory
+from easyseg.errors import TrainingError
+from easyseg.io.locks import run_lock
 from easyseg.results import History
-from easyseg.segmenter import defaults
-from easyseg.segmenter.class_weights import balanced_class_weights
-from easyseg.segmenter.evaluating import bytes_to_keep, new_evaluation
-from easyseg.segmenter.finishing import finish_run, plan_run_path, run_config
-from easyseg.segmenter.fitted import FittedModel, build_model
+from easyseg.segmenter.finishing import finish_run
+from easyseg.segmenter.fitted import FittedModel
+from easyseg.segmenter.places import Place, choose_place
+from easyseg.segmenter.preparing import (
+    Job,
+    TrainingData,
+    new_average,
+    new_job,
+    new_loader,
+    new_optimizer,
+    new_training_evaluation,
+    overfitted,
+    read_halves,
+    resolved,
+    seeded,
+)
 from easyseg.segmenter.recording import Announcer, Recording
-from easyseg.training.callbacks import BestTracker, Callback, EarlyStopping, FitInfo, FitSummary, ProgressBar
-from easyseg.training.engine import LoopPlan, train
-from easyseg.training.losses import build_loss
-from easyseg.training.optim import MovingAverage, build_optimizer
+from easyseg.segmenter.resuming import Checkpoints, Identity
+from easyseg.segmenter.watching import watchers
+from easyseg.training.callbacks import BestTracker, EarlyStopping, FitInfo, FitSummary, ProgressBar
+from easyseg.training.engine import train
+from easyseg.training.finiteness import SkippedStep
+from easyseg.training.interruption import Interrupted, Interruption
+from easyseg.training.loggers import build_loggers
+from easyseg.training.optim import MovingAverage
+from easyseg.training.progress import LoopPlan
+from easyseg.training.run import TrainingRun
+from easyseg.training.stage_table import stage_table
+from easyseg.training.stages import ResolvedStage
 
 BROKEN_OFF = "it was interrupted by an error"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """A dataset and the two parts of it that training needs."""
-
-    whole: Dataset
-    train: Dataset
-    val: Dataset
+STOPPED_BY_HAND = "it was stopped by Ctrl-C"
 
 
 def run_training(
@@ -69,40 +72,176 @@ def run_training(
         hand_over: is given the model and the course of the training as soon as neither changes any more.
     """
     begun = time.perf_counter()
-    goes_on = fitted is not None
+    build_loggers(settings.loggers)  # a name or a package that is missing is told before any work
     halves = read_halves(data, validation, model_settings, fitted)
-    settings = _resolved(settings, halves, model_settings, compute, goes_on=goes_on)
+    settings = resolved(settings, halves, model_settings, compute, goes_on=fitted is not None)
+    halves, settings = overfitted(halves, settings)
     # what is cheap to refuse comes before the model, and the folder last: a mistake leaves none behind
-    path = plan_run_path(settings.run_dir, model_settings, _folders(halves, validation))
-    preprocessing = _preprocessing_for(model_settings, fitted)
-    augmentation = build_augmentation(settings.augment, preprocessing=preprocessing, seed=model_settings.seed)
-    fitted = _model_for(halves.train, settings, model_settings, fitted, preprocessing).on(compute)
-    config = run_config(halves.whole, validation, settings, model_settings)
+    identity = Identity.of(halves, settings, model_settings, compute)
+    place = choose_place(settings, model_settings, identity, datasets=_folders(halves, validation))
+    job = new_job(halves, validation, settings, model_settings=model_settings, compute=compute, fitted=fitted)
     with (
-        _seeded(model_settings.seed, compute, deterministic=settings.deterministic),
-        closing(_new_loader(halves.train, fitted, augmentation, settings, compute, seed=model_settings.seed)) as loader,
+        seeded(model_settings.seed, compute, deterministic=settings.deterministic),
+        closing(new_loader(job)) as loader,
+        _locked(place.path),
     ):
-        evaluation = _new_evaluation(halves.val, fitted, settings, compute, spare_bytes=loader.spare_bytes)
-        announcer = _announced(path, config, halves.whole, fitted, settings, compute)
-        average = _new_average(fitted, settings)
-        recording = Recording(
-            fitted,
+        session = _Session(job, loader, place, identity, begun)
+        with _rescued(session.recording, hand_over), _memory_in_words(settings, compute):
+            session.recording.history.stopped = session.train()
+        best = session.recording.best_model()
+        hand_over(best, session.recording.history)  # before files are written, which may fail
+        session.finish(best)
+    return session.recording.history
+
+
+class _Session:
+    """One attempt at a run: all that takes part in it, put together."""
+
+    def __init__(self, job: Job, loader: TrainingLoader, place: Place, identity: Identity, begun: float) -> None:
+        self._job, self._loader, self._place = job, loader, place
+        evaluation = new_training_evaluation(job, spare_bytes=loader.spare_bytes)
+        folder = place.open()
+        if folder is not None:  # first of all: a kill must not leave files that nobody knows for a run's
+            folder.write_config(job.config)
+            identity.write(folder.path)
+        self._announcer = Announcer(folder, verbose=job.settings.verbose is not False)
+        self._announcer.begin(job.data.whole, job.fitted, job.settings, job.compute)
+        if place.note:
+            self._announcer.say(place.note)
+        self._interruption = Interruption()
+        average = new_average(job)
+        self._patience = EarlyStopping(job.stages[0].patience)
+        self.recording = Recording(
+            job.fitted,
             evaluation,
             average=average,
-            monitor=settings.monitor,
-            model_settings=model_settings,
-            folder=announcer.folder,
-            goes_on=goes_on,
+            monitor=job.settings.monitor,
+            model_settings=job.model_settings,
+            folder=folder,
+            goes_on=job.goes_on,
+            poll=self._interruption.raise_if_requested,
         )
-        with _rescued(recording, hand_over), _memory_in_words(settings, compute):
-            plan = _new_plan(settings, compute, len(loader), begun)
-            recording.history.stopped = _train(fitted, loader, plan, settings, recording, average)
-    best = recording.best_model()
-    hand_over(best, recording.history)  # before files are written, which may fail
-    if announcer.folder is not None:
-        finish_run(announcer.folder, best, recording, halves.val, compute=compute, config=config)
-        announcer.say(f"Results: {announcer.folder.path}  (open {announcer.folder.report})")
-    return recording.history
+        self._run = self._new_run(average, begun)
+        self._checkpoints = Checkpoints(
+            place.path,
+            self._run,
+            self.recording,
+            interruption=self._interruption,
+            every_seconds=job.settings.checkpoint_every_seconds,
+            say=self._announcer.say,
+        )
+
+    def _new_run(self, average: MovingAverage | None, begun: float) -> TrainingRun:
+        job, say = self._job, self._announcer.say
+        watching = watchers(job, self._loader, average, run_dir=self._place.path, say=say)
+        bar = ProgressBar(verbose=job.settings.verbose)
+        run = TrainingRun(
+            job.fitted.model,
+            new_optimizer(job),
+            compute=job.compute,
+            best=_new_best(job),
+            average=average,
+            observers=[self.recording, self._patience, bar, *watching, *job.settings.callbacks],
+            say=say,
+            report_skipped=self._report_skipped,
+        )
+        run.started_at = begun
+        return run
+
+    def train(self) -> str:
+        """Train to the end of the last stage, from where an earlier session was interrupted, and return why it ended.
+
+        Raises:
+            KeyboardInterrupt, SystemExit: after Ctrl-C or SIGTERM, when everything is saved.
+        """
+        job, run, best = self._job, self._run, self._run.best
+        if job.settings.compile:
+            job.fitted.model.network.compile()
+        info = self._info()
+        for observer in run.observers:
+            observer.fit_started(info)
+        if self._place.goes_on and self._checkpoints.resume():
+            self._announcer.say(f"Going on in epoch {run.position.epoch + 1}, after {run.position.step} batches.")
+        reason, is_complete = BROKEN_OFF, False
+        try:
+            with self._catching_signals():
+                reason, is_complete = self._train_stages(), True
+        except Interrupted:
+            self._checkpoints.save()
+            reason = "it was interrupted; run the same command again to go on"
+            self._interruption.leave()
+        except KeyboardInterrupt:
+            reason = STOPPED_BY_HAND
+            raise
+        finally:
+            seconds = run.position.seconds + time.perf_counter() - run.started_at
+            for observer in run.observers:
+                observer.fit_ended(FitSummary(reason, seconds, best.epoch, best.value, is_complete=is_complete))
+        return reason
+
+    def finish(self, best: FittedModel) -> None:
+        """Write curves, pictures and the report, and delete the checkpoints."""
+        job, folder = self._job, self.recording.folder
+        if folder is not None:
+            finish_run(folder, best, self.recording, job.data.val, compute=job.compute, config=job.config)
+            self._checkpoints.finish()
+        self._announcer.end(job.data.whole)
+
+    def _train_stages(self) -> str:
+        stages, run = self._job.stages, self._run
+        while run.position.stage < len(stages) and not run.position.is_called_off:
+            stage = stages[run.position.stage]
+            stage.begin(self._job.fitted.model, run.optimizer)
+            self._loader.resize_batches(stage.batch_size)
+            if run.position.stage_step == 0:
+                self._begin_anew(stage, stages[run.position.stage - 1] if run.position.stage else None)
+            self._patience.patience = stage.patience
+            train(
+                run,
+                self._loader,
+                plan=_new_plan(self._job, stage, len(self._loader)),
+                evaluate=self.recording.measure,
+                after_batch=self._checkpoints.after_batch,
+            )
+        return run.position.ending
+
+    def _begin_anew(self, stage: ResolvedStage, earlier: ResolvedStage | None) -> None:
+        """Do what is due before the first batch of a stage."""
+        self._run.update.drop_open_step()
+        self._patience.stage_started(stage.patience)
+        if earlier is not None and earlier.restore_best:
+            self.recording.take_up_best()
+        if stage.name:
+            number = self._run.position.stage + 1
+            self._announcer.say(stage_table(stage, self._job.fitted.model, number=number, count=len(self._job.stages)))
+
+    def _catching_signals(self) -> AbstractContextManager[None]:
+        # without a folder nothing can be saved, and there is no reason to wait for the end of a batch
+        return self._interruption.listening() if self._place.path is not None else nullcontext()
+
+    def _info(self) -> FitInfo:
+        settings, compute = self._job.settings, self._job.compute
+        return FitInfo(
+            epochs=sum(stage.epochs for stage in self._job.stages) if settings.time_budget is None else None,
+            steps_per_epoch=len(self._loader),
+            batch_size=int(settings.batch_size),
+            num_images=self._loader.num_images,
+            device=str(compute.device),
+            precision=compute.precision,
+            monitor=settings.monitor,
+            run_dir=self._place.path,
+        )
+
+    def _report_skipped(self, skipped: Sequence[SkippedStep]) -> None:
+        newest = skipped[-1]
+        self._announcer.say(
+            f"Epoch {newest.epoch + 1}, batch {newest.step + 1} of the run: the loss or its gradient is no finite "
+            "number, and the step is skipped."
+        )
+        if self.recording.folder is not None:
+            names = [sample.name for sample in self._job.data.train.samples]
+            steps = [{**asdict(step), "names": [names[index] for index in step.images]} for step in skipped]
+            self.recording.folder.write_nan_report({"seed": self._job.model_settings.seed, "skipped_steps": steps})
 
 
 @contextmanager
@@ -110,244 +249,60 @@ def _rescued(recording: Recording, hand_over: Callable[[FittedModel, History], N
     """Leave a usable model behind when the block breaks off: the best so far, or else the one from before."""
     try:
         yield
-    except BaseException:  # Ctrl-C is none of `Exception`
-        recording.history.stopped = BROKEN_OFF
+    except BaseException as error:  # Ctrl-C is none of `Exception`
+        recording.history.stopped = STOPPED_BY_HAND if isinstance(error, KeyboardInterrupt) else BROKEN_OFF
         rescued = recording.rescued_model()
         if rescued is not None:
             hand_over(rescued, recording.history)
         raise
 
 
-def _announced(
-    path: Path | None,
-    config: dict[str, Any],
-    dataset: Dataset,
-    fitted: FittedModel,
-    settings: FitSettings,
-    compute: Compute,
-) -> Announcer:
-    """Make the run folder with its config, and say what is about to happen."""
-    folder = RunFolder(path) if path is not None else None
-    announcer = Announcer(folder, verbose=settings.verbose is not False)
-    announcer.begin(dataset, fitted, settings, compute)
-    if folder is not None:
-        folder.write_config(config)
-    return announcer
-
-
-def _train(
-    fitted: FittedModel,
-    loader: TrainingLoader,
-    plan: LoopPlan,
-    settings: FitSettings,
-    recording: Recording,
-    average: MovingAverage | None,
-) -> str:
-    """Set the loop going with everybody who watches it, and return why it ended."""
-    best = BestTracker(
-        settings.monitor,
-        min_delta=settings.min_delta,
-        check_best_cooldown=settings.check_best_cooldown,
-        class_names=fitted.class_map.names,
-    )
-    patience = [EarlyStopping(settings.patience)] if settings.patience is not None else []
-    observers: list[Callback] = [recording, *patience, ProgressBar(verbose=settings.verbose), *settings.callbacks]
-    info = FitInfo(
-        epochs=plan.epochs if plan.time_budget is None else None,
-        steps_per_epoch=plan.steps_per_epoch,
-        batch_size=int(settings.batch_size),
-        num_images=loader.num_images,
-        device=str(plan.compute.device),
-        precision=plan.compute.precision,
-        monitor=settings.monitor,
-        run_dir=recording.run_dir,
-    )
-    if settings.compile:
-        fitted.model.network.compile()
-    for observer in observers:
-        observer.fit_started(info)
-    reason = BROKEN_OFF
-    try:
-        reason = train(
-            fitted.model,
-            loader,
-            plan=plan,
-            optimizer=_new_optimizer(fitted, settings),
-            evaluate=recording.measure,
-            best=best,
-            observers=observers,
-            after_step=(lambda: average.update(fitted.model)) if average is not None else (lambda: None),
-        )
-    finally:
-        summary = FitSummary(reason, time.perf_counter() - plan.started_at, best.epoch, best.value)
-        for observer in observers:
-            observer.fit_ended(summary)
-    return reason
-
-
-def read_halves(data: Any, validation: Any, model_settings: ModelSettings, fitted: FittedModel | None) -> TrainingData:
-    """Read the data, look for broken files, and part it into training and validation."""
-    classes = None if fitted else model_settings.classes
-    class_map = fitted.class_map if fitted else None
-    dataset = as_dataset(data, validation=validation, classes=classes, class_map=class_map, seed=model_settings.seed)
-    dataset = dataset.with_splits()
-    halves = TrainingData(dataset, dataset.split("train"), dataset.split("val"))
-    halves.train.verify()
-    halves.val.verify()
-    return halves
-
-
-def _resolved(
-    settings: FitSettings, halves: TrainingData, model_settings: ModelSettings, compute: Compute, *, goes_on: bool
-) -> FitSettings:
-    """Replace every "auto" by what it means here, so that the run's config says what was really done."""
-    kind = compute.device.type
-    direction_of(settings.monitor, halves.train.classes)  # a misspelt figure is found now, not after the first epoch
-    decoder, encoder = defaults.choose_learning_rates(
-        settings.learning_rate,
-        settings.encoder_learning_rate,
-        optimizer=settings.optimizer,
-        pretrained=model_settings.weights is not None and not goes_on,
-    )
-    chosen = {
-        "batch_size": defaults.choose_batch_size(settings.batch_size, device_type=kind, num_images=len(halves.train)),
-        "learning_rate": decoder,
-        "encoder_learning_rate": encoder,
-        "workers": defaults.choose_workers(settings.workers, device_type=kind, start_method=start_method()),
-    }
-    return settings.model_copy(update=chosen)
-
-
-def _preprocessing_for(model_settings: ModelSettings, fitted: FittedModel | None) -> Preprocessing:
-    if fitted is not None:
-        return fitted.preprocessing
-    size = model_settings.image_size if model_settings.resize else None
-    return Preprocessing(size, model_settings.resize, model_settings.in_channels)
-
-
-def _model_for(
-    dataset: Dataset,
-    settings: FitSettings,
-    model_settings: ModelSettings,
-    fitted: FittedModel | None,
-    preprocessing: Preprocessing,
-) -> FittedModel:
-    """Build the model for a dataset's classes, or take the one there is."""
-    batch_size = int(settings.batch_size)
-    class_weights = settings.class_weights
-    if class_weights == "balanced":
-        class_weights = balanced_class_weights(dataset)
-    criterion = build_loss(
-        settings.loss,
-        task=dataset.task,
-        num_classes=len(dataset.classes),
-        class_weights=class_weights,
-    )
-    if fitted is not None:
-        fitted = replace(fitted, batch_size=batch_size)
-    else:
-        model = build_model(model_settings, num_classes=len(dataset.classes), weights=model_settings.weights)
-        fitted = FittedModel(model, dataset.class_map, preprocessing, batch_size)
-    fitted = replace(fitted, split_seed=dataset.seed, validation_fraction=dataset.validation_fraction)
-    fitted.model.criterion = criterion
-    return fitted
-
-
-def _new_loader(
-    dataset: Dataset,
-    fitted: FittedModel,
-    augmentation: Augmentation,
-    settings: FitSettings,
-    compute: Compute,
-    *,
-    seed: int,
-) -> TrainingLoader:
-    weights = rare_class_weights(dataset.pixel_counts()) if settings.oversample else None
-    cache_bytes = defaults.choose_cache_bytes(settings.cache)
-    loader = TrainingLoader(
-        dataset,
-        preprocessing=fitted.preprocessing,
-        augmentation=augmentation,
-        order=lambda epoch: epoch_order(
-            len(dataset), seed=seed, epoch=epoch, weights=weights, oversample=settings.oversample
-        ),
-        batch_size=int(settings.batch_size),
-        workers=int(settings.workers),
-        cache_bytes=cache_bytes,
-        pin_memory=compute.device.type == "cuda",
-    )
-    if settings.cache == "ram" and not loader.cached_bytes:
-        needed = cache_bytes_needed(dataset, fitted.preprocessing)
-        reason = f"the decoded training images take {needed:,} bytes, and {cache_bytes:,} are free"
-        if needed <= cache_bytes:
-            reason = "worker processes do not share memory on this system; type workers=0"
-        raise ConfigError(f"cache='ram': {reason}. Type cache='auto', or a smaller image_size.")
-    return loader
-
-
-def _new_evaluation(
-    dataset: Dataset, fitted: FittedModel, settings: FitSettings, compute: Compute, *, spare_bytes: int
-) -> Evaluation:
-    """Prepare the measuring after each epoch; its images are kept where they fit beside the training images."""
-    keep = spare_bytes > 0 and bytes_to_keep(dataset, fitted.preprocessing) <= spare_bytes
-    return new_evaluation(dataset, fitted, compute=compute, batch_size=fitted.batch_size, keep=keep)
-
-
-def _new_plan(settings: FitSettings, compute: Compute, steps_per_epoch: int, begun: float) -> LoopPlan:
-    interval, unit = evaluation_interval(settings.evaluate_every)
-    return LoopPlan(
-        compute=compute,
-        epochs=settings.epochs,
-        steps_per_epoch=steps_per_epoch,
-        evaluate_every=interval if unit == "steps" else interval * steps_per_epoch,
-        schedule=settings.schedule,
-        accumulate=settings.accumulate,
-        clip_gradients=settings.clip_gradients,
-        time_budget=settings.time_budget,
-        started_at=begun,
-    )
-
-
-def _new_optimizer(fitted: FittedModel, settings: FitSettings) -> torch.optim.Optimizer:
-    return build_optimizer(
-        fitted.model.parts(),
-        optimizer=settings.optimizer,
-        learning_rate=float(settings.learning_rate),
-        encoder_learning_rate=float(settings.encoder_learning_rate),
-        weight_decay=settings.weight_decay,
-        adam_epsilon=settings.adam_epsilon,
-    )
-
-
-def _new_average(fitted: FittedModel, settings: FitSettings) -> MovingAverage | None:
-    if settings.ema is False:
-        return None
-    return MovingAverage(fitted.model) if settings.ema is True else MovingAverage(fitted.model, settings.ema)
-
-
-@contextmanager
-def _seeded(seed: int, compute: Compute, *, deterministic: bool) -> Iterator[None]:
-    """Decide all chance by `seed` inside the block, and leave torch's generators and switches as they were."""
-    devices = [compute.device] if compute.device.type == "cuda" else []
-    strictness = repeatable_only(compute.device) if deterministic else nullcontext()
-    with torch.random.fork_rng(devices=devices), strictness:
-        torch.manual_seed(seed)
-        yield
-
-
 @contextmanager
 def _memory_in_words(settings: FitSettings, compute: Compute) -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise TrainingError(
-            f"The memory of {compute.device} does not suffice for batches of {settings.batch_size} images. Type a "
-            "smaller batch_size (accumulate=2 makes up for half of it), a smaller image_size, or device='cpu'."
+            f"The memory of {compute.device} does not suffice, even for one image at a time out of a batch of "
+            f"{settings.batch_size}. Type a smaller image_size, a smaller encoder, or device='cpu'."
         ) from error
 
 
-def _folders(halves: TrainingData, validation: Any) -> list[Path | None]:
+def _locked(path: Path | None) -> AbstractContextManager[None]:
+    return run_lock(path) if path is not None else nullcontext()
+
+
+def _new_best(job: Job) -> BestTracker:
+    settings = job.settings
+    return BestTracker(
+        settings.monitor,
+        min_delta=settings.min_delta,
+        check_best_cooldown=settings.check_best_cooldown,
+        class_names=job.fitted.class_map.names,
+    )
+
+
+def _new_plan(job: Job, stage: ResolvedStage, steps_per_epoch: int) -> LoopPlan:
+    settings = job.settings
+    total = sum(each.epochs for each in job.stages)
+    interval, unit = evaluation_interval(settings.evaluate_every)
+    return LoopPlan(
+        compute=job.compute,
+        epochs=stage.epochs,
+        steps_per_epoch=steps_per_epoch,
+        evaluate_every=interval if unit == "steps" else interval * steps_per_epoch,
+        learning_rate_factor=stage.learning_rate_factor,
+        accumulate=settings.accumulate,
+        clip_gradients=settings.clip_gradients,
+        time_budget=settings.time_budget,
+        stage=stage.name,
+        share=(stage.first_epoch / total, (stage.first_epoch + stage.epochs) / total),
+    )
+
+
+def _folders(halves: TrainingData, validation: Any) -> list[Path]:
     """Return the folders of the data, into which nothing is written."""
-    if isinstance(validation, (str, os.PathLike)):
-        return [halves.whole.path, Path(validation)]
-    return [halves.whole.path, validation.path if isinstance(validation, Dataset) else None]
+    others = validation if isinstance(validation, (str, os.PathLike)) else getattr(validation, "path", None)
+    return [Path(folder) for folder in (halves.whole.path, others) if folder is not None]

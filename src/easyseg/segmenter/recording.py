@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 from torch import Tensor
 from tqdm import tqdm
 
 from easyseg.config import FitSettings, ModelSettings
 from easyseg.data.dataset import Dataset
 from easyseg.devices import Compute
+from easyseg.errors import OutputError, TrainingError, hint_wording
 from easyseg.io.checkpoints import save_checkpoint
 from easyseg.metrics.semantic import scores
 from easyseg.prediction.scoring import Evaluation, Scored
 from easyseg.reports.run_folder import RunFolder
 from easyseg.results import History
+from easyseg.results.words import counted
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.training.callbacks import Callback, EpochReport, FitInfo, FitSummary, StopRequest
 from easyseg.training.optim import MovingAverage
+from easyseg.training.run import from_arrays, to_arrays
 
 
 class Recording(Callback):
@@ -35,10 +39,10 @@ class Recording(Callback):
         model_settings: for the model files' header.
         folder: where files go, None for nowhere.
         goes_on: the model was trained before, so its weights are worth keeping until there are better ones.
+        poll: called after every image of an evaluation; may raise, to break it off.
 
     Attributes:
         history: one row per evaluation.
-        best: what the best evaluation found; None before it.
     """
 
     def __init__(
@@ -51,9 +55,11 @@ class Recording(Callback):
         model_settings: ModelSettings,
         folder: RunFolder | None,
         goes_on: bool = False,
+        poll: Callable[[], None] = lambda: None,
     ) -> None:
         self.history = History(monitor=monitor)
-        self.best: Scored | None = None
+        self._best: Scored | None = None
+        self._poll = poll
         self._fitted = fitted
         self._evaluation = evaluation
         self._average = average
@@ -71,17 +77,23 @@ class Recording(Callback):
             self._first_weights = _copied(self._fitted.model.state_dict())
 
     def measure(self) -> dict[str, float]:
-        """Measure the model as it is now and return every figure that can be monitored."""
+        """Measure the model as it is now and return every figure that can be monitored.
+
+        Raises:
+            TrainingError: its weights or statistics are no finite numbers.
+        """
         model, class_map = self._fitted.model, self._fitted.class_map
         with self._measured_weights():
-            self._latest = self._evaluation.score(model, criterion=model.criterion)
+            _refuse_infinite(model.state_dict())
+            self._latest = self._evaluation.score(model, criterion=model.criterion, poll=self._poll)
         figures = scores(self._latest.counts, task=class_map.task).to_dict(class_map.names)
         loss = {} if self._latest.loss is None else {"val_loss": self._latest.loss}
         return {**loss, **figures}
 
     def epoch_ended(self, report: EpochReport) -> StopRequest | None:
         """Add a row to the history, epochs counted from 1; keep the weights where they are the best so far."""
-        row = {
+        row: dict[str, int | float | str] = {
+            **({"stage": report.stage} if report.stage else {}),
             "epoch": report.epoch + 1,
             "step": report.step,
             "seconds": report.seconds,
@@ -95,15 +107,54 @@ class Recording(Callback):
             self._folder.log(self._line(report))
         return None
 
+    def state(self) -> dict[str, Any]:
+        """Return what was found so far, but for the best weights, which `best_arrays` returns."""
+        best = [index for index, row in enumerate(self.history.rows) if row is self.history.best]
+        return {"rows": self.history.rows, "best": best, "metrics": dict(self._best_metrics)}
+
+    def best_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the best weights as arrays; none before the first best evaluation."""
+        return to_arrays(self._best_weights)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        for index, row in enumerate(state["rows"]):
+            self.history.append(row, is_best=index in state["best"])
+        self._best_metrics = state["metrics"]
+        if self._folder is not None and len(self.history):
+            self._folder.write_history(self.history)  # rows of after the checkpoint come again
+
+    def restore_best(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take back what `best_arrays` returned, and bring the run folder's model file to that state."""
+        self._best_weights = from_arrays(arrays)
+        if self._best_weights and self._folder is not None:
+            header = replace(self._fitted, metrics=self._best_metrics).header(self._model_settings)
+            save_checkpoint(self._folder.best_model, self._best_weights, header)
+
+    def take_up_best(self) -> None:
+        """Give the model, and the moving average, the best weights so far; without any, leave them."""
+        if self._best_weights:
+            self._fitted.model.load_state_dict(self._best_weights)
+            if self._average is not None:
+                self._average.restore(self._best_weights, updates=self._average.updates)
+
+    def best_score(self) -> Scored | None:
+        """Return what the best evaluation found, measured anew where an earlier session found it; None without one."""
+        if self._best is None and self._best_metrics:
+            model = self.best_model().model
+            self._best = self._evaluation.score(model, criterion=model.criterion)
+        return self._best
+
     def fit_ended(self, summary: FitSummary) -> None:
         """Say in the log how it ended."""
         if self._folder is not None:
-            self._folder.log(f"ended after {summary.seconds:.1f} s: {summary.reason}")
+            with suppress(OutputError):  # the error that ended it is the one to be told
+                self._folder.log(f"ended after {summary.seconds:.1f} s: {summary.reason}")
 
     @property
-    def run_dir(self) -> Path | None:
-        """The run folder."""
-        return self._folder.path if self._folder is not None else None
+    def folder(self) -> RunFolder | None:
+        """The run folder; None where there is none."""
+        return self._folder
 
     def best_model(self) -> FittedModel:
         """Put the best weights back and return the model; without a best epoch, the last weights are the best."""
@@ -132,12 +183,13 @@ class Recording(Callback):
     def _line(self, report: EpochReport) -> str:
         names = dict.fromkeys(["loss", "val_loss", self.history.monitor])
         figures = "  ".join(f"{name} {report.metrics[name]:.4f}" for name in names if name in report.metrics)
-        return f"epoch {report.epoch + 1}  step {report.step}  {figures}" + ("  best" if report.is_best else "")
+        notes = [report.recent_loss or "", report.pace, "best" if report.is_best else ""]
+        return "  ".join([f"epoch {report.epoch + 1}  step {report.step}  {figures}", *filter(None, map(str, notes))])
 
     def _keep(self, metrics: Mapping[str, float]) -> None:
         with self._measured_weights():
             self._best_weights = _copied(self._fitted.model.state_dict())
-            self.best = self._latest
+            self._best = self._latest
             self._best_metrics = dict(metrics)
             self.write_best(replace(self._fitted, metrics=self._best_metrics))
 
@@ -163,17 +215,36 @@ class Announcer:
         self.say(f"{model.model_name} / {model.encoder_name}, {model.weights_note}, on {compute}")
         self.say(
             f"batch size {settings.batch_size}, learning rate {settings.learning_rate:g} "
-            f"(encoder {settings.encoder_learning_rate:g}), {settings.workers} worker(s), loss {settings.loss}"
+            f"(encoder {settings.encoder_learning_rate:g}), {counted(settings.workers, 'worker')}, loss {settings.loss}"
         )
+        if settings.time_budget is not None:
+            self.say(f"training ends after {settings.time_budget:g} s (time_budget), whatever epochs says")
         if self.folder is not None:
             self.say(f"run folder {self.folder.path}")
+
+    def end(self, dataset: Dataset) -> None:
+        """Say where the results lie, and repeat what the reader may have to act on: much was said since."""
+        if self.folder is not None:
+            self.say(f"Results: {self.folder.path}  (open {self.folder.report})")
+        for note in dataset.notes:
+            self.say(f"Note: {note.removeprefix('Note: ')}")
 
     def say(self, text: str) -> None:
         """Write a text of one or more lines."""
         if self._verbose:
-            tqdm.write(text, file=sys.stderr)  # goes around a progress bar, where there is one
+            tqdm.write(hint_wording.get()(text), file=sys.stderr)  # goes around a progress bar, where there is one
         if self.folder is not None:
-            self.folder.log(text)
+            with suppress(OutputError):  # on a full disk, too: a line of the log is worth less than the training
+                self.folder.log(text)
+
+
+def _refuse_infinite(weights: Mapping[str, Tensor]) -> None:
+    broken = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise TrainingError(
+            f"The weights are no finite numbers any more, such as {broken[0]}: training has diverged. The best model "
+            "so far is kept. Type a learning_rate ten times smaller; if that does not help, precision='fp32'."
+        )
 
 
 def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

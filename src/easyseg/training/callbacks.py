@@ -18,16 +18,18 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NoReturn, TextIO
+from typing import Any, Literal, NoReturn, TextIO
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from easyseg.devices import memory_in_words
 from easyseg.errors import ConfigError, closest
 from easyseg.metrics import direction_of
+from easyseg.results.words import clock_time, time_left
+from easyseg.training.timing import LossFigures, Pace
 
 REFRESH_SECONDS = 0.5
 """The bar moves this often at the most: reading the loss makes the processor wait for a GPU."""
@@ -65,6 +67,7 @@ class StepReport:
     Attributes:
         epoch: number of the epoch, from 0.
         step: batches done in the whole run.
+        batch: batches done in this epoch.
         steps_per_epoch: batches in an epoch.
         loss: of this batch, a scalar on the device. `float(loss)` waits until the device has computed it, so ask now
             and then, not every time.
@@ -72,16 +75,19 @@ class StepReport:
         images: images in the batch.
         seconds: since training started.
         progress: share of the run that is done, 0 to 1.
+        pace: how fast training went since the last evaluation, and what its time went into.
     """
 
     epoch: int
     step: int
+    batch: int
     steps_per_epoch: int
     loss: Tensor
     learning_rate: float
     images: int
     seconds: float
     progress: float
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,10 @@ class EpochReport:
         learning_rate: the largest of the parameter groups.
         metrics: figures by name: "loss" of training since the last evaluation, and those of the validation images.
         is_best: whether this is the best evaluation so far.
+        stage: name of the stage; empty where the training has none.
+        pace: how fast training went since the last evaluation, and what its time went into.
+        recent_loss: how the loss of the batches since the last evaluation was spread, the last 100 of them at the
+            most; None where nobody looked.
     """
 
     epoch: int
@@ -103,6 +113,9 @@ class EpochReport:
     learning_rate: float
     metrics: Mapping[str, float]
     is_best: bool
+    stage: str = ""
+    pace: Pace = field(default_factory=Pace)
+    recent_loss: LossFigures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +127,14 @@ class FitSummary:
         seconds: it took.
         best_epoch: number of the best epoch, from 0; None where no epoch counted.
         best_value: the monitored figure then.
+        is_complete: False where an error or Ctrl-C broke it off.
     """
 
     reason: str
     seconds: float
     best_epoch: int | None = None
     best_value: float | None = None
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +143,11 @@ class StopRequest:
 
     Attributes:
         reason: for people, such as "mean_iou has not improved for 10 evaluations".
+        stage_only: end the present stage alone, and go on with the next one.
     """
 
     reason: str
+    stage_only: bool = False
 
 
 class Callback:
@@ -151,6 +168,13 @@ class Callback:
 
     def fit_ended(self, summary: FitSummary) -> None:
         """Training has ended."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what the callback must remember across an interruption, as values that JSON can hold."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned in the session that was interrupted."""
 
 
 class BestTracker:
@@ -219,11 +243,14 @@ class EarlyStopping(Callback):
 
     Counting starts with the first best evaluation, so a cooldown takes nothing from the patience.
 
+    In a training of several stages it ends the present one. A stage whose predecessor lost patience begins with all
+    of its own; after any other end the count goes on, as the best score does.
+
     Args:
-        patience: evaluations to wait for a better one.
+        patience: evaluations to wait for a better one; None: for ever.
     """
 
-    def __init__(self, patience: int) -> None:
+    def __init__(self, patience: int | None) -> None:
         self.patience = patience
         self._monitor = "the monitored figure"
         self._since_best: int | None = None
@@ -233,15 +260,33 @@ class EarlyStopping(Callback):
         self._monitor = info.monitor
         self._since_best = None
 
+    def state(self) -> dict[str, Any]:
+        """Return how long it has waited."""
+        return {"since_best": self._since_best}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on waiting."""
+        self._since_best = state["since_best"]
+
     def epoch_ended(self, report: EpochReport) -> StopRequest | None:
         """Ask to stop when patience is at an end."""
         if report.is_best:
             self._since_best = 0
         elif self._since_best is not None:
             self._since_best += 1
-            if self._since_best >= self.patience:
-                return StopRequest(f"{self._monitor} has not improved for {self.patience} evaluations")
+            if self._is_at_an_end():
+                reason = f"{self._monitor} has not improved for {self._since_best} evaluations"
+                return StopRequest(reason, stage_only=True)
         return None
+
+    def stage_started(self, patience: int | None) -> None:
+        """Wait as long as the stage that starts wants to."""
+        if self._is_at_an_end():
+            self._since_best = 0
+        self.patience = patience
+
+    def _is_at_an_end(self) -> bool:
+        return self.patience is not None and self._since_best is not None and self._since_best >= self.patience
 
 
 class ProgressBar(Callback):
@@ -258,7 +303,6 @@ class ProgressBar(Callback):
         self._has_bar = verbose is True or (verbose == "auto" and self._stream.isatty())
         self._info: FitInfo | None = None
         self._bar: tqdm[NoReturn] | None = None
-        self._images_per_second = _Throughput()
         self._refreshed_at = -math.inf
         self._seconds_left = math.nan
         self._score = ""
@@ -269,7 +313,6 @@ class ProgressBar(Callback):
 
     def epoch_started(self, epoch: int) -> None:
         """Open the epoch's bar."""
-        self._images_per_second.start()
         if self._has_bar and not self._is_quiet and self._info is not None:
             self._close_bar()
             self._bar = tqdm(
@@ -284,23 +327,22 @@ class ProgressBar(Callback):
 
     def batch_ended(self, report: StepReport) -> None:
         """Move the bar, now and then and at the end of the epoch."""
-        self._images_per_second.add(report.images)
         if report.progress > 0:
             self._seconds_left = report.seconds * (1 - report.progress) / report.progress
         now = time.perf_counter()
-        is_due = now - self._refreshed_at >= REFRESH_SECONDS or report.step % report.steps_per_epoch == 0
+        is_due = now - self._refreshed_at >= REFRESH_SECONDS or report.batch == report.steps_per_epoch
         if self._bar is None or self._info is None or not is_due:
             return
         self._refreshed_at = now
         parts = [
             f"loss {float(report.loss):.4f}",
             self._score,
-            self._images_per_second.text(),
-            f"{_clock_time(self._seconds_left)} left",
-            _memory(self._info.device),
+            str(report.pace),
+            time_left(self._seconds_left),
+            memory_in_words(self._info.device),
         ]
         self._bar.set_postfix_str("  ".join(part for part in parts if part), refresh=False)
-        self._bar.update(report.step - report.epoch * report.steps_per_epoch - self._bar.n)
+        self._bar.update(report.batch - self._bar.n)
 
     def epoch_ended(self, report: EpochReport) -> None:
         """Write the evaluation's line."""
@@ -310,15 +352,14 @@ class ProgressBar(Callback):
         self._score = _figure(monitor, report.metrics)
         parts = [
             _epoch_name(report.epoch, self._info),
-            _figure("loss", report.metrics),
+            _figure("loss", report.metrics) + (f" ({report.recent_loss})" if report.recent_loss is not None else ""),
             self._score if monitor != "loss" else "",
             "best" if report.is_best else "    ",
-            self._images_per_second.text(),
-            f"{_clock_time(self._seconds_left)} left",
+            str(report.pace),
+            time_left(self._seconds_left),
         ]
         tqdm.write("  ".join(part for part in parts if part), file=self._stream)
         self._stream.flush()
-        self._images_per_second.start()
 
     def fit_ended(self, summary: FitSummary) -> None:
         """Say why and with what result training ended."""
@@ -328,35 +369,13 @@ class ProgressBar(Callback):
         best = ""
         if summary.best_epoch is not None:
             best = f" Best: epoch {summary.best_epoch + 1}, {self._info.monitor} {summary.best_value:.4f}."
-        time_taken = _clock_time(summary.seconds)
+        time_taken = clock_time(summary.seconds)
         tqdm.write(f"Training ended after {time_taken}: {summary.reason}.{best}", file=self._stream)
 
     def _close_bar(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-class _Throughput:
-    """Images per second of training, evaluations left out."""
-
-    def __init__(self) -> None:
-        self.start()
-
-    def start(self) -> None:
-        """Count from now on."""
-        self._images = 0
-        self._started_at = self._last_at = time.perf_counter()
-
-    def add(self, images: int) -> None:
-        """Count the images of one batch."""
-        self._images += images
-        self._last_at = time.perf_counter()
-
-    def text(self) -> str:
-        """Return such as "38.2 images/s", or "" where nothing was counted."""
-        seconds = self._last_at - self._started_at
-        return f"{self._images / seconds:.1f} images/s" if self._images and seconds > 0 else ""
 
 
 def _epoch_name(epoch: int, info: FitInfo) -> str:
@@ -367,24 +386,3 @@ def _epoch_name(epoch: int, info: FitInfo) -> str:
 
 def _figure(name: str, metrics: Mapping[str, float]) -> str:
     return f"{name} {metrics[name]:.4f}" if name in metrics else ""
-
-
-def _clock_time(seconds: float) -> str:
-    """Return such as "4:07" or "1:02:33"; "?" where unknown."""
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, second = divmod(round(seconds), 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"
-
-
-def _memory(device: str) -> str:
-    """Return the most memory used so far, such as "2.1 GB", of the GPU or else of this process; "" where unknown."""
-    if device.startswith("cuda"):
-        return f"{torch.cuda.max_memory_allocated(device) / 1e9:.1f} GB"
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return ""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9:.1f} GB"

@@ -15,6 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from easyseg.errors import CheckpointError, TrainingError, unknown_name
+from easyseg.training.depth import layers_of
+from easyseg.training.parts import is_encoder
+from easyseg.training.trainable import TrainableModel
 
 SGD_MOMENTUM = 0.9
 
@@ -47,10 +50,11 @@ def build_optimizer(
     weight_decay: float,
     adam_epsilon: float,
 ) -> torch.optim.Optimizer:
-    """Build the optimizer with one parameter group per part of the network, and a second one without weight decay.
+    """Build the optimizer with one parameter group per layer of the network, and a second one without weight decay.
 
     Vectors (biases, weights of normalisation, layer scales) are not decayed: they do not overfit, and normalisation
-    undoes a decay of the weights before it anyway. Frozen parameters are left out.
+    undoes a decay of the weights before it anyway. Frozen parameters are in it, too, so that one optimizer serves all
+    stages of a training; without a gradient it does not touch them.
 
     Args:
         parts: names to modules, as a model's `parts()` gives them; names that start with "encoder" are the encoder.
@@ -61,23 +65,23 @@ def build_optimizer(
         adam_epsilon: epsilon of adamw and adam.
 
     Returns:
-        The optimizer; each group has its "name" and its peak in "max_learning_rate".
+        The optimizer; each group has its "name", its "layer" as in `layers_of`, and its peak in "max_learning_rate".
 
     Raises:
         UnknownNameError: no such optimizer.
         TrainingError: every parameter is frozen.
     """
     groups: list[dict[str, Any]] = []
-    for name, parameters in _parameters_by_part(parts).items():
-        peak = encoder_learning_rate if name.startswith("encoder") else learning_rate
-        shared = {"lr": peak, "max_learning_rate": peak}
-        kernels = [parameter for parameter in parameters if parameter.ndim > 1]
-        vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+    for layer in layers_of(parts):
+        peak = encoder_learning_rate if is_encoder(layer.part) else learning_rate
+        shared = {"layer": layer.name, "lr": peak, "max_learning_rate": peak}
+        kernels = [parameter for parameter in layer.parameters if parameter.ndim > 1]
+        vectors = [parameter for parameter in layer.parameters if parameter.ndim <= 1]
         if kernels:
-            groups.append({**shared, "name": name, "params": kernels, "weight_decay": weight_decay})
+            groups.append({**shared, "name": layer.name, "params": kernels, "weight_decay": weight_decay})
         if vectors:
-            groups.append({**shared, "name": f"{name} (no decay)", "params": vectors, "weight_decay": 0.0})
-    if not groups:
+            groups.append({**shared, "name": f"{layer.name} (no decay)", "params": vectors, "weight_decay": 0.0})
+    if not any(parameter.requires_grad for group in groups for parameter in group["params"]):
         raise TrainingError(
             f"Nothing to train: every parameter of {', '.join(parts) or 'the model'} is frozen. Unfreeze a part first."
         )
@@ -89,17 +93,6 @@ def build_optimizer(
     if optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=SGD_MOMENTUM, fused=fused)
     raise unknown_name("optimizer", optimizer, ("adamw", "adam", "sgd"))
-
-
-def _parameters_by_part(parts: Mapping[str, nn.Module]) -> dict[str, list[nn.Parameter]]:
-    seen: set[nn.Parameter] = set()
-    by_part: dict[str, list[nn.Parameter]] = {}
-    for name, module in parts.items():
-        # a parameter that two parts share belongs to the first; an optimizer refuses to hold it twice
-        trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        by_part[name] = [parameter for parameter in trainable if parameter not in seen]
-        seen.update(trainable)
-    return by_part
 
 
 def learning_rate_factor(schedule: str, progress: float) -> float:
@@ -155,6 +148,22 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["max_learning_rate"] * factor
 
 
+def set_peak_rates(optimizer: torch.optim.Optimizer, rates: Mapping[str, float]) -> None:
+    """Give the groups of `build_optimizer` new peak learning rates, such as those of a stage.
+
+    Args:
+        optimizer: its learning rates themselves follow with the next `set_learning_rate`.
+        rates: layer, as in `layers_of`, -> peak; layers that are not named do not learn.
+    """
+    for group in optimizer.param_groups:
+        group["max_learning_rate"] = rates.get(group["layer"], 0.0)
+
+
+def highest_rate(optimizer: torch.optim.Optimizer) -> float:
+    """Return the largest learning rate among the optimizer's groups."""
+    return max(float(group["lr"]) for group in optimizer.param_groups)
+
+
 class MovingAverage:
     """The exponential moving average of a model's weights, which often scores better than the last weights.
 
@@ -169,12 +178,12 @@ class MovingAverage:
         ...     evaluate(model)
     """
 
-    def __init__(self, model: nn.Module, decay: float = DEFAULT_DECAY) -> None:
+    def __init__(self, model: TrainableModel, decay: float = DEFAULT_DECAY) -> None:
         self.decay = decay
         self.updates = 0
         self._average = {name: value.detach().clone() for name, value in model.state_dict().items()}
 
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: TrainableModel) -> None:
         """Move the average towards the model's present weights."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
@@ -189,7 +198,7 @@ class MovingAverage:
         torch._foreach_lerp_(averages, values, 1 - decay)
 
     @contextmanager
-    def applied(self, model: nn.Module) -> Iterator[None]:
+    def applied(self, model: TrainableModel) -> Iterator[None]:
         """Give the model the averaged weights inside the `with` block, and its own back afterwards, bit for bit."""
         own = {name: value.clone() for name, value in model.state_dict().items()}
         try:
@@ -222,7 +231,7 @@ class MovingAverage:
 
 
 @torch.no_grad()
-def _copy_into(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+def _copy_into(model: TrainableModel, values: Mapping[str, Tensor]) -> None:
     # copied, not exchanged: compiled graphs and gradient buckets keep pointing at the model's own memory
     for name, target in model.state_dict().items():
         target.copy_(values[name])

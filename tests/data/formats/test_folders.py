@@ -127,7 +127,7 @@ def test_image_without_mask_names_the_nearest_one(tmp_path: Path, write: Write) 
 def test_several_missing_masks_are_counted(tmp_path: Path, write: Write) -> None:
     """The message says how many images lack a mask."""
     write("images/1.png", "images/2.png", "images/3.png", "masks/1.png")
-    with pytest.raises(SampleError, match=r"images/2\.png.*1 more image"):
+    with pytest.raises(SampleError, match=r"images/2\.png.*with 1 more"):
         folders.read(tmp_path)
 
 
@@ -145,7 +145,7 @@ def test_mask_without_image_is_a_note(tmp_path: Path, write: Write) -> None:
     write("images/1.png", "masks/1.png", "masks/2.png")
     layout = folders.read(tmp_path)
     assert len(layout.samples) == 1
-    assert "1 mask file(s) belong to no image, such as 2.png" in layout.notes[0]
+    assert "Mask files that belong to no image are left out: 1, such as 2.png" in layout.notes[0]
 
 
 def test_exact_names_win_over_affixes(tmp_path: Path, write: Write) -> None:

@@ -164,8 +164,8 @@ def test_repeated_lines_count_once(tmp_path: Path, write: Write) -> None:
     write_lists(tmp_path, train=["a", "a", "b"], val=["b"])
     layout = txt_splits.read(tmp_path)
     assert [sample.split for sample in layout.samples] == ["train", "train"]
-    assert "1 line(s)" in layout.notes[0]
-    assert "1 image(s) stand in the lists of two splits" in layout.notes[1]
+    assert "second time do not count: 1" in layout.notes[0]
+    assert "Images in the lists of two splits count in the first only: 1" in layout.notes[1]
 
 
 def test_class_names_beside_the_lists_are_read(tmp_path: Path, write: Write) -> None:

@@ -44,7 +44,8 @@ def find_format(path: Path, name: str = "auto") -> Format:
         raise FormatError(f"{path}: several dataset formats fit. Type format={first!r} or another of:\n{listed}")
     raise FormatError(
         f"{path}: no dataset format fits. {_contents(path)} These were looked for:\n{listed}\n"
-        "Type images='...', masks='...' to name the folders of images and masks."
+        "Type images='...', masks='...' to name the folders of images and masks; images without masks can only be "
+        "predicted."
     )
 
 
@@ -52,5 +53,8 @@ def _contents(path: Path) -> str:
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
     if not names:
         return "The folder is empty."
+    named = [entry for entry in path.iterdir() if entry.is_dir() and not any(entry.iterdir())]
+    if named:
+        return f"The folder holds {', '.join(names[:8])}; {named[0].name}/ is empty."
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return f"The folder holds {', '.join(names[:8])}{more}."

@@ -208,7 +208,7 @@ def _refuse_missing(without: list[FoundFile], samples: list[Sample], masks: Sequ
                 image.path,
                 f"this image has no mask. Expected a mask file named {image.stem}, or {image.stem}_mask."
                 f"{nearest_name(image.path.name, masks)}"
-                f"{f' {count - 1} more image(s) have none.' if count > 1 else ''} "
+                f"{f' So it is with {count - 1} more.' if count > 1 else ''} "
                 "Add the mask, or move the image out of the dataset.",
             )
 
@@ -217,7 +217,7 @@ def _left_over(masks: Sequence[FoundFile], used: set[Path]) -> tuple[str, ...]:
     unused = [mask.path for mask in masks if mask.path not in used]
     if not unused:
         return ()
-    return (f"{len(unused)} mask file(s) belong to no image, such as {unused[0].name}; they are left out.",)
+    return (f"Mask files that belong to no image are left out: {len(unused)}, such as {unused[0].name}.",)
 
 
 def _unannotated(without: list[FoundFile]) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from easyseg.data.formats.folder_names import FolderMeaning, Role, folder_meaning
-from easyseg.errors import DataError, FormatError, closest
+from easyseg.errors import DataError, FormatError
+from easyseg.io.decoding import near_name
 from easyseg.io.images import IMAGE_SUFFIXES
 from easyseg.structures import Split
 
@@ -80,6 +81,26 @@ def list_images(root: Path) -> list[Path]:
     return sorted(found)
 
 
+def existing_folder(path: str | os.PathLike[str]) -> Path:
+    """Return a dataset's folder.
+
+    Raises:
+        DataError: there is none; the message offers a folder of nearly this name.
+        FormatError: it is a file.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_file():
+        hint = "Unpack it first, then type" if folder.suffix.lower() in (".zip", ".tar", ".gz", ".7z") else "Type"
+        raise FormatError(f"{folder} is a file; a dataset is a folder. {hint} the path of its folder.")
+    near = None
+    if folder.parent.is_dir():
+        near = near_name(folder.name, (entry.name for entry in _entries(folder.parent) if entry.is_dir()))
+    hint = f" Did you mean {str(folder.parent / near)!r}?" if near else ""
+    raise DataError(f"There is no folder {str(folder)!r}.{hint}")
+
+
 def normal_form(name: str) -> str:
     """Return a name in the one Unicode form that names are compared in; file systems differ in it."""
     return unicodedata.normalize("NFC", name)
@@ -87,7 +108,7 @@ def normal_form(name: str) -> str:
 
 def nearest_name(name: str, files: Iterable[FoundFile]) -> str:
     """Return " The nearest ... is ..." for a message, or nothing where no name comes near."""
-    near = closest(name, (file.path.name for file in files))
+    near = near_name(name, (file.path.name for file in files))
     return f" The nearest name is {near!r}." if near else ""
 
 
@@ -119,7 +140,7 @@ def _deciding_folder(meanings: list[FolderMeaning]) -> int | None:
 def _folder(root: Path, folder: Path, argument: str) -> Path:
     inside = root / folder
     if not inside.is_dir():
-        near = closest(folder.name, (entry.name for entry in _entries(root) if entry.is_dir()))
+        near = near_name(folder.name, (entry.name for entry in _entries(root) if entry.is_dir()))
         hint = f" Did you mean {near!r}?" if near else ""
         raise FormatError(f"{argument}={str(folder)!r}: there is no folder {inside}.{hint}")
     return inside

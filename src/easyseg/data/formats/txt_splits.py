@@ -16,7 +16,8 @@ from easyseg.data.formats.folder_names import image_stem_keys, split_of_list
 from easyseg.data.formats.layout import Layout
 from easyseg.data.formats.pairing import MaskIndex, Roles, assign_roles, with_labels
 from easyseg.data.formats.scanning import FoundFile, find_files, list_images, nearest_name, normal_form
-from easyseg.errors import FormatError, SampleError, closest
+from easyseg.errors import FormatError, SampleError
+from easyseg.io.decoding import near_name
 from easyseg.io.images import IMAGE_SUFFIXES
 from easyseg.structures import SPLITS, Sample, Split
 
@@ -163,7 +164,7 @@ class _Resolver:
         return _Found(found[0].path) if len(found) == 1 else None
 
     def _missing(self, line: _Line) -> SampleError:
-        near = closest(_parts(line.text)[-1] if _parts(line.text) else "", (path.name for path in self._images))
+        near = near_name(_parts(line.text)[-1] if _parts(line.text) else "", (path.name for path in self._images))
         hint = f" The nearest name is {near!r}." if near else ""
         return line.error(f"nothing of this name is below {self._root}.{hint} Correct the line, or add the file.")
 
@@ -248,7 +249,7 @@ def _refuse_missing_masks(samples: Iterable[Sample], resolver: _Resolver) -> Non
 def _repeats(repeated: int, shared: int) -> tuple[str, ...]:
     notes = []
     if repeated:
-        notes.append(f"{repeated} line(s) name an image a second time; it counts once.")
+        notes.append(f"Lines that name an image a second time do not count: {repeated}.")
     if shared:
-        notes.append(f"{shared} image(s) stand in the lists of two splits; they count in the first only.")
+        notes.append(f"Images in the lists of two splits count in the first only: {shared}.")
     return tuple(notes)

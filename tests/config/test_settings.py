@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import yaml
 
-from easyseg import config
 from easyseg.config import (
     DataSettings,
     EvaluateSettings,
@@ -19,6 +18,7 @@ from easyseg.config import (
     evaluation_interval,
     read_yaml,
     write_yaml,
+    yaml_files,
 )
 from easyseg.errors import ConfigError, UnknownNameError
 
@@ -193,7 +193,7 @@ def test_binary_file_is_no_config(tmp_path):
 
 def test_huge_config_is_not_read(tmp_path, monkeypatch):
     """A file beyond the limit is refused before it is read."""
-    monkeypatch.setattr(config, "MAX_CONFIG_BYTES", 10)
+    monkeypatch.setattr(yaml_files, "MAX_CONFIG_BYTES", 10)
     assert "has 11 bytes; a config file has at most 10" in _refused(tmp_path, "epochs: 123")
 
 
@@ -225,7 +225,7 @@ def test_keys_that_are_no_words_are_no_crash(tmp_path):
 
 def test_strict_loader_is_a_safe_loader():
     """The loader can only make plain values."""
-    assert issubclass(config._StrictLoader, yaml.SafeLoader)
+    assert issubclass(yaml_files._StrictLoader, yaml.SafeLoader)
 
 
 def test_groups_share_no_setting_by_accident():

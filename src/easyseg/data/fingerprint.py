@@ -1,0 +1,41 @@
+"""What tells one dataset from another, so that an interrupted training does not go on with different images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from easyseg.data.dataset import Dataset
+from easyseg.data.mask_values import mask_sources
+from easyseg.errors import SampleError
+
+
+def fingerprint(dataset: Dataset) -> dict[str, Any]:
+    """Return how many images a dataset has, its classes, and a digest of all its files or arrays.
+
+    Files count by name, size and split, not by time: a copy of a dataset on another disk is the same dataset.
+
+    Raises:
+        SampleError: a file is gone.
+    """
+    digest = hashlib.sha256(json.dumps(dataset.class_map.to_dict(), sort_keys=True, default=str).encode())
+    for sample in dataset.samples:
+        digest.update(f"\n{sample.name} {sample.split}".encode())
+        sources = [sample.image, *(mask_sources(sample) if sample.mask is not None else [])]
+        for source in sources:
+            digest.update(_identity(source))
+    return {"images": len(dataset), "classes": dataset.classes, "files": digest.hexdigest()[:16]}
+
+
+def _identity(source: object) -> bytes:
+    if not isinstance(source, Path):
+        array = np.ascontiguousarray(source)
+        return f"{array.shape} {array.dtype} {hashlib.sha256(array.data).hexdigest()}".encode()
+    try:
+        return f"{source.name} {source.stat().st_size}".encode()
+    except OSError as error:
+        raise SampleError(source, f"the file cannot be found ({error.strerror}). Check the folder.") from error

@@ -1,0 +1,262 @@
+"""Going on with a training that was interrupted: which one, whether it is the same, and what a checkpoint holds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from easyseg import __version__
+from easyseg.config import FitSettings, ModelSettings
+from easyseg.data.fingerprint import fingerprint
+from easyseg.devices import Compute
+from easyseg.errors import CheckpointError, ConfigError, OutputError
+from easyseg.io.atomic import make_folder, write_text
+from easyseg.io.snapshots import newest_snapshot, write_snapshot_making_room
+from easyseg.reports.run_folder import CHECKPOINTS, RUNS
+from easyseg.segmenter.preparing import TrainingData
+from easyseg.segmenter.recording import Recording
+from easyseg.training.interruption import Interruption
+from easyseg.training.progress import Clock
+from easyseg.training.run import TrainingRun
+
+IDENTITY = "run.json"
+_FREE = {
+    *("run_dir", "resume", "verbose", "callbacks", "loggers", "checkpoint_every_seconds"),
+    *("workers", "cache", "device"),
+}
+"""Settings that change nothing about the weights, so that a run may go on with others."""
+
+_COST_SHARE = 0.01
+"""Saving at the ends of epochs takes at most this share of the time; shorter epochs are saved less often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes a training the same one.
+
+    Attributes:
+        settings: names to values, as `config.yaml` has them.
+        data: what tells its images from others.
+        surroundings: what can change the last bits of a result: threads, versions, device.
+    """
+
+    settings: Mapping[str, Any]
+    data: Mapping[str, Any]
+    surroundings: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, halves: TrainingData, settings: FitSettings, model_settings: ModelSettings, compute: Compute
+    ) -> Identity:
+        """Describe a training."""
+        chosen = {
+            name: _without_addresses(value)
+            for name, value in (model_settings.to_dict() | settings.to_dict()).items()
+            if name not in _FREE
+        }
+        surroundings = {
+            "threads": torch.get_num_threads(),
+            "device": compute.device.type,
+            "precision": compute.precision,
+            "torch": torch.__version__,
+            "easyseg": __version__,
+        }
+        data = {"training": fingerprint(halves.train), "validation": fingerprint(halves.val)}
+        return cls(_as_json(chosen), _as_json(data), surroundings)
+
+    @classmethod
+    def read(cls, folder: Path) -> Identity | None:
+        """Return the identity of an interrupted run, None where there is none that can be read."""
+        try:
+            values = json.loads((folder / CHECKPOINTS / IDENTITY).read_text(encoding="utf-8"))
+            return cls(values["settings"], values["data"], values["surroundings"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, folder: Path) -> None:
+        """Put the identity beside the checkpoints of a run."""
+        values = {"settings": self.settings, "data": self.data, "surroundings": self.surroundings}
+        write_text(make_folder(folder / CHECKPOINTS) / IDENTITY, json.dumps(values, indent=1, ensure_ascii=False))
+
+    def differences(self, other: Identity) -> list[str]:
+        """Return, in words, in what `other`, a later attempt, is a different training."""
+        found = [
+            f"{name} was {self.settings.get(name)!r} and is {other.settings.get(name)!r} now"
+            for name in sorted(self.settings.keys() | other.settings.keys())
+            if self.settings.get(name) != other.settings.get(name)
+        ]
+        for part in ("training", "validation"):
+            then, now = self.data.get(part, {}), other.data.get(part, {})
+            if then != now:
+                found.append(f"the {part} data was {_data_words(then)} and is {_data_words(now)} now")
+        return found
+
+    def changed_surroundings(self, other: Identity) -> list[str]:
+        """Return, in words, what may change the last bits of the result."""
+        return [
+            f"{name} {value} then, {other.surroundings.get(name)} now"
+            for name, value in self.surroundings.items()
+            if value != other.surroundings.get(name)
+        ]
+
+
+def find_interrupted(job_identity: Identity, parent: Path = RUNS) -> Path | None:
+    """Return the newest interrupted run below `parent` of exactly these settings and data."""
+    candidates = [path.parent for path in parent.glob(f"*/{CHECKPOINTS}")]
+    same = [
+        path
+        for path in candidates
+        if (found := Identity.read(path)) is not None and not found.differences(job_identity)
+    ]
+    return max(same, key=lambda path: (path / CHECKPOINTS).stat().st_mtime, default=None)
+
+
+def refuse_other_training(path: Path, identity: Identity) -> None:
+    """Refuse to go on with an interrupted run that is another training than the one of `identity`.
+
+    Raises:
+        ConfigError: it is; the message lists the differences.
+        CheckpointError: nobody knows whether it is.
+    """
+    earlier = Identity.read(path)
+    if earlier is None:
+        if newest_snapshot(path / CHECKPOINTS) != (None, []):
+            raise CheckpointError(
+                f"{path / CHECKPOINTS / IDENTITY} cannot be read, so nobody knows of what training the checkpoints "
+                "beside it are. Type another run_dir to start anew."
+            )
+        return
+    if differences := earlier.differences(identity):
+        listed = "\n".join(f"  - {line}" for line in differences)
+        raise ConfigError(
+            f"{path} holds an interrupted run of another training:\n{listed}\n"
+            "Type the same settings as then to go on with it, or another run_dir to start anew."
+        )
+
+
+class Checkpoints:
+    """Saves a run now and then, so that it can go on after any interruption with the very same result.
+
+    Args:
+        folder: the run folder; None saves nothing.
+        run: what changes in training.
+        recording: what has been found so far.
+        interruption: tells when somebody wants training to stop.
+        every_seconds: of training between two checkpoints within an epoch.
+        say: is told, in words, what a person should know.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        run: TrainingRun,
+        recording: Recording,
+        *,
+        interruption: Interruption,
+        every_seconds: float,
+        say: Callable[[str], None],
+    ) -> None:
+        self._folder = folder / CHECKPOINTS if folder is not None else None
+        self._run = run
+        self._recording = recording
+        self._interruption = interruption
+        self._every_seconds = every_seconds
+        self._say = say
+        self._saved_at = time.perf_counter()
+        self._cost_seconds = 0.0
+
+    def resume(self) -> bool:
+        """Go on from the newest checkpoint that is whole; tell whether there is one.
+
+        Raises:
+            CheckpointError: there are checkpoints, and none of them can be used.
+        """
+        if self._folder is None:
+            return False
+        snapshot, complaints = newest_snapshot(self._folder)
+        if snapshot is None and complaints:
+            raise CheckpointError(
+                f"No checkpoint in {self._folder} can be used: {' '.join(complaints)} "
+                "Delete that folder, or type another run_dir, to begin anew."
+            )
+        if snapshot is None:
+            return False
+        for complaint in complaints:
+            self._say(complaint)
+        try:
+            self._run.restore(snapshot.state["run"], snapshot.tensors)
+            self._recording.restore_best(snapshot.tensors.get("best", {}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{snapshot.path} was written by another version of easyseg and cannot be taken up here ({error!r}). "
+                "Install the version that its run.json names, or type another run_dir to start anew."
+            ) from error
+        return True
+
+    def after_batch(self, clock: Clock) -> None:
+        """Save where it is time; raise `Interrupted` where somebody wants training to stop."""
+        self._interruption.raise_if_requested()
+        since = time.perf_counter() - self._saved_at
+        wait = self._every_seconds
+        if clock.ends_epoch() or not clock.position.stage_step:  # a stage that ended has made way for the next one
+            wait = min(wait, self._cost_seconds / _COST_SHARE)
+        if since >= wait:
+            self._save_if_possible()
+
+    def save(self) -> None:
+        """Save the run as it is now.
+
+        Raises:
+            OutputError: that is impossible, such as on a full disk; earlier checkpoints are untouched.
+        """
+        if self._folder is None:
+            return
+        begun = time.perf_counter()
+        numbers, arrays = self._run.state()
+        best = self._recording.best_arrays()
+        groups = {**arrays, "best": best} if best else arrays
+        write_snapshot_making_room(self._folder, self._run.position.step, {"run": numbers}, groups)
+        self._saved_at = time.perf_counter()
+        self._cost_seconds = self._saved_at - begun
+
+    def finish(self) -> None:
+        """Delete the checkpoints of a run that has come to its end."""
+        if self._folder is None:
+            return
+        # renamed first: a kill halfway must not leave a finished run that seems to be an interrupted one
+        trash = self._folder.with_name(f".{self._folder.name}-finished")
+        with contextlib.suppress(OSError):
+            self._folder.rename(trash)
+        for folder in (trash, self._folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _save_if_possible(self) -> None:
+        try:
+            self.save()
+        except OutputError as error:
+            # hours of training are worth more than the newest checkpoint
+            self._saved_at = time.perf_counter()
+            self._say(f"This checkpoint could not be written, and training goes on: {error}")
+
+
+def _data_words(data: Mapping[str, Any]) -> str:
+    classes = data.get("classes", [])
+    return f"{data.get('images')} images with {len(classes)} classes (files {data.get('files')})"
+
+
+def _without_addresses(value: Any) -> Any:
+    """Take the memory address out of a function's repr, which no other process would have."""
+    return re.sub(r" at 0x[0-9a-f]+", "", value) if isinstance(value, str) else value
+
+
+def _as_json(values: Any) -> Any:
+    return json.loads(json.dumps(values, default=str))
