@@ -17,8 +17,7 @@ from easyseg.io.locks import run_lock
 from easyseg.results import History
 from easyseg.segmenter.finishing import finish_run
 from easyseg.segmenter.fitted import FittedModel, StartingPoint
-from easyseg.segmenter.places import Place
-from easyseg.segmenter.planning import plan_training
+from easyseg.segmenter.planning import Plan, plan_training
 from easyseg.segmenter.preparing import (
     Job,
     new_average,
@@ -29,7 +28,7 @@ from easyseg.segmenter.preparing import (
     seeded,
 )
 from easyseg.segmenter.recording import Announcer, Recording
-from easyseg.segmenter.resuming import Checkpoints, Identity
+from easyseg.segmenter.resuming import Checkpoints
 from easyseg.segmenter.watching import watchers
 from easyseg.training.callbacks import BestTracker, EarlyStopping, FitInfo, FitSummary, ProgressBar
 from easyseg.training.engine import train
@@ -77,7 +76,7 @@ def run_training(
         closing(new_loader(job)) as loader,
         _locked(place.path),
     ):
-        session = _Session(job, loader, place, plan.identity, begun)
+        session = _Session(job, loader, plan, begun)
         with _rescued(session.recording, hand_over, plan.start), _memory_in_words(settings, compute):
             session.recording.history.stopped = session.train()
         best = session.recording.best_model()
@@ -89,17 +88,18 @@ def run_training(
 class _Session:
     """One attempt at a run: all that takes part in it, put together."""
 
-    def __init__(self, job: Job, loader: TrainingLoader, place: Place, identity: Identity, begun: float) -> None:
+    def __init__(self, job: Job, loader: TrainingLoader, plan: Plan, begun: float) -> None:
+        place = plan.place
         self._job, self._loader, self._place = job, loader, place
         evaluation = new_training_evaluation(job, spare_bytes=loader.spare_bytes)
         folder = place.open()
         if folder is not None:  # first of all: a kill must not leave files that nobody knows for a run's
             folder.write_config(job.config)
-            identity.write(folder.path)
+            plan.identity.write(folder.path)
         self._announcer = Announcer(folder, verbose=job.settings.verbose is not False)
         self._announcer.begin(job.data.whole, job.fitted, job.settings, job.compute)
-        if place.note:
-            self._announcer.say(place.note)
+        for note in filter(None, (place.note, plan.note)):
+            self._announcer.say(note)
         self._interruption = Interruption()
         average = new_average(job)
         self._patience = EarlyStopping(job.stages[0].patience)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from easyseg.config import FitSettings, ModelSettings
-from easyseg.devices import Compute
+from easyseg.devices import Compute, free_memory
+from easyseg.segmenter.batch_probe import BatchChoice, ProbeRequest, choose_fitting_batch
 from easyseg.segmenter.fitted import FittedModel, StartingPoint
 from easyseg.segmenter.places import Place, choose_place
 from easyseg.segmenter.preparing import TrainingData, overfitted, read_halves, resolved
@@ -26,6 +27,7 @@ class Plan:
         start: what the training begins with, or began with where it goes on.
         identity: what makes it the same training as an earlier one.
         place: where its files go.
+        note: what a person should know about the settings; may be empty.
     """
 
     halves: TrainingData
@@ -34,6 +36,7 @@ class Plan:
     start: StartingPoint
     identity: Identity
     place: Place
+    note: str = ""
 
 
 def plan_training(
@@ -62,7 +65,8 @@ def plan_training(
         halves, chosen = overfitted(halves, chosen)
         identity = Identity.of(halves, chosen, model_settings, compute, start)
         place = choose_place(chosen, model_settings, identity, datasets=_folders(halves, validation))
-        return Plan(halves, chosen, fitted, start, identity, place)
+        plan = Plan(halves, chosen, fitted, start, identity, place)
+        return _with_fitting_batches(plan, model_settings, compute) if settings.batch_size == "auto" else plan
 
     unfinished = fitted.unfinished if fitted is not None else None
     if unfinished is not None and settings.resume is not False and settings.run_dir is not None:
@@ -70,6 +74,30 @@ def plan_training(
         if plan.place.goes_on:
             return plan
     return planned(fitted, StartingPoint.of(fitted))
+
+
+def _with_fitting_batches(plan: Plan, model_settings: ModelSettings, compute: Compute) -> Plan:
+    """Have so many images in a batch as fit into memory, or as there were when the run that goes on began."""
+    usual, dataset = int(plan.settings.batch_size), plan.halves.train
+    earlier = Identity.read(plan.place.path) if plan.place.goes_on and plan.place.path is not None else None
+    if earlier is not None:
+        choice = BatchChoice(earlier.batch_size)
+    else:
+        request = ProbeRequest(
+            model_settings.to_dict(),
+            num_classes=len(dataset.classes),
+            task=dataset.task,
+            optimizer=plan.settings.optimizer,
+            size_hw=model_settings.image_size or dataset.size_hw(0),
+            device=str(compute.device),
+            precision=compute.precision,
+        )
+        choice = choose_fitting_batch(usual, request, free_bytes=free_memory(compute.device))
+    if choice.batch_size == usual:
+        return plan
+    settings = plan.settings.model_copy(update={"batch_size": choice.batch_size})
+    identity = replace(plan.identity, batch_size=choice.batch_size)
+    return replace(plan, settings=settings, identity=identity, note=choice.note)
 
 
 def _folders(halves: TrainingData, validation: Any) -> list[Path]:

@@ -50,12 +50,14 @@ class Identity:
     Attributes:
         settings: names to values, as `config.yaml` has them.
         data: what tells its images from others.
+        batch_size: images in its batches, whether somebody chose them or the memory did.
         start: sha256 of the weights it began with, where it went on from a trained model; else empty.
         surroundings: what can change the last bits of a result: threads, versions, device.
     """
 
     settings: Mapping[str, Any]
     data: Mapping[str, Any]
+    batch_size: int
     start: str
     surroundings: Mapping[str, Any]
 
@@ -82,7 +84,7 @@ class Identity:
             "easyseg": __version__,
         }
         data = {"training": fingerprint(halves.train), "validation": fingerprint(halves.val)}
-        return cls(_as_json(chosen), _as_json(data), start.weights, surroundings)
+        return cls(_as_json(chosen), _as_json(data), int(settings.batch_size), start.weights, surroundings)
 
     @classmethod
     def read(cls, folder: Path) -> Identity | None:
