@@ -21,6 +21,16 @@ _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 _REPEATABLE_WORKSPACE = ":4096:8"  # from NVIDIA's documentation of cuBLAS, on reproducibility
 
 
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+)
+"""Words of errors that are no `OutOfMemoryError`, from torch's and NVIDIA's sources."""
+
+
 @dataclass(frozen=True, slots=True)
 class Compute:
     """A device and the number format of the forward pass.
@@ -121,7 +131,13 @@ def keep_freed_memory() -> bool:
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that memory did not suffice, on whatever device."""
     words = str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in words
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in words for word in _OUT_OF_MEMORY)
+
+
+def free_cached_memory(device: torch.device) -> None:
+    """Give back what torch keeps of a GPU's memory for later, which lies in pieces of the wrong sizes by now."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def available_memory() -> int:

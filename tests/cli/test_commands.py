@@ -211,7 +211,7 @@ def test_newest_run_is_named_where_it_was_not(tmp_path: Path, calls: Any, capsys
     make_run(tmp_path / "old", seconds=10)
     new = make_run(tmp_path / "new", seconds=20)
     assert main(["evaluate", str(tmp_path / "last"), "--data", "x"]) == 0
-    assert f"The newest finished run is {new}." in capsys.readouterr().err
+    assert f"The newest run with a model is {new}." in capsys.readouterr().err
     assert main(["evaluate", str(new), "--data", "x"]) == 0
     assert not capsys.readouterr().err
 

@@ -291,7 +291,7 @@ def is_unfinished(run_dir: Path) -> bool:
 def resumed(run_dir: Path) -> int:
     """Count how often the run went on from a checkpoint."""
     log = run_dir / "log.txt"
-    return log.read_text().count("Going on in epoch ") if log.is_file() else 0
+    return log.read_text().count("Going on after ") if log.is_file() else 0
 
 
 def main(root: Path, name: str, count: int, seed: int) -> None:

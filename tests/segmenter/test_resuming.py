@@ -100,7 +100,8 @@ def train(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         run_dir = folder if folder == "auto" else tmp_path / folder
         callbacks = [Interrupter(at, what), *settings.pop("callbacks", [])]
         segmenter = segmenter or new_segmenter(model, image_size)
-        usual = {"batch_size": 2, "epochs": 3, "learning_rate": 0.003, "patience": None, "augment": "none"}
+        usual = {"batch_size": 2, "learning_rate": 0.003, "patience": None, "augment": "none"}
+        usual |= {} if settings.get("stages") else {"epochs": 3}
         usual |= {"checkpoint_every_seconds": 1e-6, "verbose": False, "run_dir": run_dir}
         segmenter.fit(data, callbacks=callbacks, **{**usual, **settings})
         path = newest(Path("runs")) if folder == "auto" else tmp_path / folder
@@ -177,7 +178,7 @@ def test_run_goes_on_from_every_batch(
     for step in steps:
         interrupt(f"run_{step}", at=step, workers=workers, **EVERYTHING)
         assert train(f"run_{step}", workers=workers, **EVERYTHING) == expected, step
-        words = f"Going on in epoch {(step - 2) // 4 + 1}, after {step - 1} batches."
+        words = f"Going on after {step - 1} batches; of epoch {(step - 2) // 4 + 1}, {(step - 2) % 4 + 1} of 4 are done."
         assert (words in log(tmp_path / f"run_{step}")) == (step > 1)
         shutil.rmtree(tmp_path / f"run_{step}")
 
@@ -206,7 +207,7 @@ def test_run_goes_on_as_often_as_it_must(train: Any, interrupt: Any, tmp_path: P
     for step in range(1, 13):
         interrupt(at=step, **EVERYTHING)
     assert train(**EVERYTHING) == expected
-    assert log(tmp_path / "run").count("Going on in epoch") == 11
+    assert log(tmp_path / "run").count("Going on after") == 11
 
 
 def test_patience_and_best_score_go_on(train: Any, interrupt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,7 +392,7 @@ def test_finished_run_is_never_touched(
     train()
     before = tree_hash(tmp_path / "run")
     with pytest.raises(
-        OutputError, match=r"run holds an earlier run, which is never overwritten\. Type another run_dir"
+        OutputError, match=r"run holds an earlier run, which is at its end and never overwritten\. Type another run_dir"
     ):
         train()
     assert tree_hash(tmp_path / "run") == before
@@ -462,7 +463,7 @@ def test_newest_interrupted_run_of_the_same_training_goes_on(
     train("auto")
     assert len(list(Path("runs").iterdir())) == 3
     assert [(path / "checkpoints").is_dir() for path in paths] == [True, False, True]
-    words = "Going on with the interrupted run runs/b (resume=False begins a new one).\nGoing on in epoch 1, after 4 b"
+    words = "Going on with the interrupted run runs/b (resume=False begins a new one).\nGoing on after 4 batches; "
     assert words in log(paths[1])
 
 
@@ -470,7 +471,7 @@ def test_named_run_says_that_it_goes_on(train: Any, interrupt: Any, tmp_path: Pa
     """On the screen and in its log."""
     interrupt(at=4)
     train()
-    assert f"Going on with the interrupted run {tmp_path / 'run'} (resume=False begins a new one)." in log(
+    assert f"Going on with the interrupted run {tmp_path / 'run'} (another run_dir begins a new one)." in log(
         tmp_path / "run"
     )
 
@@ -532,7 +533,7 @@ def test_other_thread_count_goes_on_with_a_word(train: Any, interrupt: Any, tmp_
         torch.set_num_threads(1)
     words = "The result may differ in its last digits: threads 1 then, 2 now."
     assert words in log(tmp_path / "run")
-    assert "Going on in epoch 2, after 5 batches." in log(tmp_path / "run")
+    assert "Going on after 5 batches; of epoch 2, 1 of 4 are done." in log(tmp_path / "run")
 
 
 def test_second_process_is_refused_with_the_id_of_the_first(train: Any, interrupt: Any, tmp_path: Path) -> None:
@@ -626,7 +627,7 @@ def test_older_checkpoint_stands_in_for_a_damaged_one(train: Any, interrupt: Any
     damage(tmp_path / "run", 6)
     assert train(**EVERYTHING) == expected
     assert "The checkpoint 000000006 cannot be used (" in log(tmp_path / "run")
-    assert "Going on in epoch 2, after 5 batches." in log(tmp_path / "run")
+    assert "Going on after 5 batches; of epoch 2, 1 of 4 are done." in log(tmp_path / "run")
 
 
 def test_damaged_checkpoints_are_never_forgotten(train: Any, interrupt: Any, tmp_path: Path, tree_hash: Hash) -> None:

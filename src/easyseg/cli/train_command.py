@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import easyseg
 from easyseg.cli.datasets import open_dataset
 from easyseg.cli.options import PATHS, add_settings, chosen, gather
 from easyseg.cli.parser import Parser
 from easyseg.cli.runs import resolve_last
-from easyseg.cli.trial import judge_trial, trial_settings
+from easyseg.cli.trial import TRIAL_EPOCHS, judge_trial, refuse_taken_folder, trial_settings
 from easyseg.config import DataSettings, FitSettings, ModelSettings
 from easyseg.errors import ConfigError
 
@@ -33,7 +35,9 @@ def run(words: list[str]) -> int:
         )
     model, fit, data = (chosen(group, values) for group in (ModelSettings, FitSettings, DataSettings))
     if arguments.dry_run:
+        refuse_taken_folder(fit.get("run_dir"))
         fit |= trial_settings(fit)
+        sys.stderr.write(f"A trial: {TRIAL_EPOCHS} steps on the images of one batch, in place of the whole training.\n")
     known = {name: value for name, value in model.items() if name in ("classes", "seed")}
     segmenter = easyseg.Segmenter(**model)
     # the other folder is read by its path alone, with the classes found here: flags speak of the first one's files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from easyseg.results import History
@@ -20,13 +21,34 @@ def trial_settings(given: Mapping[str, Any]) -> dict[str, Any]:
 
     Stages are tried one after the other, each for a share of the steps.
     """
-    settings = {"overfit_batches": 1, "run_dir": None, "resume": False, "time_budget": None, "evaluate_every": 1}
+    settings: dict[str, Any] = {
+        "overfit_batches": 1,
+        "run_dir": None,
+        "resume": False,
+        "loggers": (),
+        "time_budget": None,
+        "evaluate_every": 1,
+    }
     stages = given.get("stages")
     if isinstance(stages, tuple):
         epochs = max(1, TRIAL_EPOCHS // len(stages))
         short = {"epochs": epochs, "step_size": None, "schedule": "constant", "patience": None, "batch_size": None}
         return {**settings, "stages": tuple(stage.model_copy(update=short) for stage in stages)}
     return {**settings, "epochs": TRIAL_EPOCHS, "evaluate_every": TRIAL_EPOCHS // 2}
+
+
+def refuse_taken_folder(run_dir: str | Path | None) -> None:
+    """Refuse what the training itself would: a folder that holds a finished run, or something else.
+
+    Raises:
+        OutputError: no run can be kept there.
+    """
+    if run_dir in (None, "auto"):
+        return
+    from easyseg.reports.run_folder import check_run_path, is_interrupted  # load OpenCV, which `--help` needs not
+
+    if not is_interrupted(Path(str(run_dir))):
+        check_run_path(Path(str(run_dir)))
 
 
 def judge_trial(history: History) -> int:

@@ -174,6 +174,26 @@ class FitSettings(Settings):
             raise ValueError("stages and time_budget contradict each other: stages count epochs. Take one of them out.")
         return self
 
+    @model_validator(mode="after")
+    def _stages_leave_nothing_without_effect(self) -> Self:
+        for name in self.left_to_stages():
+            default = type(self).model_fields[name].default
+            if getattr(self, name) != default:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} has no effect, for every stage says its own. Change it in the "
+                    "stages, or take it out of those that are to have this one."
+                )
+        return self
+
+    def left_to_stages(self) -> tuple[str, ...]:
+        """Return the settings that have no effect, since every stage has its own."""
+        if not isinstance(self.stages, tuple):
+            return ()
+        stages = self.stages
+        return tuple(
+            name for name in ("epochs", "learning_rate") if all(getattr(stage, name) is not None for stage in stages)
+        )
+
     @field_validator("callbacks", "loggers", mode="before")
     @classmethod
     def _as_tuple(cls, value: object) -> object:

@@ -6,6 +6,7 @@ batches, and an epoch can be entered at any batch.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class TrainingLoader:
             pin_memory=pin_memory,
             prefetch_factor=4 if workers else None,
             multiprocessing_context=start_method() if workers else None,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_begin_worker,
             generator=torch.Generator().manual_seed(0),  # else every epoch would draw from the global generator
         )
 
@@ -258,8 +259,14 @@ def start_method() -> str:
     return "fork" if sys.platform == "linux" else "spawn"
 
 
-def _one_thread(worker: int) -> None:
-    """Keep OpenCV from starting a thread per processor in every worker; it can hang in forked processes."""
+def _begin_worker(worker: int) -> None:
+    """Prepare a worker process.
+
+    Ctrl-C and schedulers signal whole groups of processes. Only the one that trains may answer: a worker that ended
+    first would end the training with an error, before everything is saved. It ends with that process in any case.
+    """
     import cv2
 
-    cv2.setNumThreads(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    cv2.setNumThreads(0)  # OpenCV would start a thread per processor in every worker, and can hang in forked processes

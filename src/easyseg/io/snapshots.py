@@ -160,7 +160,8 @@ def check_space(folder: str | os.PathLike[str], num_bytes: int) -> None:
 
     Args:
         folder: the run's `checkpoints` folder; made where it is missing.
-        num_bytes: the size of a checkpoint times those that exist at once, `keep` + 1.
+        num_bytes: the size of a checkpoint times those that must have room at once: two, as a new one is written
+            before an old one makes way.
 
     Raises:
         OutputError: there is not enough space, or no permission; nothing is left behind.

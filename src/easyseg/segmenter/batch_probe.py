@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -111,7 +112,7 @@ def probe(request: ProbeRequest) -> dict[int, int] | None:
     """
     try:
         child = subprocess.run(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-P", "-m", __name__],
             input=json.dumps(asdict(request), default=str),
             capture_output=True,
             text=True,
@@ -120,7 +121,7 @@ def probe(request: ProbeRequest) -> dict[int, int] | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if child.returncode > 0:  # a process that was ended for its memory has a negative one, and told what fitted before
+    if child.returncode not in (0, -signal.SIGKILL):  # ended for its memory, it has told what fitted before
         return None
     lines = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("{")]
     return {int(line["batch_size"]): int(line["bytes"]) for line in lines}

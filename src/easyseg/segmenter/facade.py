@@ -214,15 +214,18 @@ class Segmenter:
         settings = FitSettings.collect(locals())
         frozen = (*self._frozen, *(settings.freeze or ()))
         settings = settings.model_copy(update={"freeze": frozen or None})
-        return run_training(
-            data,
-            validation,
-            settings,
-            model_settings=self.settings,
-            compute=self.compute,
-            fitted=self._fitted,
-            hand_over=self._take,
-        )
+        try:
+            return run_training(
+                data,
+                validation,
+                settings,
+                model_settings=self.settings,
+                compute=self.compute,
+                fitted=self._fitted,
+                hand_over=self._take,
+            )
+        finally:
+            self._set_frozen(self._frozen)  # what the last stage froze is free again
 
     @check_arguments
     def find_learning_rate(  # noqa: D417 - what `fit` takes, too, is described there
@@ -387,7 +390,6 @@ class Segmenter:
 
     def _take(self, fitted: FittedModel, history: History) -> None:
         self._fitted, self.history = fitted, history
-        self._set_frozen(self._frozen)  # what the last stage froze is free again
 
     def _set_frozen(self, selectors: tuple[str, ...]) -> None:
         if self._fitted is not None:  # without a model, its parts are looked up when there is one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from easyseg.config import FitSettings, ModelSettings, evaluation_interval
 from easyseg.data.loaders import TrainingLoader
 from easyseg.devices import Compute, is_out_of_memory
-from easyseg.errors import TrainingError
+from easyseg.errors import OutputError, TrainingError
 from easyseg.io.locks import run_lock
 from easyseg.results import History
 from easyseg.segmenter.finishing import finish_run
@@ -69,12 +69,13 @@ def run_training(
     begun = time.perf_counter()
     build_loggers(settings.loggers)  # a name or a package that is missing is told before any work
     plan = plan_training(data, validation, settings, model_settings=model_settings, compute=compute, fitted=fitted)
-    settings, place = plan.settings, plan.place
+    settings = plan.settings
     job = new_job(plan.halves, validation, settings, model_settings=model_settings, compute=compute, fitted=plan.fitted)
+    plan = replace(plan, place=plan.place.claimed())
     with (
         seeded(model_settings.seed, compute, deterministic=settings.deterministic),
         closing(new_loader(job)) as loader,
-        _locked(place.path),
+        _locked(plan.place.path),
     ):
         session = _Session(job, loader, plan, begun)
         with _rescued(session.recording, hand_over, plan.start), _memory_in_words(settings, compute):
@@ -94,10 +95,10 @@ class _Session:
         evaluation = new_training_evaluation(job, spare_bytes=loader.spare_bytes)
         folder = place.open()
         if folder is not None:  # first of all: a kill must not leave files that nobody knows for a run's
-            folder.write_config(job.config)
+            folder.write_config(job.config, goes_on=job.goes_on)
             plan.identity.write(folder.path)
         self._announcer = Announcer(folder, verbose=job.settings.verbose is not False)
-        self._announcer.begin(job.data.whole, job.fitted, job.settings, job.compute)
+        self._announcer.begin(job)
         for note in filter(None, (place.note, plan.note)):
             self._announcer.say(note)
         self._interruption = Interruption()
@@ -109,7 +110,7 @@ class _Session:
             average=average,
             monitor=job.settings.monitor,
             model_settings=job.model_settings,
-            folder=folder,
+            announcer=self._announcer,
             goes_on=job.goes_on,
             poll=self._interruption.raise_if_requested,
         )
@@ -153,8 +154,11 @@ class _Session:
         for observer in run.observers:
             observer.fit_started(info)
         if self._place.goes_on and self._checkpoints.resume():
-            self._announcer.say(f"Going on in epoch {run.position.epoch + 1}, after {run.position.step} batches.")
-        self._checkpoints.prepare()
+            self._announcer.say(
+                f"Going on after {run.position.step} batches; of epoch {run.position.epoch + 1}, "
+                f"{run.position.batch} of {len(self._loader)} are done."
+            )
+        self._checkpoints.prepare(accumulates=job.settings.accumulate > 1)
         reason, is_complete = BROKEN_OFF, False
         try:
             with self._catching_signals():
@@ -178,6 +182,7 @@ class _Session:
         """Write curves, pictures and the report, and delete the checkpoints."""
         job, folder = self._job, self.recording.folder
         if folder is not None:
+            self.recording.write_again(best)
             finish_run(folder, best, self.recording, job.data.val, compute=job.compute, config=job.config)
             self._checkpoints.finish()
         self._announcer.end(job.data.whole)
@@ -206,7 +211,7 @@ class _Session:
         self._patience.stage_started(stage.patience)
         if earlier is not None and earlier.restore_best:
             self.recording.take_up_best()
-        if stage.name:
+        if stage.name or stage.frozen:
             number = self._run.position.stage + 1
             self._announcer.say(stage_table(stage, self._job.fitted.model, number=number, count=len(self._job.stages)))
 
@@ -236,7 +241,8 @@ class _Session:
         if self.recording.folder is not None:
             names = [sample.name for sample in self._job.data.train.samples]
             steps = [{**asdict(step), "names": [names[index] for index in step.images]} for step in skipped]
-            self.recording.folder.write_nan_report({"seed": self._job.model_settings.seed, "skipped_steps": steps})
+            with suppress(OutputError):  # on a full disk, too: the steps stay known, and the next report has them
+                self.recording.folder.write_nan_report({"seed": self._job.model_settings.seed, "skipped_steps": steps})
 
 
 @contextmanager

@@ -64,6 +64,8 @@ def plan_training(
         chosen = resolved(settings, halves, model_settings, compute, goes_on=fitted is not None)
         halves, chosen = overfitted(halves, chosen)
         identity = Identity.of(halves, chosen, model_settings, compute, start)
+        if settings.batch_size == "auto":
+            identity = replace(identity, batch_size=None)  # a run that goes on keeps the one it has
         place = choose_place(chosen, model_settings, identity, datasets=_folders(halves, validation))
         plan = Plan(halves, chosen, fitted, start, identity, place)
         return _with_fitting_batches(plan, model_settings, compute) if settings.batch_size == "auto" else plan
@@ -81,7 +83,7 @@ def _with_fitting_batches(plan: Plan, model_settings: ModelSettings, compute: Co
     usual, dataset = int(plan.settings.batch_size), plan.halves.train
     earlier = Identity.read(plan.place.path) if plan.place.goes_on and plan.place.path is not None else None
     if earlier is not None:
-        choice = BatchChoice(earlier.batch_size)
+        choice = BatchChoice(earlier.batch_size or usual)
     else:
         request = ProbeRequest(
             model_settings.to_dict(),
@@ -93,8 +95,6 @@ def _with_fitting_batches(plan: Plan, model_settings: ModelSettings, compute: Co
             precision=compute.precision,
         )
         choice = choose_fitting_batch(usual, request, free_bytes=free_memory(compute.device))
-    if choice.batch_size == usual:
-        return plan
     settings = plan.settings.model_copy(update={"batch_size": choice.batch_size})
     identity = replace(plan.identity, batch_size=choice.batch_size)
     return replace(plan, settings=settings, identity=identity, note=choice.note)

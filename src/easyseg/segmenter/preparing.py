@@ -23,8 +23,8 @@ from easyseg.preprocessing import Preprocessing
 from easyseg.segmenter import defaults
 from easyseg.segmenter.class_weights import balanced_class_weights
 from easyseg.segmenter.evaluating import bytes_to_keep, new_evaluation
-from easyseg.segmenter.finishing import run_config
 from easyseg.segmenter.fitted import FittedModel, build_model
+from easyseg.segmenter.run_config import run_config
 from easyseg.segmenter.staging import work_out_stages
 from easyseg.training.losses import build_loss
 from easyseg.training.optim import MovingAverage, build_optimizer

@@ -20,6 +20,7 @@ from easyseg.data.fingerprint import fingerprint
 from easyseg.devices import Compute
 from easyseg.errors import CheckpointError, ConfigError, OutputError
 from easyseg.io.atomic import make_folder, write_text
+from easyseg.io.locks import is_locked
 from easyseg.io.snapshots import check_plain, check_space, newest_snapshot, write_snapshot_making_room
 from easyseg.reports.run_folder import CHECKPOINTS, RUNS
 from easyseg.segmenter.fitted import StartingPoint
@@ -50,14 +51,14 @@ class Identity:
     Attributes:
         settings: names to values, as `config.yaml` has them.
         data: what tells its images from others.
-        batch_size: images in its batches, whether somebody chose them or the memory did.
+        batch_size: images in its batches, whether somebody chose them or the memory did; None: any.
         start: sha256 of the weights it began with, where it went on from a trained model; else empty.
         surroundings: what can change the last bits of a result: threads, versions, device.
     """
 
     settings: Mapping[str, Any]
     data: Mapping[str, Any]
-    batch_size: int
+    batch_size: int | None
     start: str
     surroundings: Mapping[str, Any]
 
@@ -74,7 +75,7 @@ class Identity:
         chosen = {
             name: _without_addresses(value)
             for name, value in (model_settings.to_dict() | settings.to_dict()).items()
-            if name not in _FREE
+            if name not in _FREE and name != "batch_size"
         }
         surroundings = {
             "threads": torch.get_num_threads(),
@@ -111,6 +112,8 @@ class Identity:
             then, now = self.data.get(part, {}), other.data.get(part, {})
             if then != now:
                 found.append(f"the {part} data was {_data_words(then)} and is {_data_words(now)} now")
+        if None not in (self.batch_size, other.batch_size) and self.batch_size != other.batch_size:
+            found.append(f"batch_size was {self.batch_size} and is {other.batch_size} now")
         if self.start != other.start:
             found.append(
                 f"it began with {_start_words(self.start)}, and this one begins with {_start_words(other.start)}"
@@ -127,14 +130,16 @@ class Identity:
 
 
 def find_interrupted(job_identity: Identity, parent: Path = RUNS) -> Path | None:
-    """Return the newest interrupted run below `parent` of exactly these settings and data."""
-    candidates = [path.parent for path in parent.glob(f"*/{CHECKPOINTS}")]
-    same = [
-        path
-        for path in candidates
-        if (found := Identity.read(path)) is not None and not found.differences(job_identity)
-    ]
-    return max(same, key=lambda path: (path / CHECKPOINTS).stat().st_mtime, default=None)
+    """Return the newest interrupted run below `parent` of exactly these settings and data, at which nobody works."""
+    same: list[tuple[float, Path]] = []
+    for folder in parent.glob(f"*/{CHECKPOINTS}"):
+        path = folder.parent
+        found = Identity.read(path)
+        if found is None or found.differences(job_identity) or is_locked(path):
+            continue
+        with contextlib.suppress(FileNotFoundError):  # it has come to its end by now
+            same.append((folder.stat().st_mtime, path))
+    return max(same)[1] if same else None
 
 
 def refuse_other_training(path: Path, identity: Identity) -> None:
@@ -219,8 +224,11 @@ class Checkpoints:
             ) from error
         return True
 
-    def prepare(self) -> None:
-        """Find out, before time is spent, whether checkpoints of this run can be written.
+    def prepare(self, *, accumulates: bool) -> None:
+        """Find out, before time is spent, whether checkpoints of a new run can be written.
+
+        Args:
+            accumulates: gradients are added up over several batches, and belong to a checkpoint.
 
         Raises:
             ConfigError: a callback's state cannot be saved.
@@ -229,7 +237,8 @@ class Checkpoints:
         if self._folder is None:
             return
         self._check_observers()
-        check_space(self._folder, AT_ONCE * self._run.most_bytes())
+        if self._run.position.step == 0:  # one that goes on has its room, and would rather go on than not
+            check_space(self._folder, AT_ONCE * self._run.most_bytes(accumulates=accumulates))
 
     def after_batch(self, clock: Clock) -> None:
         """Save where it is time; raise `Interrupted` where somebody wants training to stop."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -97,7 +98,7 @@ class TrainingRun:
             "average_updates": self.average.updates if self.average is not None else 0,
             "optimizer": optimizer_numbers,
             "learning_rates": [group["lr"] for group in self.optimizer.param_groups],
-            "observers": [observer.state() for observer in self.observers],
+            "observers": [[type(observer).__name__, observer.state()] for observer in self.observers],
         }
         gradients = {name: weight.grad for name, weight in self.model.named_parameters() if weight.grad is not None}
         tensors: dict[str, Mapping[str, Tensor]] = {
@@ -110,12 +111,16 @@ class TrainingRun:
         }
         return numbers, {group: to_arrays(values) for group, values in tensors.items() if values}
 
-    def most_bytes(self) -> int:
-        """Return how large a checkpoint can become: weights, the best ones, and what belongs to each weight."""
+    def most_bytes(self, *, accumulates: bool) -> int:
+        """Return how large a checkpoint can become: weights, the best ones, and what belongs to each weight.
+
+        Args:
+            accumulates: gradients may have to be kept, too.
+        """
         weights = sum(weight.nbytes for _, weight in self.model.named_parameters())
         held = sum(value.nbytes for value in self.model.state_dict().values())
         of_the_optimizer = 2 * weights  # two moments in Adam and AdamW, the momentum in SGD
-        return held * (3 if self.average is not None else 2) + of_the_optimizer + weights
+        return held * (3 if self.average is not None else 2) + of_the_optimizer + weights * accumulates
 
     def restore(self, numbers: Mapping[str, Any], arrays: Mapping[str, Arrays]) -> None:
         """Go on from what `state` returned.
@@ -123,11 +128,7 @@ class TrainingRun:
         Raises:
             CheckpointError: it is not of this model, or of other observers.
         """
-        if len(numbers["observers"]) != len(self.observers):
-            raise CheckpointError(
-                f"The interrupted run had {len(numbers['observers'])} callbacks and loggers, this one has "
-                f"{len(self.observers)}. Pass the same ones, or type resume=False and another run_dir."
-            )
+        _refuse_other_observers([name for name, _ in numbers["observers"]], self.observers)
         load_arrays(self.model, arrays["model"])
         _restore_optimizer(self.model, self.optimizer, numbers["optimizer"], arrays.get("optimizer", {}))
         for group, rate in zip(self.optimizer.param_groups, numbers["learning_rates"], strict=True):
@@ -142,9 +143,16 @@ class TrainingRun:
         self.best.epoch, self.best.value = numbers["best"]["epoch"], numbers["best"]["value"]
         self.recent.restore(numbers["recent_loss"])
         self.guard.restore(numbers["guard"], from_arrays(arrays.get("statistics", {})))
-        self._scaler.load_state_dict(numbers["scaler"])
-        for observer, state in zip(self.observers, numbers["observers"], strict=True):
-            observer.restore(state)
+        if numbers["scaler"] and self._scaler.is_enabled():  # a run may go on in another precision
+            self._scaler.load_state_dict(numbers["scaler"])
+        for observer, (name, state) in zip(self.observers, numbers["observers"], strict=True):
+            try:
+                observer.restore(state)
+            except (LookupError, TypeError, ValueError) as error:
+                raise CheckpointError(
+                    f"The callback {name} cannot take up the state in the checkpoint ({error!r}). Pass the one that "
+                    "the interrupted run had, or type another run_dir to start anew."
+                ) from error
         _restore_random_state(arrays["random"], self._device)  # last: nothing after it may draw
 
 
@@ -218,6 +226,19 @@ def load_arrays(model: TrainableModel, arrays: Mapping[str, npt.NDArray[Any]]) -
             "Type resume=False and another run_dir."
         )
     model.load_state_dict(from_arrays(arrays))
+
+
+def _refuse_other_observers(then: Sequence[str], now: Sequence[Callback]) -> None:
+    names = [type(observer).__name__ for observer in now]
+    if names == list(then):
+        return
+    gone, new = Counter(then) - Counter(names), Counter(names) - Counter(then)
+    found = [f"{', '.join(sorted(gone.elements()))} took part then"] if gone else []
+    found += [f"{', '.join(sorted(new.elements()))} does now"] if new else []
+    raise CheckpointError(
+        "The interrupted run had other callbacks or loggers, or had them in another order"
+        f"{': ' if found else ''}{', '.join(found)}. Pass the same ones, or type another run_dir to start anew."
+    )
 
 
 def _optimizer_state(

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from easyseg.devices import is_out_of_memory
+from easyseg.devices import free_cached_memory, is_out_of_memory
 from easyseg.structures import Batch, SegmentationModel
 from easyseg.training.finiteness import FinitenessGuard
 from easyseg.training.progress import LoopPlan, Position
@@ -111,6 +111,8 @@ class WeightUpdate:
             )
             # the pass that broke off may have left a part of its gradients, so the whole step is taken anew
             self._reset_gradients()
+            self._guard.put_back_statistics()
+            free_cached_memory(plan.compute.device)
             waiting = self._window
 
     def _gradients_of(self, batch: Batch, plan: LoopPlan, share: float) -> Tensor:
