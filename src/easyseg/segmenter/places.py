@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from easyseg.config import FitSettings, ModelSettings
 from easyseg.errors import ConfigError
 from easyseg.reports.run_folder import RUNS, RunFolder, check_run_path, is_interrupted, new_run_path
 from easyseg.segmenter.resuming import Identity, find_interrupted, refuse_other_training
+from easyseg.training.distributed import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,13 @@ def choose_place(
     path = named or new_run_path(label.replace("/", "_"))
     check_run_path(path, datasets=datasets)
     return Place(path)
+
+
+def agreed_place(choose: Callable[[], Place], world: World) -> Place:
+    """Return the place that the first of several processes chooses: two would take two names for a new run."""
+    place = choose() if world.is_first else Place(None)
+    path, goes_on, note = world.from_first([str(place.path) if place.path else None, place.goes_on, place.note])
+    return Place(Path(path) if path else None, goes_on, note)
 
 
 def _note(path: Path, identity: Identity) -> str:

@@ -12,9 +12,8 @@ import numpy.typing as npt
 from torch import Tensor
 from tqdm import tqdm
 
-from easyseg.config import FitSettings, ModelSettings
+from easyseg.config import ModelSettings
 from easyseg.data.dataset import Dataset
-from easyseg.devices import Compute
 from easyseg.errors import OutputError, TrainingError, hint_wording
 from easyseg.io.checkpoints import save_checkpoint
 from easyseg.metrics.semantic import scores
@@ -23,7 +22,9 @@ from easyseg.reports.run_folder import RunFolder
 from easyseg.results import History
 from easyseg.results.words import counted
 from easyseg.segmenter.fitted import FittedModel
+from easyseg.segmenter.preparing import Job
 from easyseg.training.callbacks import Callback, EpochReport, FitInfo, FitSummary, StopRequest
+from easyseg.training.losses import of_one_process
 from easyseg.training.optim import MovingAverage
 from easyseg.training.run import from_arrays, to_arrays
 
@@ -85,7 +86,7 @@ class Recording(Callback):
         model, class_map = self._fitted.model, self._fitted.class_map
         with self._measured_weights():
             _refuse_infinite(model.state_dict())
-            self._latest = self._evaluation.score(model, criterion=model.criterion, poll=self._poll)
+            self._latest = self._evaluation.score(model, criterion=of_one_process(model.criterion), poll=self._poll)
         figures = scores(self._latest.counts, task=class_map.task).to_dict(class_map.names)
         loss = {} if self._latest.loss is None else {"val_loss": self._latest.loss}
         return {**loss, **figures}
@@ -142,7 +143,7 @@ class Recording(Callback):
         """Return what the best evaluation found, measured anew where an earlier session found it; None without one."""
         if self._best is None and self._best_metrics:
             model = self.best_model().model
-            self._best = self._evaluation.score(model, criterion=model.criterion)
+            self._best = self._evaluation.score(model, criterion=of_one_process(model.criterion))
         return self._best
 
     def fit_ended(self, summary: FitSummary) -> None:
@@ -208,11 +209,12 @@ class Announcer:
         self.folder = folder
         self._verbose = verbose
 
-    def begin(self, dataset: Dataset, fitted: FittedModel, settings: FitSettings, compute: Compute) -> None:
+    def begin(self, job: Job) -> None:
         """Say what is about to be trained on what, and how."""
-        model = fitted.model
-        self.say(dataset.describe())
-        self.say(f"{model.model_name} / {model.encoder_name}, {model.weights_note}, on {compute}")
+        model, settings, processes = job.fitted.model, job.settings, job.world.size
+        self.say(job.data.whole.describe())
+        where = f"{processes} x {job.compute}" if processes > 1 else str(job.compute)
+        self.say(f"{model.model_name} / {model.encoder_name}, {model.weights_note}, on {where}")
         self.say(
             f"batch size {settings.batch_size}, learning rate {settings.learning_rate:g} "
             f"(encoder {settings.encoder_learning_rate:g}), {counted(settings.workers, 'worker')}, loss {settings.loss}"
