@@ -23,7 +23,7 @@ from easyseg.segmenter.arguments import check_arguments
 from easyseg.segmenter.evaluating import evaluate_split
 from easyseg.segmenter.fitted import FittedModel, read_fitted, summarize_any
 from easyseg.segmenter.fitting import run_training
-from easyseg.segmenter.predicting import predict_all
+from easyseg.segmenter.predicting import predict_part
 from easyseg.segmenter.rate_finding import find_learning_rate
 from easyseg.segmenter.staging import freeze_parts
 from easyseg.structures import ClassMap
@@ -312,7 +312,7 @@ class Segmenter:
             DataError: there is nothing to predict on, or an image cannot be used.
         """
         settings = PredictSettings.collect(locals())
-        results = predict_all(self._ready(), source, settings, compute=self.compute)
+        results = predict_part(self._ready(), source, settings, compute=self.compute)
         return next(results) if is_single(source) else results
 
     def freeze(self, parts: str | Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 from torch import Tensor
@@ -22,11 +22,13 @@ from easyseg.reports.run_folder import RunFolder
 from easyseg.results import History
 from easyseg.results.words import counted
 from easyseg.segmenter.fitted import FittedModel
-from easyseg.segmenter.preparing import Job
 from easyseg.training.callbacks import Callback, EpochReport, FitInfo, FitSummary, StopRequest
 from easyseg.training.losses import of_one_process
 from easyseg.training.optim import MovingAverage
 from easyseg.training.run import from_arrays, to_arrays
+
+if TYPE_CHECKING:  # who prepares a job knows of recordings already
+    from easyseg.segmenter.preparing import Job
 
 
 class Recording(Callback):
