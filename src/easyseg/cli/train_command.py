@@ -7,6 +7,7 @@ from easyseg.cli.datasets import open_dataset
 from easyseg.cli.options import PATHS, add_settings, chosen, gather
 from easyseg.cli.parser import Parser, without_flag
 from easyseg.cli.runs import resolve_last
+from easyseg.cli.speaking import together
 from easyseg.cli.trial import judge_trial, trial_settings
 from easyseg.config import DataSettings, FitSettings, ModelSettings
 from easyseg.errors import ConfigError
@@ -39,8 +40,9 @@ def run(words: list[str]) -> int:
         fit |= trial_settings(fit)
     known = {name: value for name, value in model.items() if name in ("classes", "seed")}
     segmenter = easyseg.Segmenter(**model)
-    # the other folder is read by its path alone, with the classes found here: flags speak of the first one's files
-    history = segmenter.fit(open_dataset(values["data"], data, known), validation=values.get("validation"), **fit)
+    with together(str(model.get("device", "auto"))):
+        # the other folder is read by its path alone, with the classes found here: flags speak of the first one's files
+        history = segmenter.fit(open_dataset(values["data"], data, known), validation=values.get("validation"), **fit)
     return judge_trial(history) if arguments.dry_run else 0
 
 

@@ -63,6 +63,8 @@ def joined_world(device: torch.device) -> Iterator[World]:
     try:
         yield world
     except BaseException as error:
+        if _Meeting.has_parted:  # within another such block, which has told it
+            raise
         failure = _told(error, world)
         part()
         if failure is not error:
