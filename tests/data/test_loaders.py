@@ -16,7 +16,7 @@ import torch
 
 from easyseg.data import loaders
 from easyseg.data.dataset import Dataset, load_dataset
-from easyseg.data.loaders import TrainingLoader
+from easyseg.data.loaders import Preparation, TrainingLoader
 from easyseg.data.sampling import epoch_order
 from easyseg.data.shapes import SHAPE_CLASSES, write_shapes
 from easyseg.data.transforms import build_augmentation
@@ -44,11 +44,14 @@ def new_loader(dataset: Dataset, **settings: Any) -> TrainingLoader:
     preprocessing = settings.pop("preprocessing", CANVAS)
     augment = settings.pop("augment", "standard")
     count = len(dataset)
+    names = [name for name in ("workers", "cache_bytes", "allocate") if name in settings]
+    preparation = Preparation(**{name: settings.pop(name) for name in names})
     settings = {"batch_size": 3, "order": lambda epoch: epoch_order(count, seed=0, epoch=epoch)} | settings
     return TrainingLoader(
         dataset,
         preprocessing=preprocessing,
         augmentation=build_augmentation(augment, preprocessing=preprocessing, seed=0),
+        preparation=preparation,
         **settings,
     )
 

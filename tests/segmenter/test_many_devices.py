@@ -77,9 +77,9 @@ def test_training_by_two_is_training_by_one(found: Found) -> None:
     expected, rows = found.of("double_alone")["rows"], found.of("double_shared")["rows"]
     assert len(rows) == 3
     for one, other in zip(expected, rows, strict=True):
-        assert other == pytest.approx(one, rel=1e-6, abs=1e-9)
-        counted = [name for name in one if "loss" not in name]
-        assert {name: other[name] for name in counted} == {name: one[name] for name in counted}
+        assert other == pytest.approx(one, rel=1e-9, nan_ok=True)
+        for name in (name for name in one if "loss" not in name):  # from counts of pixels, which are the same numbers
+            assert other[name] == pytest.approx(one[name], rel=0, abs=0, nan_ok=True), name
     assert difference(found.weights("double_alone"), found.weights("double_shared")) < 1e-10
 
 
@@ -93,7 +93,7 @@ def test_losses_are_equal_in_single_precision(found: Found) -> None:
 @pytest.mark.parametrize("case", ["double_shared", "single_shared", "stop", "undisturbed"])
 def test_both_processes_have_the_same_model(found: Found, case: str) -> None:
     """To the last bit, statistics of batch normalisation and the moving average included."""
-    assert found.of(case, 0)["rows"] == found.of(case, 1)["rows"]
+    assert str(found.of(case, 0)["rows"]) == str(found.of(case, 1)["rows"])
     assert difference(found.weights(case, 0), found.weights(case, 1)) == 0
 
 
@@ -122,8 +122,8 @@ def test_signal_to_one_ends_both_and_the_run_goes_on(found: Found) -> None:
     assert [codes["interrupted_first"] for codes in found.codes] == [143, 143]
     assert [codes["interrupted_again"] for codes in found.codes] == [0, 0]
     assert "Going on in epoch 2" in found.words("interrupted_again")
-    assert found.of("interrupted_again")["rows"] == found.of("undisturbed")["rows"]
-    assert difference(found.weights("interrupted_again"), found.weights("undisturbed")) == 0
+    assert str(found.of("interrupted_again")["rows"]) == str(found.of("undisturbed")["rows"])  # NaN is not NaN
+    assert difference(found.weights("interrupted"), found.weights("undisturbed")) == 0
     assert (found.folder / "undisturbed.run" / "report.html").is_file()
 
 
