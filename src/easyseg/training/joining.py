@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -193,6 +194,11 @@ def _not_met(error: Exception, numbers: ProcessNumbers) -> EasySegError:
         return ConfigError(
             f"Port {port} of this machine is taken by another program. Type torchrun --standalone on one machine, "
             "--master-port with another number on several."
+        )
+    if joined := re.search(r"(\d+)/\d+ clients joined", str(error)):
+        return TrainingError(
+            f"Of {numbers.size} processes, only {joined[1]} came within {JOIN_SECONDS:g} s. Look at the machines on which "
+            "the others should run, and start all of them anew."
         )
     return TrainingError(
         f"Process {numbers.rank} of {numbers.size} could not reach the first one at {address}:{port} within "
