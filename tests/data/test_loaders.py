@@ -282,7 +282,9 @@ def test_parts_make_up_the_whole_batches(size: int, workers: int) -> None:
     """Each image comes once, changed as it would be for one process; a part may have none in the last batch."""
     dataset = in_memory(*[(40, 30)] * 7)
     whole = list(new_loader(dataset, batch_size=4).epoch(2))
-    parts = [list(new_loader(dataset, batch_size=4, part=Part(rank, size), workers=workers).epoch(2)) for rank in range(size)]
+    parts = [
+        list(new_loader(dataset, batch_size=4, part=Part(rank, size), workers=workers).epoch(2)) for rank in range(size)
+    ]
     assert [len(part) for part in parts] == [len(whole)] * size
     for batch, *shares in zip(whole, *parts, strict=True):
         assert all(share.whole == batch.indices for share in shares)

@@ -31,13 +31,13 @@ def test_both_sides_see_the_same_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_memory_that_is_not_there_is_told() -> None:
     """The process that offered it is gone, say."""
-    with pytest.raises(DataError, match="cannot be reached .* cache='none'"):
+    with pytest.raises(DataError, match=r"cannot be reached .* cache='none'"):
         found_memory(10, "/nowhere/at/all")
 
 
 def test_too_much_memory_is_told() -> None:
     """More than the machine can address, and nothing is left open."""
-    with pytest.raises(DataError, match="no room for .* bytes"), offered_memory(1 << 62):
+    with pytest.raises(DataError, match=r"no room for .* bytes"), offered_memory(1 << 62):
         pass
 
 

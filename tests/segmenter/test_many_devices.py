@@ -17,7 +17,10 @@ from easyseg.data.shapes import write_shapes
 
 PROGRAM = Path(__file__).with_name("worlds.py")
 ALONE = ("double_alone", "single_alone")
-SHARED = ("double_shared", "single_shared", "stop", "interrupted_first", "interrupted_again", "undisturbed")
+SHARED = (
+    *("double_shared", "single_shared", "stop", "interrupted_first", "interrupted_again", "undisturbed"),
+    "fewer_first",
+)
 FAILING = ("error", "killed", "small", "synchronised")
 
 
@@ -54,9 +57,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     stores = [TCPStore("localhost", 0, is_master=True, wait_for_workers=False) for _ in (*SHARED, *FAILING)]
     cases = [f"{case}={store.port}" for case, store in zip((*SHARED, *FAILING), stores, strict=True)]
     alone = [[f"{case}=0" for case in ALONE], []]
+    later = [["fewer_again=0"], []]
     processes = [
         subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(folder), str(rank), *alone[rank], *cases],
+            [sys.executable, str(PROGRAM), str(folder), str(rank), *alone[rank], *cases, *later[rank]],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -127,6 +131,16 @@ def test_signal_to_one_ends_both_and_the_run_goes_on(found: Found) -> None:
     assert (found.folder / "undisturbed.run" / "report.html").is_file()
 
 
+def test_run_goes_on_with_fewer_processes(found: Found) -> None:
+    """To its end, and with a word on the last digits."""
+    assert [codes["fewer_first"] for codes in found.codes] == [143, 143]
+    assert found.codes[0]["fewer_again"] == 0
+    words = found.words("fewer_again")
+    assert "Going on in epoch 2" in words
+    assert "processes 2 then, 1 now" in words
+    assert len(found.of("fewer_again")["rows"]) == 3
+
+
 def test_error_of_one_is_told_and_ends_both(found: Found) -> None:
     """The other process does not wait, and says nothing that the first has said."""
     assert found.of("error", 1) | {"seconds": 0} == {
@@ -153,7 +167,8 @@ def test_killed_process_leaves_nobody_waiting(found: Found) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "words"), [("small", "batch_size=1 cannot be parted among 2"), ("synchronised", "sync_batchnorm=True needs")]
+    ("case", "words"),
+    [("small", "batch_size=1 cannot be parted among 2"), ("synchronised", "sync_batchnorm=True needs")],
 )
 def test_what_cannot_be_shared_is_refused_once(found: Found, case: str, words: str) -> None:
     """Both processes find the mistake, one of them tells it, and no folder is left behind."""

@@ -116,9 +116,9 @@ def case(name: str, folder: Path, rank: int) -> dict[str, Any]:
         return equal(folder, rank, kind, name)
     if kind == "stop":
         return usual(folder, rank, name, callbacks=StopsAt(1) if rank == 0 else (), epochs=50)
-    if kind == "interrupted" and name.endswith("first") and rank == 1:
+    if name.endswith("_first") and rank == 1:
         after_steps(5, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    if kind == "interrupted":
+    if name.endswith(("_first", "_again")):
         return usual(folder, rank, kind)
     if kind == "killed" and rank == 1:
         after_steps(3, lambda: os.kill(os.getpid(), signal.SIGKILL))

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,7 +33,7 @@ def loaded() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def found() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def found() -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what each of two processes found."""
     program = loaded()
     threads = torch.get_num_threads()
@@ -58,7 +57,7 @@ def found() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
             joining.part()
             torch.set_num_threads(threads)
         answer, _ = second.communicate(timeout=120)
-    yield json.loads(json.dumps(own)), json.loads(answer)
+    return json.loads(json.dumps(own)), json.loads(answer)
 
 
 def test_verbs_of_a_world(found: tuple[dict[str, Any], ...]) -> None:
@@ -138,6 +137,12 @@ def test_all_processes_stop_together(found: tuple[dict[str, Any], ...]) -> None:
     """A wish of an observer of the first process, and its time budget, reach the other."""
     for result in found:
         assert result["stopped"] == {"reason": "enough", "steps": 3, "timed together": True}
+
+
+def test_step_that_is_broken_for_one_is_skipped_by_all(found: tuple[dict[str, Any], ...]) -> None:
+    """A loss that is no finite number for one process moves no weights, and all images of the step are named."""
+    for result in found:
+        assert result["skipped"] == {"images": [[4, 5, 6, 7]] * 3, "same": True}
 
 
 def test_memory_is_that_of_the_machine(found: tuple[dict[str, Any], ...]) -> None:

@@ -60,6 +60,7 @@ def everything(world: World) -> dict[str, Any]:
         "normalised": statistics_after(world),
         "frozen": frozen_part(world),
         "stopped": stopped(world),
+        "skipped": skipped(world),
         "memory": memory(world),
         "evaluation": {f"{count}": evaluation(world, count) for count in range(1, 8)},
     }
@@ -134,6 +135,7 @@ class Network(nn.Module):
         self.norm = nn.BatchNorm2d(4) if normalised else nn.GroupNorm(2, 4)
         self.head = nn.Conv2d(4, 3, 1)
         self.unused = nn.Linear(2, 2)
+        self.broken_image: int | None = None
         self.criterion = build_loss("ce+dice", task="multiclass", num_classes=3, world=world)
 
     def infer(self, images: Tensor) -> Tensor:
@@ -142,7 +144,10 @@ class Network(nn.Module):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         counted = slice(None) if batch.indices else slice(0)
-        return self.criterion(self.infer(batch.images)[counted], batch.targets[counted])
+        logits = self.infer(batch.images)[counted]
+        if self.broken_image in batch.indices:
+            logits = logits * torch.nan
+        return self.criterion(logits, batch.targets[counted])
 
     def parts(self) -> dict[str, nn.Module]:
         return {"encoder[0]": nn.ModuleList([self.encoder, self.norm]), "head": self.head}
@@ -190,6 +195,7 @@ def run_of(
     """Train a small network for three epochs in float64, and return the run and why it ended."""
     torch.manual_seed(0)
     network = Network(world, normalised=normalised).double()
+    network.broken_image = plan.pop("broken_image", None)
     for name in plan.pop("frozen", ()):
         network.get_parameter(name).requires_grad_(False)
     groups = [{"params": list(network.parameters()), "lr": 0.01, "max_learning_rate": 0.01}]
@@ -264,6 +270,15 @@ def stopped(world: World) -> dict[str, Any]:
     return {"reason": reason, "steps": run.position.step, "timed together": len(set(steps)) == 1 and steps[0] > 0}
 
 
+def skipped(world: World) -> dict[str, Any]:
+    """Train where one image, which only the second process sees, breaks the loss."""
+    run, _ = run_of(world, 9, normalised=True, averages=True, broken_image=7)
+    first = weights(run)
+    world.spread([first])
+    same = torch.equal(first, weights(run)) and bool(first.isfinite().all())
+    return {"images": [step.images for step in run.guard.skipped], "same": same}
+
+
 def memory(world: World) -> dict[str, Any]:
     """Share memory with a process that was not forked from this one."""
     if world.is_first:
@@ -282,7 +297,10 @@ def evaluation(world: World, count: int) -> dict[str, Any]:
     """Measure a network on some images together and alone."""
     random = np.random.default_rng(count)
     pairs = [
-        (random.integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8), random.integers(0, 3, (SIZE, SIZE)).astype(np.uint8))
+        (
+            random.integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8),
+            random.integers(0, 3, (SIZE, SIZE)).astype(np.uint8),
+        )
         for _ in range(count)
     ]
     classes = ClassMap("multiclass", ("a", "b", "c"))

@@ -197,8 +197,8 @@ def _not_met(error: Exception, numbers: ProcessNumbers) -> EasySegError:
         )
     if joined := re.search(r"(\d+)/\d+ clients joined", str(error)):
         return TrainingError(
-            f"Of {numbers.size} processes, only {joined[1]} came within {JOIN_SECONDS:g} s. Look at the machines on which "
-            "the others should run, and start all of them anew."
+            f"Of {numbers.size} processes, only {joined[1]} came within {JOIN_SECONDS:g} s. Look at the machines on "
+            "which the others should run, and start all of them anew."
         )
     return TrainingError(
         f"Process {numbers.rank} of {numbers.size} could not reach the first one at {address}:{port} within "
