@@ -80,7 +80,13 @@ def test_command_line_trains_on_two(tmp_path: Path) -> None:
     """Ctrl-C to `easyseg train --devices 2` saves and ends with 130; the same command goes on to the end."""
     write_shapes(tmp_path / "shapes", count=15, size=40)
     words = "train --data shapes --encoder test_resnet --weights none --image-size 32,32 --epochs 40 --patience none"
-    command = [sys.executable, "-m", "easyseg", *words.split(), *"--devices 2 --device cpu --run-dir run".split()]
+    command = [
+        sys.executable,
+        "-m",
+        "easyseg",
+        *words.split(),
+        *["--devices", "2", "--device", "cpu", "--run-dir", "run"],
+    ]
     first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     history = tmp_path / "run" / "history.csv"
     until = time.monotonic() + 120
