@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.numpy import save_file
 from torch import nn
@@ -165,9 +164,8 @@ def start(name: str, folder: Path, rank: int, port: str) -> int:
 def main(folder: Path, rank: int, cases: list[str]) -> None:
     """Do the cases in their order."""
     torch.set_num_threads(1)
-    np.random.default_rng()
-    joining.PATIENCE_SECONDS = 60.0
-    joining.JOIN_SECONDS = 60.0
+    joining.PATIENCE_SECONDS = 600.0
+    joining.JOIN_SECONDS = 600.0
     joining.LAST_WORDS_SECONDS = 1.0
     codes = {}
     for word in cases:

@@ -330,7 +330,7 @@ def evaluation(world: World, count: int) -> dict[str, Any]:
 def main() -> None:
     """Be the second process."""
     torch.set_num_threads(1)
-    joining.PATIENCE_SECONDS = 60.0
+    joining.PATIENCE_SECONDS = 600.0
     with joining.joined_world(COMPUTE.device) as world:
         found = everything(world)
     print(json.dumps(found))
