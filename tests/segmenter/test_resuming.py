@@ -178,7 +178,9 @@ def test_run_goes_on_from_every_batch(
     for step in steps:
         interrupt(f"run_{step}", at=step, workers=workers, **EVERYTHING)
         assert train(f"run_{step}", workers=workers, **EVERYTHING) == expected, step
-        words = f"Going on after {step - 1} batches; of epoch {(step - 2) // 4 + 1}, {(step - 2) % 4 + 1} of 4 are done."
+        words = (
+            f"Going on after {step - 1} batches; of epoch {(step - 2) // 4 + 1}, {(step - 2) % 4 + 1} of 4 are done."
+        )
         assert (words in log(tmp_path / f"run_{step}")) == (step > 1)
         shutil.rmtree(tmp_path / f"run_{step}")
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from easyseg.cli.speaking import speaks
 from easyseg.results import History
 
 TRIAL_EPOCHS = 20
@@ -55,7 +56,10 @@ def judge_trial(history: History) -> int:
     """Say whether the trial went as it should, and return the exit status."""
     first, last = float(history["loss"][0]), float(history["loss"][-1])
     figure = f"{history.monitor} {float(history[history.monitor][-1]):.3f}"
-    if last <= NEEDED_FALL * first:
+    passed = last <= NEEDED_FALL * first
+    if not speaks():
+        return 0 if passed else 1
+    if passed:
         sys.stdout.write(
             f"The trial passed: on the images of one batch the loss fell from {first:.3f} to {last:.3f}, {figure}.\n"
         )

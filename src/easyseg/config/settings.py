@@ -85,7 +85,7 @@ class FitSettings(Settings):
     """What `Segmenter.fit(...)` takes beside the data."""
 
     epochs: Count = Field(50, description="Passes over the training images.")
-    batch_size: Count | Auto = Field("auto", description="Images per step.")
+    batch_size: Count | Auto = Field("auto", description="Images per step, on all devices together.")
     learning_rate: Positive | Auto = Field("auto", description="Highest learning rate of the schedule.")
     encoder_learning_rate: Positive | Auto = Field(
         "auto", description="The same for the encoder; auto: a tenth where it is pretrained, else the same."
@@ -131,6 +131,9 @@ class FitSettings(Settings):
     workers: Annotated[int, Field(ge=0)] | Auto = Field("auto", description="Processes that prepare batches.")
     cache: Literal["auto", "ram", "none"] = Field("auto", description="Keep decoded images in memory.")
     compile: bool = Field(False, description="Compile the network with torch.compile.")
+    sync_batchnorm: bool = Field(
+        False, description="On several GPUs, normalise over the images of all of them instead of each its own."
+    )
     deterministic: bool = Field(False, description="Refuse operations that are not repeatable.")
     time_budget: Positive | None = Field(
         None, description="Train for so many seconds, whatever epochs says; the schedule fits itself to it."

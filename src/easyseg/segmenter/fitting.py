@@ -17,6 +17,7 @@ from easyseg.io.locks import run_lock
 from easyseg.results import History
 from easyseg.segmenter.finishing import finish_run
 from easyseg.segmenter.fitted import FittedModel, StartingPoint
+from easyseg.segmenter.places import agreed_place
 from easyseg.segmenter.planning import Plan, plan_training
 from easyseg.segmenter.preparing import (
     Job,
@@ -29,11 +30,12 @@ from easyseg.segmenter.preparing import (
 )
 from easyseg.segmenter.recording import Announcer, Recording
 from easyseg.segmenter.resuming import Checkpoints
-from easyseg.segmenter.watching import watchers
-from easyseg.training.callbacks import BestTracker, EarlyStopping, FitInfo, FitSummary, ProgressBar
+from easyseg.segmenter.watching import NUM_WATCHERS, watchers
+from easyseg.training.callbacks import BestTracker, Callback, EarlyStopping, FitInfo, FitSummary, ProgressBar
 from easyseg.training.engine import train
 from easyseg.training.finiteness import SkippedStep
 from easyseg.training.interruption import Interrupted, Interruption
+from easyseg.training.joining import joined_world
 from easyseg.training.loggers import build_loggers
 from easyseg.training.optim import MovingAverage
 from easyseg.training.progress import LoopPlan
@@ -68,21 +70,37 @@ def run_training(
     """
     begun = time.perf_counter()
     build_loggers(settings.loggers)  # a name or a package that is missing is told before any work
-    plan = plan_training(data, validation, settings, model_settings=model_settings, compute=compute, fitted=fitted)
-    settings = plan.settings
-    job = new_job(plan.halves, validation, settings, model_settings=model_settings, compute=compute, fitted=plan.fitted)
-    plan = replace(plan, place=plan.place.claimed())
+    with joined_world(compute.device) as world:
+        plan = plan_training(
+            data, validation, settings, model_settings=model_settings, compute=compute, fitted=fitted, world=world
+        )
+        job = new_job(
+            plan.halves,
+            validation,
+            plan.settings,
+            model_settings=model_settings,
+            compute=compute,
+            fitted=plan.fitted,
+            world=world,
+        )
+        # the folder last: a mistake leaves none behind
+        return _run(job, replace(plan, place=agreed_place(plan.place.claimed, world)), begun, hand_over)
+
+
+def _run(job: Job, plan: Plan, begun: float, hand_over: Callable[[FittedModel, History], None]) -> History:
+    world = job.world
     with (
-        seeded(model_settings.seed, compute, deterministic=settings.deterministic),
+        seeded(job.model_settings.seed, job.compute, deterministic=job.settings.deterministic, rank=world.rank),
         closing(new_loader(job)) as loader,
-        _locked(plan.place.path),
+        _locked(plan.place.path if world.is_first else None),
     ):
         session = _Session(job, loader, plan, begun)
-        with _rescued(session.recording, hand_over, plan.start), _memory_in_words(settings, compute):
+        with _rescued(session.recording, hand_over, plan.start), _memory_in_words(job):
             session.recording.history.stopped = session.train()
         best = session.recording.best_model()
         hand_over(best, session.recording.history)  # before files are written, which may fail
         session.finish(best)
+        world.barrier()  # whoever goes on finds the run folder complete
     return session.recording.history
 
 
@@ -93,11 +111,11 @@ class _Session:
         place = plan.place
         self._job, self._loader, self._place = job, loader, place
         evaluation = new_training_evaluation(job, spare_bytes=loader.spare_bytes)
-        folder = place.open()
+        folder = place.open() if job.world.is_first else None
         if folder is not None:  # first of all: a kill must not leave files that nobody knows for a run's
             folder.write_config(job.config, goes_on=job.goes_on)
             plan.identity.write(folder.path)
-        self._announcer = Announcer(folder, verbose=job.settings.verbose is not False)
+        self._announcer = Announcer(folder, verbose=job.settings.verbose is not False and job.world.is_first)
         self._announcer.begin(job)
         for note in filter(None, (place.note, plan.note)):
             self._announcer.say(note)
@@ -112,7 +130,7 @@ class _Session:
             model_settings=job.model_settings,
             announcer=self._announcer,
             goes_on=job.goes_on,
-            poll=self._interruption.raise_if_requested,
+            poll=self._heed_signals,
         )
         self._run = self._new_run(average, begun)
         self._checkpoints = Checkpoints(
@@ -126,19 +144,22 @@ class _Session:
 
     def _new_run(self, average: MovingAverage | None, begun: float) -> TrainingRun:
         job, say = self._job, self._announcer.say
-        watching = watchers(job, self._loader, average, run_dir=self._place.path, say=say)
-        bar = ProgressBar(verbose=job.settings.verbose)
+        if job.world.is_first:
+            watching = watchers(job, self._loader, average, run_dir=self._place.path, say=say)
+            others = [ProgressBar(verbose=job.settings.verbose), *watching, *job.settings.callbacks]
+        else:  # as many, because a checkpoint counts them
+            others = [Callback() for _ in range(1 + NUM_WATCHERS + len(job.settings.callbacks))]
         run = TrainingRun(
             job.fitted.model,
             new_optimizer(job),
             compute=job.compute,
             best=_new_best(job),
             average=average,
-            observers=[self.recording, self._patience, bar, *watching, *job.settings.callbacks],
+            observers=[self.recording, self._patience, *others],
             say=say,
             report_skipped=self._report_skipped,
         )
-        run.started_at = begun
+        run.started_at, run.world = begun, job.world
         return run
 
     def train(self) -> str:
@@ -163,7 +184,7 @@ class _Session:
         try:
             with self._catching_signals():
                 ending = self._train_stages()
-                self._interruption.raise_if_requested()
+                self._heed_signals()
             reason, is_complete = ending, True
         except Interrupted:
             self._checkpoints.save()
@@ -181,6 +202,8 @@ class _Session:
     def finish(self, best: FittedModel) -> None:
         """Write curves, pictures and the report, and delete the checkpoints."""
         job, folder = self._job, self.recording.folder
+        if self._place.path is not None:
+            self.recording.best_score()  # by all processes together; the report is written by one
         if folder is not None:
             self.recording.write_again(best)
             finish_run(folder, best, self.recording, job.data.val, compute=job.compute, config=job.config)
@@ -214,6 +237,12 @@ class _Session:
         if stage.name or stage.frozen:
             number = self._run.position.stage + 1
             self._announcer.say(stage_table(stage, self._job.fitted.model, number=number, count=len(self._job.stages)))
+
+    def _heed_signals(self) -> None:
+        """Raise `Interrupted` in all processes where somebody wants one of them to stop."""
+        if self._place.path is not None:
+            self._interruption.join(*self._job.world.highest(self._interruption.number))
+            self._interruption.raise_if_requested()
 
     def _catching_signals(self) -> AbstractContextManager[None]:
         # without a folder nothing can be saved, and there is no reason to wait for the end of a batch
@@ -261,15 +290,22 @@ def _rescued(
 
 
 @contextmanager
-def _memory_in_words(settings: FitSettings, compute: Compute) -> Iterator[None]:
+def _memory_in_words(job: Job) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        size, processes, device = job.settings.batch_size, job.world.size, job.compute.device
+        if processes > 1:
+            raise TrainingError(
+                f"The memory of {device} does not suffice for its part of a batch of {size} images on {processes} "
+                "devices; only a training on one device cuts batches up by itself. Type a smaller batch_size or "
+                "image_size."
+            ) from error
         raise TrainingError(
-            f"The memory of {compute.device} does not suffice, even for one image at a time out of a batch of "
-            f"{settings.batch_size}. Type a smaller image_size, a smaller encoder, or device='cpu'."
+            f"The memory of {device} does not suffice, even for one image at a time out of a batch of {size}. "
+            "Type a smaller image_size, a smaller encoder, or device='cpu'."
         ) from error
 
 

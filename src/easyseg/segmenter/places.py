@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from easyseg.reports.run_folder import (
     new_run_path,
 )
 from easyseg.segmenter.resuming import Identity, find_interrupted, refuse_other_training
+from easyseg.training.distributed import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,13 @@ def choose_place(
     path = named or new_run_path(label.replace("/", "_"))
     check_run_path(path, datasets=datasets)
     return Place(path, is_automatic=named is None)
+
+
+def agreed_place(choose: Callable[[], Place], world: World) -> Place:
+    """Return the place that the first of several processes chooses: two would take two names for a new run."""
+    place = choose() if world.is_first else Place(None)
+    path, goes_on, note = world.from_first([str(place.path) if place.path else None, place.goes_on, place.note])
+    return Place(Path(path) if path else None, goes_on, note, place.is_automatic)
 
 
 def _note(path: Path, identity: Identity, *, is_named: bool) -> str:

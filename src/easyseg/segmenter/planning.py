@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from easyseg.config import FitSettings, ModelSettings
 from easyseg.devices import Compute, free_memory
 from easyseg.segmenter.batch_probe import BatchChoice, ProbeRequest, choose_fitting_batch
 from easyseg.segmenter.fitted import FittedModel, StartingPoint
-from easyseg.segmenter.places import Place, choose_place
+from easyseg.segmenter.places import Place, agreed_place, choose_place
 from easyseg.segmenter.preparing import TrainingData, overfitted, read_halves, resolved
 from easyseg.segmenter.resuming import Identity
+from easyseg.training.distributed import ALONE, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ def plan_training(
     model_settings: ModelSettings,
     compute: Compute,
     fitted: FittedModel | None,
+    world: World = ALONE,
 ) -> Plan:
     """Read the data and settle what can be settled by it.
 
@@ -60,15 +63,16 @@ def plan_training(
     """
 
     def planned(fitted: FittedModel | None, start: StartingPoint) -> Plan:
-        halves = read_halves(data, validation, model_settings, fitted)
-        chosen = resolved(settings, halves, model_settings, compute, goes_on=fitted is not None)
+        halves = read_halves(data, validation, model_settings, fitted, world=world)
+        chosen = resolved(settings, halves, model_settings, compute, goes_on=fitted is not None, world=world)
         halves, chosen = overfitted(halves, chosen)
-        identity = Identity.of(halves, chosen, model_settings, compute, start)
+        identity = Identity.of(halves, chosen, model_settings, compute, start, processes=world.size)
         if settings.batch_size == "auto":
             identity = replace(identity, batch_size=None)  # a run that goes on keeps the one it has
-        place = choose_place(chosen, model_settings, identity, datasets=_folders(halves, validation))
+        choose = partial(choose_place, chosen, model_settings, identity, datasets=_folders(halves, validation))
+        place = agreed_place(choose, world)
         plan = Plan(halves, chosen, fitted, start, identity, place)
-        return _with_fitting_batches(plan, model_settings, compute) if settings.batch_size == "auto" else plan
+        return _with_fitting_batches(plan, model_settings, compute, world) if settings.batch_size == "auto" else plan
 
     unfinished = fitted.unfinished if fitted is not None else None
     if unfinished is not None and settings.resume is not False and settings.run_dir is not None:
@@ -78,12 +82,14 @@ def plan_training(
     return planned(fitted, StartingPoint.of(fitted))
 
 
-def _with_fitting_batches(plan: Plan, model_settings: ModelSettings, compute: Compute) -> Plan:
+def _with_fitting_batches(plan: Plan, model_settings: ModelSettings, compute: Compute, world: World) -> Plan:
     """Have so many images in a batch as fit into memory, or as there were when the run that goes on began."""
     usual, dataset = int(plan.settings.batch_size), plan.halves.train
     earlier = Identity.read(plan.place.path) if plan.place.goes_on and plan.place.path is not None else None
     if earlier is not None:
         choice = BatchChoice(earlier.batch_size or usual)
+    elif world.size > 1:  # they would try on the same device, and have to agree
+        choice = BatchChoice(usual)
     else:
         request = ProbeRequest(
             model_settings.to_dict(),

@@ -24,6 +24,7 @@ from easyseg.results.words import counted
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.preparing import Job
 from easyseg.training.callbacks import Callback, EpochReport, FitInfo, FitSummary, StopRequest
+from easyseg.training.losses import of_one_process
 from easyseg.training.optim import MovingAverage
 from easyseg.training.run import from_arrays, to_arrays
 
@@ -41,10 +42,11 @@ class Announcer:
 
     def begin(self, job: Job) -> None:
         """Say what is about to be trained on what, and how."""
-        model, settings = job.fitted.model, job.settings
+        model, settings, processes = job.fitted.model, job.settings, job.world.size
         self.say(job.data.whole.describe())
         weights = "going on from its present weights" if job.goes_on else model.weights_note
-        self.say(f"{model.model_name} / {model.encoder_name}, {weights}, on {job.compute}")
+        where = f"{processes} x {job.compute}" if processes > 1 else str(job.compute)
+        self.say(f"{model.model_name} / {model.encoder_name}, {weights}, on {where}")
         self.say(
             f"batch size {settings.batch_size}, learning rate {settings.learning_rate:g} "
             f"(encoder {settings.encoder_learning_rate:g}), {counted(settings.workers, 'worker')}, loss {settings.loss}"
@@ -133,7 +135,7 @@ class Recording(Callback):
         model, class_map = self._fitted.model, self._fitted.class_map
         with self._measured_weights():
             _refuse_infinite(model.state_dict())
-            self._latest = self._evaluation.score(model, criterion=model.criterion, poll=self._poll)
+            self._latest = self._evaluation.score(model, criterion=of_one_process(model.criterion), poll=self._poll)
         figures = scores(self._latest.counts, task=class_map.task).to_dict(class_map.names)
         loss = {} if self._latest.loss is None else {"val_loss": self._latest.loss}
         return {**loss, **figures}
@@ -190,7 +192,7 @@ class Recording(Callback):
         """Return what the best evaluation found, measured anew where an earlier session found it; None without one."""
         if self._best is None and self._best_metrics:
             model = self.best_model().model
-            self._best = self._evaluation.score(model, criterion=model.criterion)
+            self._best = self._evaluation.score(model, criterion=of_one_process(model.criterion))
         return self._best
 
     def fit_ended(self, summary: FitSummary) -> None:

@@ -70,8 +70,10 @@ class Identity:
         model_settings: ModelSettings,
         compute: Compute,
         start: StartingPoint,
+        *,
+        processes: int = 1,
     ) -> Identity:
-        """Describe a training."""
+        """Describe a training, which so many processes do together."""
         chosen = {
             name: _without_addresses(value)
             for name, value in (model_settings.to_dict() | settings.to_dict()).items()
@@ -81,6 +83,7 @@ class Identity:
             "threads": torch.get_num_threads(),
             "device": compute.device.type,
             "precision": compute.precision,
+            "processes": processes,
             "torch": torch.__version__,
             "easyseg": __version__,
         }
@@ -124,7 +127,7 @@ class Identity:
         """Return, in words, what may change the last bits of the result."""
         return [
             f"{name} {value} then, {other.surroundings.get(name)} now"
-            for name, value in self.surroundings.items()
+            for name, value in ({"processes": 1} | dict(self.surroundings)).items()
             if value != other.surroundings.get(name)
         ]
 
@@ -205,6 +208,7 @@ class Checkpoints:
         if self._folder is None:
             return False
         snapshot, complaints = newest_snapshot(self._folder)
+        self._refuse_different(snapshot.path.name if snapshot is not None else "")
         if snapshot is None and complaints:
             raise CheckpointError(
                 f"No checkpoint in {self._folder} can be used: {' '.join(complaints)} "
@@ -234,7 +238,7 @@ class Checkpoints:
             ConfigError: a callback's state cannot be saved.
             OutputError: the disk is too full for them, or may not be written to.
         """
-        if self._folder is None:
+        if self._folder is None or not self._run.world.is_first:
             return
         self._check_observers()
         if self._run.position.step == 0:  # one that goes on has its room, and would rather go on than not
@@ -242,12 +246,17 @@ class Checkpoints:
 
     def after_batch(self, clock: Clock) -> None:
         """Save where it is time; raise `Interrupted` where somebody wants training to stop."""
-        self._interruption.raise_if_requested()
+        if self._folder is None:
+            return
         since = time.perf_counter() - self._saved_at
         wait = self._every_seconds
         if clock.ends_epoch() or not clock.position.stage_step:  # a stage that ended has made way for the next one
             wait = min(wait, self._cost_seconds / _COST_SHARE)
-        if since >= wait:
+        # a signal to any process, and the first one's clock, decide for all
+        number, is_due = self._run.world.highest(self._interruption.number, self._run.world.is_first and since >= wait)
+        self._interruption.join(number)
+        self._interruption.raise_if_requested()
+        if is_due:
             self._save_if_possible()
 
     def save(self) -> None:
@@ -264,7 +273,8 @@ class Checkpoints:
         numbers, arrays = self._run.state()
         best = self._recording.best_arrays()
         groups = {**arrays, "best": best} if best else arrays
-        write_snapshot_making_room(self._folder, self._run.position.step, {"run": numbers}, groups)
+        if self._run.world.is_first:
+            write_snapshot_making_room(self._folder, self._run.position.step, {"run": numbers}, groups)
         self._saved_at = time.perf_counter()
         self._cost_seconds = self._saved_at - begun
 
@@ -278,6 +288,16 @@ class Checkpoints:
             self._folder.rename(trash)
         for folder in (trash, self._folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _refuse_different(self, name: str) -> None:
+        """Refuse to go on where the processes see different checkpoints, or some of them none."""
+        names = self._run.world.of_each(name)
+        if len(set(names)) > 1:
+            seen = ", ".join(f"process {rank}: {each or 'none'}" for rank, each in enumerate(names))
+            raise CheckpointError(
+                f"The processes see different checkpoints in {self._folder} ({seen}). The run folder must lie on a "
+                "disk that all machines share; type such a run_dir."
+            )
 
     def _save_if_possible(self) -> None:
         try:

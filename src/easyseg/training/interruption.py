@@ -32,6 +32,16 @@ class Interruption:
         """Whether training should stop."""
         return self._signal is not None
 
+    @property
+    def number(self) -> int:
+        """The signal that came, 0 without one."""
+        return self._signal or 0
+
+    def join(self, number: int) -> None:
+        """Heed the signal that another process of this training has got; 0: none has."""
+        if number and self._signal is None:
+            self._signal = number
+
     def raise_if_requested(self) -> None:
         """Raise `Interrupted` where training should stop."""
         if self.requested:

@@ -16,6 +16,7 @@ from torch import Tensor
 from easyseg.devices import Compute
 from easyseg.errors import CheckpointError, TrainingError
 from easyseg.training.callbacks import BestTracker, Callback
+from easyseg.training.distributed import ALONE, World
 from easyseg.training.finiteness import FinitenessGuard, SkippedStep
 from easyseg.training.optim import MovingAverage
 from easyseg.training.progress import Position
@@ -40,6 +41,7 @@ class TrainingRun:
         report_skipped: is given all steps that moved nothing, whenever there is a new one.
 
     Attributes:
+        world: the processes that train the model together; set before training begins.
         position: where the run is.
         recent: the loss since the last evaluation.
         losses: of the last batches since then.
@@ -62,6 +64,7 @@ class TrainingRun:
         report_skipped: Callable[[Sequence[SkippedStep]], None] = lambda skipped: None,
     ) -> None:
         self.model = model
+        self.world: World = ALONE
         self.optimizer = optimizer
         self.best = best
         self.average = average
@@ -106,7 +109,7 @@ class TrainingRun:
             "optimizer": optimizer_tensors,
             "gradients": gradients,
             "statistics": self.guard.kept_statistics(),
-            "random": _random_state(self._device),
+            "random": self._random_state(),
             "average": self.average.state_dict() if self.average is not None else {},
         }
         return numbers, {group: to_arrays(values) for group, values in tensors.items() if values}
@@ -153,7 +156,23 @@ class TrainingRun:
                     f"The callback {name} cannot take up the state in the checkpoint ({error!r}). Pass the one that "
                     "the interrupted run had, or type another run_dir to start anew."
                 ) from error
-        _restore_random_state(arrays["random"], self._device)  # last: nothing after it may draw
+        self._restore_random_state(arrays["random"])  # last: nothing after it may draw
+
+    def _random_state(self) -> dict[str, Tensor]:
+        """Return the state of every process's random numbers; this is for all processes together."""
+        own = {"cpu": torch.get_rng_state()}
+        if self._device.type == "cuda":
+            own["cuda"] = torch.cuda.get_rng_state(self._device)
+        states = {name: self.world.stacked(state[None]) for name, state in own.items()}
+        return {_of_rank(name, rank): state for name, all_of in states.items() for rank, state in enumerate(all_of)}
+
+    def _restore_random_state(self, arrays: Arrays) -> None:
+        # a process that the interrupted run did not have keeps the numbers that follow from the seed and its rank
+        if (name := _of_rank("cpu", self.world.rank)) in arrays:
+            torch.set_rng_state(_tensor(arrays[name]))
+        name = _of_rank("cuda", self.world.rank)
+        if self._device.type == "cuda" and name in arrays:
+            torch.cuda.set_rng_state(_tensor(arrays[name]), self._device)
 
 
 class RecentLoss:
@@ -276,17 +295,8 @@ def _restore_optimizer(
         optimizer.state[weight][key] = value
 
 
-def _random_state(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _restore_random_state(arrays: Mapping[str, npt.NDArray[Any]], device: torch.device) -> None:
-    torch.set_rng_state(_tensor(arrays["cpu"]))
-    if device.type == "cuda" and "cuda" in arrays:
-        torch.cuda.set_rng_state(_tensor(arrays["cuda"]), device)
+def _of_rank(name: str, rank: int) -> str:
+    return f"{name}/{rank}" if rank else name  # the first one's as in a training on one device
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:
