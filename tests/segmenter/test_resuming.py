@@ -485,7 +485,7 @@ def test_named_run_says_that_it_goes_on(train: Any, interrupt: Any, tmp_path: Pa
         ({"ema": 0.5, "augment": "light"}, ["ema was False and is 0.5", "augment was 'none' and is 'light'"]),
         ({"model": "linknet"}, ["model was 'pspnet' and is 'linknet' now"]),
         ({"image_size": 64}, ["image_size was [32, 32] and is [64, 64] now"]),
-        ({"stages": STAGES}, ["stages was None and is [{", "'heads'"]),
+        ({"stages": STAGES, "epochs": 50}, ["stages was None and is [{", "'heads'"]),
         ({"class_weights": [1, 2, 3, 4]}, ["class_weights was None and is [1.0, 2.0, 3.0, 4.0] now"]),
     ],
 )
@@ -746,7 +746,7 @@ def test_callbacks_keep_their_state(train: Any, interrupt: Any) -> None:
 def test_other_callbacks_are_refused(train: Any, interrupt: Any, tmp_path: Path) -> None:
     """Nobody could tell whose state is whose."""
     interrupt(at=8, callbacks=[Counter()])
-    with pytest.raises(CheckpointError, match=r"had \d callbacks and loggers, this one has \d\. Pass the same ones"):
+    with pytest.raises(CheckpointError, match=r"other callbacks or loggers.*: Counter took part then\. Pass the same ones"):
         train()
     assert saved(tmp_path / "run") == [6, 7]
 

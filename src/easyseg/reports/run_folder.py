@@ -158,7 +158,7 @@ def _is_mere_beginning(path: Path, names: Collection[str]) -> bool:
     """Tell whether a run was ended here, such as by a kill, when it had only just made its folder."""
     if CONFIG in names:
         return set(names) <= {CONFIG, LOG, CHECKPOINTS} and _is_own_config(path / CONFIG)
-    return not names or (set(names) == {LOG} and not (path / LOG).stat().st_size)
+    return set(names) <= {LOG, CHECKPOINTS} and not (LOG in names and (path / LOG).stat().st_size)
 
 
 def _is_own_config(path: Path) -> bool:
