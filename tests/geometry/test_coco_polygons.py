@@ -136,5 +136,5 @@ def test_hostile_outlines_take_little_memory(monkeypatch):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 20_000_000  # at once, 800,000 crossings would take some 200 MB
+    assert peak < 10_000_000  # at once, 800,000 crossings would take some 200 MB
     assert expected.to_compressed() == _theirs([zigzag], (100, 2000))

@@ -6,6 +6,8 @@ mask it came from.
 """
 
 from easyseg.geometry.coco_polygons import coco_rings_to_run_lengths
+from easyseg.geometry.faults import PolygonFault, polygon_faults
+from easyseg.geometry.outlines import polygon_box, polygon_centroid, resample_polygon, simplify_polygon
 from easyseg.geometry.polygons import (
     BoolMask,
     Box,
@@ -24,11 +26,17 @@ __all__ = [
     "Box",
     "Points",
     "Polygon",
+    "PolygonFault",
     "RunLengths",
     "coco_rings_to_run_lengths",
     "mask_area",
     "mask_to_box",
     "mask_to_polygons",
     "polygon_area",
+    "polygon_box",
+    "polygon_centroid",
+    "polygon_faults",
     "polygons_to_mask",
+    "resample_polygon",
+    "simplify_polygon",
 ]
