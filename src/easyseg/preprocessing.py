@@ -138,7 +138,7 @@ class Preprocessing:
             scale = values.get("value_range")  # missing in files of bytes from before there were others
             value_range = ValueRange.from_dict(scale) if scale else None
             return cls(image_size, values["resize"], int(values["in_channels"]), value_range)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CheckpointError(f"The preprocessing in the file cannot be read: {dict(values)!r}.") from error
 
 

@@ -68,6 +68,23 @@ def test_ranges_follow_from_the_values(folder: Any, images: list[np.ndarray], lo
         assert np.ptp(image.astype(int)) == pytest.approx(spread, abs=3)
 
 
+@pytest.mark.parametrize(
+    ("images", "high"),
+    [
+        (_noise(0, 65535, "uint16"), 65535),
+        (_noise(50, 201, "uint16"), 255),
+        (_noise(50, 201, "int64"), 255),
+        (np.floor(_noise(50, 201, "float32")), 255),
+        (_noise(0, 1, "float64"), 1),
+    ],
+)
+def test_known_ranges_are_exact(images: list[np.ndarray], high: float) -> None:
+    """Where type and values say what black and white are, no value is cut off."""
+    found = find_value_range([Sample(image) for image in images]).value_range
+    assert found is not None
+    assert (found.lows, found.highs) == ((0.0,), (high,))
+
+
 def test_bytes_are_left_alone(folder: Any) -> None:
     """8-bit images have no range, no note, and stay as they are, however dark."""
     images = _noise(0, 20, "uint8")
@@ -123,6 +140,7 @@ def test_a_chosen_range_is_taken_as_it_is(folder: Any) -> None:
     assert "image values 0 .. 16383 become 0 .. 255, as value_range says" in dataset.describe()
     assert dataset.image(0, channels=2).max() in (63, 64)
     assert dataset.settings["value_range"] == [0.0, 16383.0]
+    assert dataset.fingerprint() != load_dataset(path).fingerprint()
     dataset = load_dataset(path, value_range=[[0, 4095], [0, 8190]])
     first, second = dataset.image(0, channels=2).reshape(-1, 2).max(axis=0)
     assert first > 250

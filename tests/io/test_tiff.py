@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,68 @@ def test_several_pages_are_refused(save: Any) -> None:
     assert read_numbers(save(values, pages=2, tags={254: 1})).shape == values.shape
 
 
+@pytest.mark.parametrize("bands", [3, 4])
+def test_colours_in_planes_are_read(save: Any, bands: int) -> None:
+    """Red, green and blue in planes of their own are put together, with alpha where there is some."""
+    values = _values("uint8", bands)
+    path = save(values, is_separate=True, tags={262: 2, **({338: 2} if bands == 4 else {})})
+    assert np.array_equal(read_numbers(path), values)
+    assert np.array_equal(read_image(path), values[..., :3])
+
+
+def test_a_pointer_to_nowhere_is_no_second_page(save: Any) -> None:
+    """A file whose last directory names a next one beyond its end is read."""
+    values = _values("int16", 5)
+    assert np.array_equal(read_numbers(save(values, following=1 << 30)), values)
+
+
+def test_strange_tags_do_not_matter(save: Any) -> None:
+    """A tag whose content lies beyond the end of the file is passed over."""
+    values = _values("int16", 5)
+    data = bytearray(tiff_bytes(values, tags={65000: 0}))
+    at = data.index((65000).to_bytes(2, "little"))
+    data[at + 4 : at + 12] = (100).to_bytes(4, "little") + (1 << 30).to_bytes(4, "little")
+    path = save(values)
+    path.write_bytes(data)
+    assert np.array_equal(read_numbers(path), values)
+
+
+def test_tags_larger_than_the_file_take_no_memory(save: Any) -> None:
+    """A tag of thousands of millions of numbers is passed over before it is read."""
+    data = bytearray(tiff_bytes(_values("int16", 5), tags={65000: 0}))
+    at = data.index((65000).to_bytes(2, "little"))
+    data[at + 2 : at + 12] = (16).to_bytes(2, "little") + b"\xff\xff\xff\x3f" + (8).to_bytes(4, "little")
+    path = save(_values("int16", 5))
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        assert number_type(path) == np.int16
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_directories_larger_than_the_file_are_refused(save: Any) -> None:
+    """A directory of a million million tags is refused before it is read."""
+    path = save(_values("int16", 5), is_big=True)
+    data = bytearray(path.read_bytes())
+    at = int.from_bytes(data[8:16], "little")
+    data[at : at + 8] = (10**12).to_bytes(8, "little")
+    path.write_bytes(data)
+    with pytest.raises(SampleError, match="a directory of 1000000000000 tags in a file of"):
+        read_numbers(path)
+
+
+@pytest.mark.parametrize("length", [3, 5, 8, 20])
+def test_beginnings_of_files_are_told(tmp_path: Path, length: int) -> None:
+    """A file cut off within its header is an error that names it."""
+    path = tmp_path / "start.tif"
+    path.write_bytes(tiff_bytes(_values("int16", 5))[:length])
+    for read in (read_numbers, image_size, number_type):
+        with pytest.raises(SampleError, match=r"start\.tif: (the picture is damaged|this is no picture)"):
+            read(path)
+
+
 def test_masks_in_planes_are_read(save: Any) -> None:
     """A mask of an unusual type keeps its values; one of several bands is refused."""
     ids = np.array([[[0], [7], [300]]], np.uint32)
@@ -159,6 +222,7 @@ def test_unknown_packings_are_explained(save: Any) -> None:
     [
         ({256: 10**6, 257: 10**6}, "1000000 x 1000000 pixels of 5 bands"),
         ({256: 20_000, 257: 8_000, 277: 60}, "bytes are decoded. Cut it into tiles first"),
+        ({256: 18_000, 257: 10_000, 277: 1}, "18000 x 10000 pixels of 1 bands"),
         ({256: 0}, "0 x 19 pixels"),
         ({277: 0}, "of 0 bands"),
         ({278: 0}, "strips or tiles of 23 x 0"),

@@ -48,6 +48,7 @@ def tiff_bytes(
     strip_rows: int = 7,
     tags: dict[int, int] | None = None,
     pages: int = 1,
+    following: int = 0,
 ) -> bytes:
     """Return a TIFF file that holds `values`.
 
@@ -62,6 +63,7 @@ def tiff_bytes(
         strip_rows: rows of a strip.
         tags: further tags, or other values for some.
         pages: how many times the picture is in the file.
+        following: where the last directory says that another one lies; 0 where there is none.
     """
     height, width, bands = values.shape
     planes = [values[..., band : band + 1] for band in range(bands)] if is_separate else [values]
@@ -90,7 +92,9 @@ def tiff_bytes(
     body += b"\0" * (len(body) % 2)
     first = head + len(body)
     for page in range(pages):
-        body += _directory(entries, head + len(body), order, is_big=is_big, is_last=page == pages - 1)
+        body += _directory(
+            entries, head + len(body), order, is_big=is_big, following=following if page == pages - 1 else None
+        )
     sign = b"II" if order == "<" else b"MM"
     start = struct.pack(f"{order}HHHQ", 43, 8, 0, first) if is_big else struct.pack(f"{order}HI", 42, first)
     return sign + start + body
@@ -108,7 +112,7 @@ def _differences(part: npt.NDArray[Any], order: str, predictor: int) -> bytes:
     return part.astype(part.dtype.newbyteorder(order)).tobytes()
 
 
-def _directory(entries: dict[int, list[int]], at: int, order: str, *, is_big: bool, is_last: bool) -> bytes:
+def _directory(entries: dict[int, list[int]], at: int, order: str, *, is_big: bool, following: int | None) -> bytes:
     form, room = ("Q", 8) if is_big else ("I", 4)
     size = (8 if is_big else 2) + (20 if is_big else 12) * len(entries) + room
     fields, tables = b"", b""
@@ -120,6 +124,6 @@ def _directory(entries: dict[int, list[int]], at: int, order: str, *, is_big: bo
         else:
             fields += struct.pack(order + form, at + size + len(tables))
             tables += table
-    following = 0 if is_last else at + size + len(tables)
+    following = at + size + len(tables) if following is None else following
     count = struct.pack(f"{order}{'Q' if is_big else 'H'}", len(entries))
     return count + fields + struct.pack(order + form, following) + tables

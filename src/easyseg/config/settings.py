@@ -94,8 +94,10 @@ class DataSettings(Settings):
     @field_validator("value_range")
     @classmethod
     def _rising(cls, value: Any) -> Any:
-        pairs = [] if value == "auto" else [value] if not isinstance(value[0], tuple) else value
-        if not all(math.isfinite(low) and math.isfinite(high) and low < high for low, high in pairs):
+        if value == "auto":
+            return value
+        pairs = value if not value or isinstance(value[0], tuple) else [value]
+        if not pairs or not all(math.isfinite(low) and math.isfinite(high) and low < high for low, high in pairs):
             raise ValueError("expected a low and a higher number such as [0, 4095]")
         return value
 

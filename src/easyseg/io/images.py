@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -279,17 +278,13 @@ def _read_numbers(path: Path) -> npt.NDArray[Any]:
 
 
 def _tiff_facts(path: Path, source: BinaryIO) -> tiff.TiffFacts | None:
-    """Return what a TIFF file's header says; None for another format, or where Pillow may know better."""
+    """Return what a TIFF file's header says, None for another format; `source` is left at its start."""
     start = source.read(4)
     source.seek(0)
     if not tiff.is_tiff(start):
         return None
-    try:
-        facts = tiff.read_facts(path, source)
-    except (ValueError, KeyError, IndexError, struct.error):
-        return None
-    finally:
-        source.seek(0)
+    facts = tiff.read_facts(path, source)
+    source.seek(0)
     if facts.needs_this_module and facts.is_stack:
         raise SampleError(path, "the file holds several pages. Save each page as a file of its own.")
     return facts
