@@ -17,15 +17,17 @@ from easyseg.data.dataset import Dataset, as_dataset
 from easyseg.data.loaders import Preparation, TrainingLoader, cache_bytes_needed, start_method
 from easyseg.data.machine_memory import found_memory, offered_memory
 from easyseg.data.sampling import Part, epoch_order, rare_class_weights
+from easyseg.data.statistics import channel_statistics
 from easyseg.data.transforms import Augmentation, build_augmentation
 from easyseg.devices import Compute, repeatable_only
 from easyseg.errors import ConfigError
 from easyseg.metrics.semantic import direction_of
+from easyseg.models.semantic import SemanticModel
 from easyseg.prediction.scoring import Evaluation
 from easyseg.preprocessing import Preprocessing
 from easyseg.segmenter import defaults
 from easyseg.segmenter.class_weights import balanced_class_weights
-from easyseg.segmenter.evaluating import bytes_to_keep, new_evaluation
+from easyseg.segmenter.evaluating import bytes_to_keep, new_evaluation, scaled_as
 from easyseg.segmenter.fitted import FittedModel, build_model
 from easyseg.segmenter.run_config import run_config
 from easyseg.segmenter.staging import work_out_stages
@@ -80,6 +82,8 @@ def read_halves(
     classes = None if fitted else model_settings.classes
     class_map = fitted.class_map if fitted else None
     dataset = as_dataset(data, validation=validation, classes=classes, class_map=class_map, seed=model_settings.seed)
+    if fitted is not None:
+        dataset = scaled_as(dataset, fitted.preprocessing.value_range)
     dataset = dataset.with_splits()
     halves = TrainingData(dataset, dataset.split("train"), dataset.split("val"))
     if world.is_first:
@@ -144,7 +148,7 @@ def new_job(
             f"sync_batchnorm=True needs a CUDA device for each process, not {compute.device}, for which torch has no "
             "such layer. Type sync_batchnorm=False."
         )
-    preprocessing = _preprocessing_for(model_settings, fitted)
+    preprocessing = _preprocessing_for(model_settings, fitted, halves.train)
     augmentation = build_augmentation(settings.augment, preprocessing=preprocessing, seed=model_settings.seed)
     with world.one_before_the_others():  # pretrained weights are fetched once
         fitted = _model_for(halves.train, settings, model_settings, fitted, preprocessing)
@@ -275,11 +279,11 @@ def _machine_bytes(length: int, world: World) -> npt.NDArray[np.uint8]:
     return memory
 
 
-def _preprocessing_for(model_settings: ModelSettings, fitted: FittedModel | None) -> Preprocessing:
+def _preprocessing_for(model_settings: ModelSettings, fitted: FittedModel | None, dataset: Dataset) -> Preprocessing:
     if fitted is not None:
         return fitted.preprocessing
     size = model_settings.image_size if model_settings.resize else None
-    return Preprocessing(size, model_settings.resize, model_settings.in_channels)
+    return Preprocessing(size, model_settings.resize, model_settings.in_channels, dataset.value_range)
 
 
 def _model_for(
@@ -296,12 +300,15 @@ def _model_for(
         fitted = replace(fitted, batch_size=batch_size, unfinished=None)
     else:
         model = build_model(model_settings, num_classes=len(dataset.classes), weights=model_settings.weights)
+        if model_settings.normalize == "dataset":
+            _normalize_by(model, dataset)
         fitted = FittedModel(model, dataset.class_map, preprocessing, batch_size)
     fitted = replace(fitted, split_seed=dataset.seed, validation_fraction=dataset.validation_fraction)
     fitted.model.criterion = criterion
     return fitted
 
 
+<<<<<<< HEAD
 def _criterion_for(dataset: Dataset, settings: FitSettings, world: World) -> Criterion:
     class_weights = settings.class_weights
     if class_weights == "balanced":
@@ -313,3 +320,10 @@ def _criterion_for(dataset: Dataset, settings: FitSettings, world: World) -> Cri
         class_weights=class_weights,
         world=world,
     )
+=======
+def _normalize_by(model: SemanticModel, dataset: Dataset) -> None:
+    """Let the network normalise by the mean and deviation of these images."""
+    statistics = channel_statistics(dataset, channels=model.in_channels)
+    # a channel that is the same everywhere has no deviation; one level is the least that makes a difference
+    model.normalize_by(statistics.means.tolist(), np.maximum(statistics.deviations, 1).tolist())
+>>>>>>> geometry
