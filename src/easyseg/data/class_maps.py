@@ -5,7 +5,7 @@ Whatever can be read in two ways is refused with the argument that settles it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from easyseg.data.class_wishes import ClassWishes, gather_wishes
 from easyseg.data.color_masks import class_map_of_colors
 from easyseg.data.formats.class_names import parse_class_values
 from easyseg.data.formats.layout import Layout
+from easyseg.data.formats.numbering import as_numbered_objects
 from easyseg.data.grey_masks import class_map_of_values, multilabel_class_map
 from easyseg.data.mask_values import scan_masks
 from easyseg.data.object_classes import (
@@ -22,9 +23,10 @@ from easyseg.data.object_classes import (
     read_object_names,
     refuse_contradiction_of_objects,
 )
+from easyseg.data.object_numbers import ObjectNumbersError
 from easyseg.data.sample_files import listed, problems_of
 from easyseg.errors import ClassMapError
-from easyseg.structures import IGNORE_INDEX, ClassMap, Color, Ignored, Sample, Task
+from easyseg.structures import IGNORE_INDEX, ClassMap, Ignored, Sample, Task
 
 
 def infer_class_map(
@@ -62,15 +64,21 @@ def infer_class_map(
         if names is not None:
             refuse_contradiction_of_objects(class_map, names)
         return class_map
+    is_free = classes is None and class_map is None and ignore is None
+    if layout is not None and layout.class_map is not None and is_free:
+        return layout.class_map
     if names is not None:
         return _of_objects(names, layout, classes=classes, class_map=class_map, ignore=ignore, task=task)
-    wishes = gather_wishes(classes=classes, class_map=class_map, ignore=ignore, task=task, layout=layout)
+    return _of_masks(
+        samples, gather_wishes(classes=classes, class_map=class_map, ignore=ignore, task=task, layout=layout)
+    )
+
+
+def _of_masks(samples: Sequence[Sample], wishes: ClassWishes) -> ClassMap:
     if wishes.ignored_names:
         raise ClassMapError(
             f"ignore={list(wishes.ignored_names)} names classes, but these masks hold values. Type ignore=[value, ...]."
         )
-    if layout is not None and layout.class_map is not None and classes is class_map is ignore is None:
-        return layout.class_map
     scan = scan_masks(samples)
     if scan.problems:
         raise listed([*scan.problems, *problems_of(sample for sample in samples if sample.mask is not None)])
@@ -79,7 +87,7 @@ def infer_class_map(
     per_class = [len(sample.mask) for sample in samples if isinstance(sample.mask, tuple)]
     if per_class:
         found = multilabel_class_map(scan, wishes, count=per_class[0])
-    elif task == "multilabel":
+    elif wishes.task == "multilabel":
         raise ClassMapError(
             "task='multilabel' needs one mask per class, such as masks/<class>/<image>.png; these masks hold all "
             "classes in one. Type task='multiclass', or leave task out."
@@ -95,6 +103,24 @@ def infer_class_map(
     if len(scan.files) < scan.total:
         notes.append(f"{len(scan.files)} of {scan.total} masks looked at")
     return replace(found, note="; ".join(note for note in notes if note))
+
+
+def with_classes(layout: Layout, **wishes: Any) -> tuple[Layout, ClassMap]:
+    """Return a layout with its classes; masks that turn out to number objects are read as objects.
+
+    Args:
+        layout: the dataset's files.
+        **wishes: `classes`, `class_map`, `ignore` and `task`, as for `infer_class_map`.
+
+    Raises:
+        ClassMapError: as `infer_class_map`.
+        SampleError: a mask cannot be read.
+    """
+    try:
+        return layout, infer_class_map(layout.samples, layout=layout, **wishes)
+    except ObjectNumbersError:
+        numbered = as_numbered_objects(layout)
+        return numbered, infer_class_map(numbered.samples, layout=numbered, **wishes)
 
 
 def read_class_map(class_map: Mapping[Any, Any] | ClassMap | None) -> Mapping[str, Any] | ClassMap | None:
@@ -140,8 +166,6 @@ def _of_objects(
             f"The classes of objects have names: {', '.join(names[:12])}. Type class_map={{'name': {names[0]!r}}} or "
             f"ignore=[{names[0]!r}] with these, not with values or colours."
         )
-    if layout is not None and layout.class_map is not None and classes is class_map is ignore is None:
-        return layout.class_map
     uncovered = IGNORE_INDEX if layout is not None and layout.uncovered == "ignore" else 0
     return class_map_of_objects(names, ObjectWishes(wishes.names, renamed, wishes.ignored_names, task, uncovered))
 
@@ -150,7 +174,10 @@ def _refuse_contradiction(class_map: ClassMap, wishes: ClassWishes) -> None:
     """Refuse arguments that a ready map contradicts; they would be dropped silently."""
     names = contradicting(class_map, wishes)
     if names:
-        listed = ", ".join(sorted(map(str, {*class_map.ignored, *class_map.ignored_colors, *class_map.ignored_names}))) or "nothing"
+        listed = (
+            ", ".join(sorted(map(str, {*class_map.ignored, *class_map.ignored_colors, *class_map.ignored_names})))
+            or "nothing"
+        )
         raise ClassMapError(
             f"class_map= is a ClassMap, and {' and '.join(names)} would change it. It is for the task "
             f"{class_map.task!r} with classes={list(class_map.names)}, and ignores {listed}. Give class_map= alone; or"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -210,13 +210,11 @@ def _placed(selected: BoolMask, part: MaskPart, size_hw: SizeHW) -> BoolMask:
     rows = slice(max(0, top), max(0, min(size_hw[0], top + height)))
     columns = slice(max(0, left), max(0, min(size_hw[1], left + width)))
     if rows.start < rows.stop and columns.start < columns.stop:
-        mask[rows, columns] = selected[
-            rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
-        ]
+        mask[rows, columns] = selected[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
     return mask
 
 
-def _bright(values: npt.NDArray[np.generic]) -> BoolMask:
+def _bright(values: npt.NDArray[Any]) -> BoolMask:
     """Return where a mask is brighter than half; one of small numbers holds 0 and 1."""
     return np.asarray(values > 0) if values.max(initial=0) <= 1 else np.asarray(values >= 128)
 

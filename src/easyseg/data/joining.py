@@ -93,7 +93,7 @@ def _refuse_strange_masks(validation: Dataset) -> None:
             ) from error
 
 
-def _part(dataset: Dataset, split: Split) -> tuple[Sample, ...]:
+def _part(dataset: Dataset, split: Split) -> Sequence[Sample]:
     """Return a split where the dataset's files have it, else all images."""
     if dataset.validation_is_drawn or split not in dataset.splits():
         return dataset.samples

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from easyseg.errors import ClassMapError, unknown_name
-from easyseg.structures import IGNORE_INDEX, ClassMap, LabelledObject, NumberedObjects, Sample, Task
+from easyseg.structures import IGNORE_INDEX, ClassMap, NumberedObjects, Sample, Task
 from easyseg.structures.class_map import BACKGROUND_NAMES, VOID_NAMES
 from easyseg.structures.objects import UNNAMED
 

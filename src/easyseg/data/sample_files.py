@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,17 @@ from easyseg.data.threads import map_in_threads
 from easyseg.errors import SampleError
 from easyseg.io.image_sources import check_source
 from easyseg.io.images import check_image
-from easyseg.structures import EmbeddedImage, ImageWindow, MaskPart, NumberedObjects, Sample, SizeHW
+from easyseg.structures import (
+    BoxShape,
+    EmbeddedImage,
+    ImageWindow,
+    MaskPart,
+    NumberedObjects,
+    Polygons,
+    Sample,
+    Shape,
+    SizeHW,
+)
 
 MOST_LISTED = 5
 """So many broken files are named in one message."""
@@ -54,7 +64,7 @@ def find_problem(sample: Sample) -> SampleError | None:
         refuse_other_image(sample, size_hw)
         if not sample.is_annotated:
             return SampleError(place_of(image, sample), "this image has no mask. Add one, or choose another split.")
-        for source in (*mask_sources(sample), *_whole_masks(sample)):
+        for source in (*mask_sources(sample), *_mask_sources_of_objects(sample, are_whole=True)):
             mask_hw = check_image(source) if isinstance(source, Path) else (source.shape[0], source.shape[1])
             refuse_other_size(sample, source, mask_hw, size_hw)
     except SampleError as error:
@@ -88,16 +98,51 @@ def refuse_other_image(sample: Sample, image_hw: SizeHW) -> None:
     )
 
 
-def _whole_masks(sample: Sample) -> Iterator[Path | npt.NDArray[Any]]:
-    """Yield the masks of a sample's objects that should be as large as the image."""
+def objects_identity(sample: Sample, identity: Callable[[object], bytes]) -> bytes:
+    """Return what tells whether a sample's objects have changed; empty where it has none.
+
+    Args:
+        sample: an image with objects.
+        identity: what tells a mask file or array from another.
+
+    Raises:
+        SampleError: the file of one is gone.
+    """
+    if sample.objects is None:
+        return b""
+    digest = hashlib.sha256()
+    if isinstance(sample.objects, NumberedObjects):
+        digest.update(repr((sample.objects.class_name, sample.objects.class_names)).encode())
+    else:
+        for item in sample.objects:
+            digest.update(f"{item.class_name} {item.is_crowd}\n".encode())
+            digest.update(_shape_bytes(item.shape))
+    for source in _mask_sources_of_objects(sample):
+        digest.update(identity(source))
+    return digest.digest()
+
+
+def _shape_bytes(shape: Shape) -> bytes:
+    if isinstance(shape, Polygons):
+        return b"".join(ring.tobytes() for part in shape.parts for ring in part)
+    if isinstance(shape, MaskPart):
+        inside = shape.mask if isinstance(shape.mask, bytes) else b""
+        return inside + repr((shape.value, shape.offset_xy)).encode()
+    return repr(shape).encode() if isinstance(shape, BoxShape) else shape.counts.tobytes()
+
+
+def _mask_sources_of_objects(sample: Sample, *, are_whole: bool = False) -> Iterator[Path | npt.NDArray[Any]]:
+    """Yield the masks of a sample's objects; with `are_whole`, those that should be as large as the image."""
     objects = sample.objects
     if isinstance(objects, NumberedObjects):
         yield objects.mask
         if objects.class_mask is not None:
             yield objects.class_mask
-    for item in () if objects is None or isinstance(objects, NumberedObjects) else objects:
+        return
+    for item in objects or ():
         shape = item.shape
-        if isinstance(shape, MaskPart) and isinstance(shape.mask, Path) and not shape.is_scaled:
+        is_whole = isinstance(shape, MaskPart) and isinstance(shape.mask, Path) and not shape.is_scaled
+        if isinstance(shape, MaskPart) and not isinstance(shape.mask, bytes) and (is_whole or not are_whole):
             yield shape.mask
 
 

@@ -53,7 +53,9 @@ def _embedded_bytes(source: EmbeddedImage) -> bytes:
     values = read_json(source.path)
     text = values.get(source.field) if isinstance(values, dict) else None
     if not isinstance(text, str) or not text:
-        raise SampleError(source.path, f"there is no image in the field {source.field!r}. Add the image file beside it.")
+        raise SampleError(
+            source.path, f"there is no image in the field {source.field!r}. Add the image file beside it."
+        )
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -8,6 +8,7 @@ from easyseg.structures.class_map import ClassMap, default_colors
 from easyseg.structures.kinds import (
     IGNORE_INDEX,
     MAX_CLASSES,
+    MAX_PIXELS,
     SPLITS,
     Color,
     Ignored,
@@ -32,6 +33,7 @@ from easyseg.structures.samples import EmbeddedImage, ImageWindow, LazySamples, 
 __all__ = [
     "IGNORE_INDEX",
     "MAX_CLASSES",
+    "MAX_PIXELS",
     "SPLITS",
     "Batch",
     "BoxShape",

@@ -20,6 +20,7 @@ VOID_NAMES = frozenset(["void", "ignore", "ignored", "__ignore__", "unlabeled", 
 BACKGROUND_NAMES = frozenset(["background", "_background_", "__background__", "bg"])
 """Class names that say that there is nothing, in lower case."""
 
+
 _CHOSEN_COLORS: tuple[Color, ...] = (
     (66, 122, 190),
     (235, 110, 45),

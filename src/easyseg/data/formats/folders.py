@@ -17,7 +17,7 @@ OVERRULES: tuple[str, ...] = ()
 
 def recognises(path: Path, annotations: str | None = None) -> bool:
     """Return whether there are folders of images and of masks, judged by names only."""
-    if not path.is_dir():
+    if not path.is_dir() or annotations is not None:
         return False
     try:
         roles = assign_roles(find_files(path))

@@ -44,7 +44,7 @@ class _Line:
 
 def recognises(path: Path, annotations: str | None = None) -> bool:
     """Return whether lists of splits lie in the folder."""
-    return path.is_dir() and bool(_lists(path))
+    return path.is_dir() and annotations is None and bool(_lists(path))
 
 
 def read(
