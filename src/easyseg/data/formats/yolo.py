@@ -88,11 +88,11 @@ def read(
             gathered.add(Sample(image, None, splits[image], NAME, objects=_objects(rows, names)), label)
     if boxes and not any(sample.objects for sample in gathered.samples):
         raise FormatError(
-            f"{path}: the labels hold boxes ('class x y width height'), and no mask can be drawn from a box. Export the "
-            "dataset for segmentation, with the outlines of the objects."
+            f"{path}: the labels hold boxes ('class x y width height'), and no mask can be drawn from a box. Export "
+            "the dataset for segmentation, with the outlines of the objects."
         )
-    for error in boxes:
-        options.bad_samples.add(error)
+    for of_box in boxes:
+        options.bad_samples.add(of_box)
     gathered.counts["Label files that belong to no image left out"] += label_of.left_over()
     in_yaml = [image for image in listed if image in splits]
     return gathered.layout(
