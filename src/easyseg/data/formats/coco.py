@@ -63,12 +63,15 @@ def read(
     named = NamedFiles(folder, listed)
     gathered = Gathered(NAME, folder, options, files)
     names: dict[str, None] = {}
-    orders, uncovered = set(), set()
+    orders: set[str] = set()
+    uncovered: set[str] = set()
+    tasks: set[str] = set()
     for file in files:
         content = Fields.of_file(file)
         own = content.inner("info").inner("easyseg")
         uncovered.add(own.text("uncovered", "background"))
         orders.add(own.text("draw_order", "larger_first"))
+        tasks.add(_task(own))
         names.update(_read_file(content, path, named, gathered, options.bad_samples))
     drawn = (
         "Objects are drawn in the order of the file, later ones on top."
@@ -80,6 +83,7 @@ def read(
         images=listed,
         notes=(drawn,),
         names_source=files[0].name,
+        task=tasks.pop() if len(tasks) == 1 else "auto",
         uncovered="ignore" if uncovered == {"ignore"} else "background",
     )
 
@@ -113,6 +117,13 @@ def _read_file(content: Fields, root: Path, named: NamedFiles, gathered: Gathere
     for orphans in objects.values():
         bad.add(orphans[0].error(f"its image_id, {orphans[0].text('image_id')}, is the id of no image. Delete it."))
     return dict.fromkeys(categories.values())
+
+
+def _task(own: Fields) -> str:
+    task = own.text("task", "auto")
+    if task not in ("auto", "binary", "multiclass", "multilabel"):
+        raise own.error(f"task is {task!r}; expected binary, multiclass or multilabel. Delete it.")
+    return task
 
 
 def _categories(content: Fields) -> dict[str, str]:
