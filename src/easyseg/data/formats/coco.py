@@ -108,7 +108,7 @@ def _read_file(content: Fields, root: Path, named: NamedFiles, gathered: Gathere
     for record in content.records("images"):
         mine = objects.pop(_identifier(record, "id"), [])
         try:
-            sample = _sample(record, mine, categories, named, gathered.counts, default_split)
+            sample = _sample(record, mine, categories, named, gathered, default_split)
             if not is_ordered and isinstance(sample.objects, tuple):
                 sample = replace(sample, objects=_larger_first(sample.objects, mine))
             gathered.add(sample, content.file)
@@ -151,13 +151,13 @@ def _sample(
     objects: Sequence[Fields],
     categories: dict[str, str],
     named: NamedFiles,
-    notes: Counter[str],
+    gathered: Gathered,
     split: Split | None,
 ) -> Sample:
-    image = named.find(record.text("file_name"), source=record.file)
+    image = gathered.mention(named.find(record.text("file_name"), source=record.file))
     size_hw = record.size_hw("height", "width")
     own_split = next((name for name in SPLITS if record.values.get("split") == name), split)
-    found = [item for each in objects if (item := _object(each, categories, size_hw, notes)) is not None]
+    found = [item for each in objects if (item := _object(each, categories, size_hw, gathered.counts)) is not None]
     return Sample(image, None, own_split, NAME, objects=tuple(found), size_hw=size_hw)
 
 

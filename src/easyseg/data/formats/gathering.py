@@ -37,6 +37,7 @@ class Gathered:
         self._samples: dict[Path, Sample] = {}
         self._files: dict[Path, Path] = {}
         self._parts: list[Sample] = []
+        self._mentioned: set[Path] = set()
         self.counts: Counter[str] = Counter()
 
     @property
@@ -48,6 +49,11 @@ class Gathered:
         """Return the class name of every object."""
         objects = (sample.objects for sample in self.samples if isinstance(sample.objects, tuple))
         return [item.class_name for items in objects for item in items]
+
+    def mention(self, image: Path) -> Path:
+        """Remember that an image has an annotation, even if it turns out to be broken, and return it."""
+        self._mentioned.add(image)
+        return image
 
     def add_part(self, sample: Sample) -> None:
         """Add a part of an image that other samples are parts of, too."""
@@ -114,7 +120,7 @@ class Gathered:
         remarks: tuple[str, ...] = ()
         if len(samples) < len(self.samples):
             remarks = (f"Images without objects left out: {len(self.samples) - len(samples)}.",)
-        others = [image for image in images if image not in self._samples]
+        others = [image for image in images if image not in self._mentioned and image not in self._samples]
         if not others:
             return samples, remarks
         count = f"Images without annotation: {len(others)}, such as {others[0].name}"

@@ -74,8 +74,9 @@ class NamedFiles:
         return None
 
     def find_by_stem(self, stem: str, *, source: Path) -> Path | None:
-        """Return the only file of a name without suffix, None where there is none or several."""
+        """Return the file of a name without suffix: the one beside `source`, else the only one, else None."""
         found = self._by_stem.get(_key(stem), [])
+        found = [file for file in found if file.parent == source.parent] or found
         return self._inside(found[0], source) if len(found) == 1 else None
 
     def _best(self, candidates: list[Path], parts: list[str], name: str, source: Path) -> Path:

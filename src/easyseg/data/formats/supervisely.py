@@ -67,7 +67,7 @@ def read(
     gathered = Gathered(NAME, folder, options, files)
     for file in files:
         try:
-            gathered.add(_sample(file, path, named, gathered.counts), file)
+            gathered.add(_sample(file, path, named, gathered), file)
         except SampleError as error:
             options.bad_samples.add(error)
     names = tuple(dict.fromkeys((*_titles(path), *in_order(gathered.class_names()))))
@@ -91,11 +91,12 @@ def _titles(root: Path) -> list[str]:
     return [] if file is None else [record.text("title") for record in Fields.of_file(file).records("classes")]
 
 
-def _sample(file: Path, root: Path, named: NamedFiles, counts: Counter[str]) -> Sample:
-    content = Fields.of_file(file)
+def _sample(file: Path, root: Path, named: NamedFiles, gathered: Gathered) -> Sample:
     # "street.jpg.json" today, "street.json" in old projects
-    image = _image_beside(file, named)
-    objects = [item for record in content.records("objects") if (item := _object(record, counts)) is not None]
+    image = gathered.mention(_image_beside(file, named))
+    content = Fields.of_file(file)
+    found = (_object(record, gathered.counts) for record in content.records("objects"))
+    objects = [item for item in found if item is not None]
     size_hw = content.inner("size").size_hw("height", "width")
     return Sample(image, None, split_of_path(file, root), NAME, objects=tuple(objects), size_hw=size_hw)
 
