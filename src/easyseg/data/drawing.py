@@ -21,6 +21,7 @@ from easyseg.geometry import (
     polygons_to_mask,
 )
 from easyseg.io.images import decode_mask
+from easyseg.io.packed import unpacked
 from easyseg.structures import (
     IGNORE_INDEX,
     BoxShape,
@@ -206,7 +207,8 @@ def _object_mask(sample: Sample, at: int, item: LabelledObject, size_hw: SizeHW)
 
 def _part_mask(part: MaskPart, size_hw: SizeHW) -> BoolMask:
     if isinstance(part.mask, bytes):
-        values = decode_mask(Path("embedded mask"), part.mask).values
+        data = unpacked(part.mask) if part.is_packed else part.mask
+        values = decode_mask(Path("embedded mask"), data).values
     else:
         values = load_mask(part.mask).values
     if values.ndim != 2:
