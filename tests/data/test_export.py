@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import Image
 
 from easyseg.data.dataset import Dataset, as_dataset, load_dataset
 from easyseg.errors import OutputError, SampleError
-from easyseg.structures import IGNORE_INDEX, BoxShape, LabelledObject, Polygons, Sample
+from easyseg.structures import IGNORE_INDEX, BoxShape, ClassMap, LabelledObject, Polygons, Sample
 
 FORMATS = (
     "coco", "labelme", "via", "voc", "yolo", "cityscapes", "supervisely", "geojson", "object_files", "instance_ids",
@@ -189,12 +190,14 @@ def test_files_that_vanish_or_are_broken(writers: ModuleType, tmp_path: Path) ->
     writers.WRITERS["voc"](tmp_path / "data")
     dataset = load_dataset(tmp_path / "data")
     (tmp_path / "data/JPEGImages/second.jpg").unlink()
-    with pytest.raises(SampleError, match="second"):
+    with pytest.raises(SampleError, match=r"second\.jpg: the file does not exist"):
         dataset.to_coco(tmp_path / "coco")
     image = np.zeros((4, 4, 3), np.uint8)
     wrong = as_dataset([Sample(image, objects=[LabelledObject("a", BoxShape(0, 0, 1, 1))])])
-    from dataclasses import replace
-
+    both = replace(wrong, samples=(replace(wrong[0], mask=np.ones((4, 4), np.uint8)),))
+    both = replace(both, class_map=ClassMap("binary", ("b",)))
+    with pytest.raises(SampleError, match="object 0: there is an object of class 'a'"):
+        both.to_coco(tmp_path / "both")
     broken = replace(wrong, samples=(Sample(image, objects=[LabelledObject("b", BoxShape(0, 0, 1, 1))]),))
     with pytest.raises(SampleError, match="object of class 'b'"):
         broken.to_coco(tmp_path / "other")
