@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,19 +15,35 @@ import numpy.typing as npt
 
 from easyseg.brightness import ValueRange
 from easyseg.config import DataSettings
-from easyseg.data.class_maps import infer_class_map, read_class_map
-from easyseg.data.formats import find_format
-from easyseg.data.formats.scanning import existing_folder
+from easyseg.data.bad_samples import notes_on_skipped, without_bad_samples
+from easyseg.data.class_maps import infer_class_map, read_class_map, with_classes
+from easyseg.data.describing import description, empty_split, no_masks
+from easyseg.data.export import write_coco, write_masks
+from easyseg.data.formats import BadSamples, ReadOptions, find_format
+from easyseg.data.formats.scanning import existing_folder, listed_once
 from easyseg.data.joining import checked, joined
-from easyseg.data.mask_values import load_mask, mask_sources
-from easyseg.data.memory import image_array, samples_from_memory
-from easyseg.data.sample_files import identity_of, listed, place_of, problems_of, refuse_other_size
+from easyseg.data.mask_values import mask_sources
+from easyseg.data.memory import samples_from_memory
+from easyseg.data.sample_files import identity_of, listed, objects_identity, problems_of
+from easyseg.data.sequences import annotated_places, chosen, splits_of
 from easyseg.data.splitting import assign_splits
+from easyseg.data.targets import read_instances, read_pixels, read_target
 from easyseg.data.threads import map_in_threads
 from easyseg.data.value_ranges import find_value_range
-from easyseg.errors import ClassMapError, DataError, SampleError, known_arguments, unknown_name
-from easyseg.io.images import image_size, read_image
-from easyseg.structures import SPLITS, ClassMap, Color, ImageArray, MaskArray, Sample, SizeHW, Task
+from easyseg.errors import DataError, known_arguments, unknown_name
+from easyseg.io.image_sources import source_size
+from easyseg.structures import (
+    SPLITS,
+    ClassMap,
+    Ignored,
+    ImageArray,
+    Instances,
+    MaskArray,
+    Sample,
+    SizeHW,
+    SkippedSample,
+    Task,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +51,7 @@ class Dataset:
     """Annotated images with their classes. Nothing changes in it; what selects or splits returns a new one.
 
     Attributes:
-        samples: the images with their masks.
+        samples: the images with their masks or objects.
         class_map: what the values in the masks mean.
         path: the folder it was read from, None for data from memory.
         format: the dataset format, "memory" without files.
@@ -45,9 +61,10 @@ class Dataset:
         validation_is_drawn: the validation split was drawn, not given by the files.
         settings: the arguments of `load_dataset` that read it again, as plain values; empty without files.
         value_range: which numbers of the images are black and white; None where they hold bytes.
+        skipped: samples that were left out because they cannot be used.
     """
 
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     class_map: ClassMap
     path: Path | None = None
     format: str = "memory"
@@ -57,6 +74,7 @@ class Dataset:
     validation_is_drawn: bool = field(default=False, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     value_range: ValueRange | None = field(default=None, repr=False)
+    skipped: tuple[SkippedSample, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -73,6 +91,11 @@ class Dataset:
         return list(self.class_map.names)
 
     @property
+    def object_classes(self) -> list[str]:
+        """The names that the class ids of `instances` stand for; there is no background among them."""
+        return list(self.class_map.object_classes)
+
+    @property
     def task(self) -> Task:
         """The task: "binary", "multiclass" or "multilabel"."""
         return self.class_map.task
@@ -84,7 +107,7 @@ class Dataset:
 
     def splits(self) -> dict[str, int]:
         """Return how many images each split has; empty where no image has a split."""
-        counts = Counter(sample.split for sample in self.samples)
+        counts = Counter(splits_of(self.samples))
         return {split: counts[split] for split in SPLITS if counts[split]}
 
     def split(self, name: str) -> Dataset:
@@ -99,18 +122,10 @@ class Dataset:
         """
         if name not in SPLITS:
             raise unknown_name("split", name, SPLITS)
-        chosen = tuple(sample for sample in self.samples if sample.split == name)
-        if not chosen:
-            have = ", ".join(f"{split} {count}" for split, count in self.splits().items()) or "no splits at all"
-            other = next(iter(self.splits()), "train")
-            advice = f"Type split={other!r} (evaluate also takes split='all'), or add images to it."
-            if name == "val":
-                advice = (
-                    "Training needs at least one image to train on and one to validate on: add images, or type "
-                    f"validation=...; to evaluate, type split={other!r} or split='all'."
-                )
-            raise DataError(f"The split {name!r} of {self.path or 'the data'} is empty; there is: {have}. {advice}")
-        return replace(self, samples=chosen)
+        places = [at for at, split in enumerate(splits_of(self.samples)) if split == name]
+        if not places:
+            raise empty_split(self, name)
+        return replace(self, samples=chosen(self.samples, places))
 
     def with_splits(self) -> Dataset:
         """Return the dataset with a training and a validation split, drawn by file name where there is none."""
@@ -126,7 +141,7 @@ class Dataset:
             SampleError: the file is missing or no image.
         """
         image = self.samples[index].image
-        return image_size(image) if isinstance(image, Path) else (image.shape[0], image.shape[1])
+        return (image.shape[0], image.shape[1]) if isinstance(image, np.ndarray) else source_size(image)
 
     def image(self, index: int, channels: int = 3) -> ImageArray:
         """Return an image as (H, W, channels) uint8, RGB order.
@@ -134,50 +149,32 @@ class Dataset:
         Raises:
             SampleError: it cannot be read, or has another number of channels.
         """
-        sample = self.samples[index]
-        if isinstance(sample.image, Path):
-            return read_image(sample.image, channels=channels, value_range=self.value_range)
-        image = image_array(sample.image, name=sample.name, value_range=self.value_range)
-        found = image.shape[2]
-        if found == channels:
-            return image
-        if found == 1:
-            return np.repeat(image, channels, axis=2)
-        if (found, channels) == (4, 3):
-            return np.ascontiguousarray(image[..., :3])
-        raise SampleError(
-            sample.name, f"the image has {found} channels, {channels} are needed. Type in_channels={found}."
-        )
+        return read_pixels(self.samples[index], channels, self.value_range)
 
     def mask(self, index: int) -> MaskArray:
         """Return a mask as (H, W) uint8 class ids; for the multilabel task, as (H, W, classes) of 0 and 1.
 
-        Pixels that do not count are 255.
+        Pixels that do not count are 255. Where the annotation consists of objects, they are drawn in their order.
 
         Raises:
-            SampleError: there is none, it cannot be read, has another size than the image, or holds a value that no
-                class has.
+            SampleError: there is none, it cannot be read, has another size than the image, or holds a value or an
+                object that no class has.
         """
         sample = self.samples[index]
-        sources = mask_sources(sample)
-        if not sources and not any(mask_sources(other) for other in self.samples):
-            raise self._no_masks()
-        if not sources:
-            raise SampleError(
-                place_of(sample.image, sample), "this image has no mask. Add one, or choose another split."
-            )
-        planes = [self._encoded(source, sample) for source in sources]
-        size_hw = self.size_hw(index)
-        for source, plane in zip(sources, planes, strict=True):
-            refuse_other_size(sample, source, plane.shape[:2], size_hw)
-        if self.task != "multilabel":
-            return planes[0]
-        if len(planes) != self.class_map.num_classes:
-            raise SampleError(
-                place_of(sample.image, sample),
-                f"{len(planes)} masks, but {self.class_map.num_classes} classes; give as many.",
-            )
-        return np.stack(planes, axis=-1)
+        if not sample.is_annotated and not annotated_places(self.samples):
+            raise no_masks(self)
+        return read_target(sample, self.class_map, self.size_hw(index))
+
+    def instances(self, index: int) -> Instances:
+        """Return an image's objects as arrays: masks, boxes, class ids by `object_classes`, and which are crowds.
+
+        Objects that do not count, and those that cover no pixel, are left out.
+
+        Raises:
+            SampleError: the image has no objects that were told apart, one is malformed or of no class, or the
+                annotation was made for an image of another size.
+        """
+        return read_instances(self.samples[index], self.class_map, self.size_hw(index))
 
     def verify(self, *splits: str) -> None:
         """Look for broken files before time is spent on them, reading as little of each as possible.
@@ -192,12 +189,12 @@ class Dataset:
             DataError: no image has a mask.
         """
         samples = tuple(sample for name in splits for sample in self.split(name).samples) or self.samples
-        has_masks = any(sample.mask is not None for sample in samples)
+        has_masks = bool(annotated_places(samples))
         problems = problems_of(samples)
         if problems and has_masks:
             raise listed(problems)
         if problems:
-            raise replace(self, samples=samples)._no_masks()
+            raise no_masks(replace(self, samples=samples))
 
     def pixel_counts(self) -> npt.NDArray[np.int64]:
         """Return how many pixels of each class every image has, (len, num_classes) int64.
@@ -216,38 +213,46 @@ class Dataset:
             digest.update(f"{sample.split}\n".encode())
             for source in (sample.image, *mask_sources(sample)):
                 digest.update(identity_of(source, self.path))
+            digest.update(objects_identity(sample, lambda source: identity_of(source, self.path)))
         return digest.hexdigest()
 
     def describe(self) -> str:
         """Return a few lines for people: where from, images per split, classes, and what the mask values mean."""
-        splits = ", ".join(f"{count} {split}" for split, count in self.splits().items())
-        source = f"{self.path} (format {self.format})" if self.path else "data from memory"
-        noun = "class" if len(self.classes) == 1 else "classes"
-        lines = [
-            f"{source}: {len(self)} images" + (f", {splits}" if splits else ""),
-            f"task {self.task}, {len(self.classes)} {noun}: {', '.join(self.classes)}",
-        ]
-        lines += [line for line in (self.class_map.note, *self.notes) if line and line not in self.class_map.hints]
-        # last and not indented, for they are what a reader may have to act on
-        return "\n".join(["\n  ".join(lines), *(hint for hint in self.class_map.hints if hint in self.notes)])
+        return description(self)
 
-    def _no_masks(self) -> DataError:
-        splits = self.splits()
-        of_split = f" of the split {next(iter(splits))!r}" if len(splits) == 1 else ""
-        other = "train" if "val" in splits else "val"
-        return DataError(
-            f"No image{of_split} of {self.path or 'the data'} has a mask (of {len(self)}), so nothing can be trained "
-            "or measured on them; they can only be predicted. Add masks, or choose a split that has them, "
-            f"such as split={other!r}."
-        )
+    def to_coco(self, path: str | os.PathLike[str]) -> Path:
+        """Write the annotated images as a COCO dataset, which `load_dataset` reads back without loss.
 
-    def _encoded(self, source: Path | npt.NDArray[Any], sample: Sample) -> MaskArray:
-        raw = load_mask(source)
-        try:
-            wants_colors = self.class_map.encoding == "colors" and raw.values.dtype == np.uint8
-            return self.class_map.encode(raw.as_rgb() if wants_colors else raw.values)
-        except ClassMapError as error:
-            raise SampleError(place_of(source, sample), str(error)) from error
+        Args:
+            path: a new folder, which gets annotations.json and copies of the images; or a .json file, whose image
+                names are relative to this dataset's folder: read it with `images=`.
+
+        Returns:
+            the JSON file.
+
+        Raises:
+            OutputError: there is something already, or it lies in this dataset's folder, or it cannot be written.
+            SampleError: an image or its annotation cannot be read.
+        """
+        return write_coco(self, Path(path))
+
+    def to_masks(self, path: str | os.PathLike[str]) -> Path:
+        """Write the annotated images as folders of images and of masks of class ids, which `load_dataset` reads back.
+
+        Objects of one class are no longer told apart in them; `to_coco` keeps them.
+
+        Args:
+            path: a new folder, which gets images/<split>, masks/<split> and label_mapping.json.
+
+        Returns:
+            the folder.
+
+        Raises:
+            OutputError: there is something already, or it lies in this dataset's folder, or it cannot be written; or
+                classes overlap, which one mask cannot hold.
+            SampleError: an image or its annotation cannot be read.
+        """
+        return write_masks(self, Path(path))
 
     def _counted(self, index: int) -> npt.NDArray[np.int64]:
         mask = self.mask(index)
@@ -264,11 +269,15 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     *,
     images: str | os.PathLike[str] | None = None,
     masks: str | os.PathLike[str] | None = None,
+    annotations: str | os.PathLike[str] | None = None,
+    class_attribute: str | None = None,
     classes: Sequence[str] | None = None,
     class_map: Mapping[Any, Any] | ClassMap | None = None,
-    ignore: Iterable[int | Color] | int | None = None,
+    ignore: Ignored | None = None,
     split: str | None = None,
     task: Task | Literal["auto"] = "auto",
+    unlabelled: Literal["auto", "background", "skip"] = "auto",
+    on_bad_sample: Literal["error", "skip"] = "error",
     validation_fraction: float = 0.2,
     value_range: Sequence[Any] | Literal["auto"] = "auto",
     seed: int = 0,
@@ -277,16 +286,22 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
 
     Args:
         path: the folder.
-        format: "folders" or "txt_splits"; "auto" finds it out.
-        images: the folder of the images, where its name does not tell; together with `masks`.
+        format: such as "folders", "coco" or "yolo"; "auto" finds it out.
+        images: the folder of the images, where its name does not tell; where there are masks, together with `masks`.
         masks: the folder of the masks.
-        classes: class names in the order of their mask values.
+        annotations: the annotation file to use where there are several, as a path in the dataset or a pattern for it.
+        class_attribute: the attribute that holds the class, in VGG Image Annotator and GeoJSON files.
+        classes: class names in the order of their mask values; of objects, those that count.
         class_map: mask value or RGB colour of each class, as {name: value}, {value: name}, {name: (r, g, b)} or
-            {"#rrggbb": name}; or a `ClassMap`, or its `to_dict()`. {name: 0} on 0/255 masks takes the black part for
-            the class.
-        ignore: mask values or RGB colours of pixels that do not count.
+            {"#rrggbb": name}; of objects, {name: their name in the files} or a list of such; or a `ClassMap`, or its
+            `to_dict()`. {name: 0} on 0/255 masks takes the black part for the class.
+        ignore: mask values or RGB colours of pixels, or names of objects, that do not count.
         split: "train", "val" or "test" for that part only.
         task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.
+        unlabelled: whether images without any annotation are pictures of the "background", or left out ("skip");
+            "auto" does what is usual in the format.
+        on_bad_sample: "error" stops at a sample that cannot be used; "skip" leaves it out and lists it in
+            `Dataset.skipped`.
         validation_fraction: share of the images put aside for validation where the files have no such split.
         value_range: the numbers in the images that become black and white, (low, high), or one pair for each channel;
             "auto" leaves bytes as they are and looks at some of the images for others.
@@ -308,18 +323,34 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     plain_map = class_map.to_dict() if isinstance(class_map, ClassMap) else class_map
     given = DataSettings.collect({**locals(), "class_map": plain_map})
     folder = existing_folder(path)
-    reader = find_format(folder, format if (images is None and masks is None) or format != "auto" else "folders")
-    layout = reader.read(folder, images=Path(images) if images else None, masks=Path(masks) if masks else None)
-    found = infer_class_map(
-        layout.samples, classes=classes, class_map=class_map, ignore=ignore, task=task, layout=layout
-    )
+    pattern = None if annotations is None else os.fspath(annotations)
+    options = ReadOptions(pattern, BadSamples(given.on_bad_sample), given.unlabelled, given.class_attribute)
+    with listed_once():
+        reader = find_format(folder, "folders" if masks is not None and format == "auto" else format, pattern)
+        layout = reader.read(
+            folder, images=Path(images) if images else None, masks=Path(masks) if masks else None, options=options
+        )
+    if given.on_bad_sample == "skip":
+        layout = without_bad_samples(layout)
+    wishes = {"classes": classes, "class_map": class_map, "ignore": ignore, "task": task}
+    layout, found = with_classes(layout, **wishes)
     scale = find_value_range(layout.samples, given.value_range)
-    notes = (*found.hints, *layout.notes, *filter(None, [scale.note]))
+    notes = (*found.hints, *layout.notes, *filter(None, [scale.note]), *notes_on_skipped(layout.skipped))
     of_the_model = {"classes": list(classes) if classes else None, "seed": seed, "split": split}
     chosen = {name: value for name, value in of_the_model.items() if value}
     settings = {"data": str(folder), **given.changed(), **chosen}
-    dataset = Dataset(layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings)
-    dataset = replace(dataset, value_range=scale.value_range).with_splits()
+    dataset = Dataset(
+        layout.samples,
+        found,
+        folder,
+        reader.NAME,
+        notes,
+        validation_fraction,
+        seed,
+        settings=settings,
+        value_range=scale.value_range,
+        skipped=layout.skipped,
+    ).with_splits()
     return dataset.split(split) if split else dataset
 
 
@@ -329,7 +360,7 @@ def as_dataset(
     validation: Any = None,
     classes: Sequence[str] | None = None,
     class_map: Mapping[Any, Any] | ClassMap | None = None,
-    ignore: Iterable[int | Color] | int | None = None,
+    ignore: Ignored | None = None,
     task: Task | Literal["auto"] = "auto",
     validation_fraction: float = 0.2,
     seed: int = 0,

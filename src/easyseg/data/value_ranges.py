@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from easyseg.brightness import Numbers, ValueRange, kind_of_numbers
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import DataError
-from easyseg.io.images import number_type, read_numbers
+from easyseg.io.image_sources import source_number_type, source_numbers
 from easyseg.structures import Sample
 
 MOST_IMAGES = 64
@@ -111,12 +110,12 @@ def _extremes(values: list[npt.NDArray[Any]]) -> str:
 
 
 def _type_of(sample: Sample) -> np.dtype[Any]:
-    return number_type(sample.image) if isinstance(sample.image, Path) else sample.image.dtype
+    return sample.image.dtype if isinstance(sample.image, np.ndarray) else source_number_type(sample.image)
 
 
 def _some_values(sample: Sample) -> npt.NDArray[Any]:
     """Return finite values of an image, from a regular grid over it, (pixels, bands)."""
-    image = read_numbers(sample.image) if isinstance(sample.image, Path) else sample.image
+    image = sample.image if isinstance(sample.image, np.ndarray) else source_numbers(sample.image)
     bands = image.reshape(-1, 1 if image.ndim == 2 else image.shape[2])
     return bands[:: max(1, len(bands) // _PIXELS_PER_IMAGE)]
 

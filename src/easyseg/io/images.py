@@ -29,6 +29,11 @@ __all__ = [
     "MAX_PIXELS",
     "RawMask",
     "check_image",
+    "decode_image",
+    "decode_mask",
+    "decode_numbers",
+    "decoded_number_type",
+    "decoded_size",
     "image_size",
     "number_type",
     "read_image",
@@ -85,6 +90,11 @@ def image_size(path: str | os.PathLike[str]) -> SizeHW:
     return _header(Path(path))[0]
 
 
+def decoded_size(path: Path, data: bytes) -> SizeHW:
+    """Do what `image_size` does with the bytes of an image file; errors name `path`."""
+    return _size_and_format(path, io.BytesIO(data))[0]
+
+
 def check_image(path: str | os.PathLike[str]) -> SizeHW:
     """Return an image's height and width, and make sure as cheaply as possible that the file is complete.
 
@@ -107,12 +117,13 @@ def number_type(path: str | os.PathLike[str]) -> np.dtype[Any]:
         SampleError: the file is missing, empty, no picture, or too large.
     """
     path = Path(path)
-    with opened(path) as source, decoder_errors(path):
-        facts = _tiff_facts(path, source)
-        if facts is not None and facts.dtype is not None:
-            return facts.dtype
-        picture = open_picture(path, source, checksums=False)
-        return np.dtype(np.uint16 if picture.png and picture.png.bit_depth == 16 else np.uint8)
+    with opened(path) as source:
+        return _number_type(path, source)
+
+
+def decoded_number_type(path: Path, data: bytes) -> np.dtype[Any]:
+    """Do what `number_type` does with the bytes of an image file; errors name `path`."""
+    return _number_type(path, io.BytesIO(data))
 
 
 def read_image(path: str | os.PathLike[str], *, channels: int = 3, value_range: ValueRange | None = None) -> ImageArray:
@@ -135,7 +146,12 @@ def read_image(path: str | os.PathLike[str], *, channels: int = 3, value_range: 
             number of bands.
     """
     path = Path(path)
-    values = _read_numbers(path)
+    return decode_image(path, _read_bytes(path), channels=channels, value_range=value_range)
+
+
+def decode_image(path: Path, data: bytes, *, channels: int = 3, value_range: ValueRange | None = None) -> ImageArray:
+    """Do what `read_image` does with the bytes of an image file; errors name `path`."""
+    values = _decode_numbers(path, data)
     pixels = to_bytes(values, path) if value_range is None else value_range.to_bytes(values, path)
     return _with_channels(pixels, channels, path)
 
@@ -149,7 +165,13 @@ def read_numbers(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     Raises:
         SampleError: the file is missing, empty, damaged or too large.
     """
-    values = _read_numbers(Path(path))
+    path = Path(path)
+    return decode_numbers(path, _read_bytes(path))
+
+
+def decode_numbers(path: Path, data: bytes) -> npt.NDArray[Any]:
+    """Do what `read_numbers` does with the bytes of an image file; errors name `path`."""
+    values = _decode_numbers(path, data)
     return values[..., None] if values.ndim == 2 else values
 
 
@@ -163,7 +185,11 @@ def read_mask(path: str | os.PathLike[str]) -> RawMask:
         SampleError: the file is missing, empty, damaged, too large, or of a kind that cannot hold class ids.
     """
     path = Path(path)
-    data = _read_bytes(path)
+    return decode_mask(path, _read_bytes(path))
+
+
+def decode_mask(path: Path, data: bytes) -> RawMask:
+    """Do what `read_mask` does with the bytes of a mask file; errors name `path`."""
     with decoder_errors(path):
         facts = _tiff_facts(path, io.BytesIO(data))
         if facts is not None and facts.needs_this_module:
@@ -252,7 +278,12 @@ def write_image(path: str | os.PathLike[str], array: npt.NDArray[Any]) -> None:
 
 def _header(path: Path) -> tuple[SizeHW, str]:
     """Return an image's size, upright, and its file format."""
-    with opened(path) as source, decoder_errors(path):
+    with opened(path) as source:
+        return _size_and_format(path, source)
+
+
+def _size_and_format(path: Path, source: BinaryIO) -> tuple[SizeHW, str]:
+    with decoder_errors(path):
         facts = _tiff_facts(path, source)
         if facts is not None and facts.needs_this_module:
             return facts.upright_hw, "TIFF"
@@ -260,14 +291,22 @@ def _header(path: Path) -> tuple[SizeHW, str]:
         return picture.size_hw, picture.image.format or ""
 
 
+def _number_type(path: Path, source: BinaryIO) -> np.dtype[Any]:
+    with decoder_errors(path):
+        facts = _tiff_facts(path, source)
+        if facts is not None and facts.dtype is not None:
+            return facts.dtype
+        picture = open_picture(path, source, checksums=False)
+        return np.dtype(np.uint16 if picture.png and picture.png.bit_depth == 16 else np.uint8)
+
+
 def _read_bytes(path: Path) -> bytes:
     with opened(path) as source:
         return source.read()
 
 
-def _read_numbers(path: Path) -> npt.NDArray[Any]:
+def _decode_numbers(path: Path, data: bytes) -> npt.NDArray[Any]:
     """Return an image's numbers, (H, W) or (H, W, bands), upright."""
-    data = _read_bytes(path)
     with decoder_errors(path):
         facts = _tiff_facts(path, io.BytesIO(data))
         if facts is not None and facts.needs_this_module:

@@ -308,7 +308,6 @@ def _model_for(
     return fitted
 
 
-<<<<<<< HEAD
 def _criterion_for(dataset: Dataset, settings: FitSettings, world: World) -> Criterion:
     class_weights = settings.class_weights
     if class_weights == "balanced":
@@ -320,10 +319,10 @@ def _criterion_for(dataset: Dataset, settings: FitSettings, world: World) -> Cri
         class_weights=class_weights,
         world=world,
     )
-=======
+
+
 def _normalize_by(model: SemanticModel, dataset: Dataset) -> None:
     """Let the network normalise by the mean and deviation of these images."""
     statistics = channel_statistics(dataset, channels=model.in_channels)
     # a channel that is the same everywhere has no deviation; one level is the least that makes a difference
     model.normalize_by(statistics.means.tolist(), np.maximum(statistics.deviations, 1).tolist())
->>>>>>> geometry

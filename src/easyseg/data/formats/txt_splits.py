@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from easyseg.data.formats.class_names import read_class_names
 from easyseg.data.formats.folder_names import image_stem_keys, split_of_list
-from easyseg.data.formats.layout import Layout
+from easyseg.data.formats.layout import DEFAULTS, Layout, ReadOptions
 from easyseg.data.formats.pairing import MaskIndex, Roles, assign_roles, with_labels
 from easyseg.data.formats.scanning import FoundFile, find_files, list_images, nearest_name, normal_form
 from easyseg.errors import FormatError, SampleError
@@ -42,18 +42,21 @@ class _Line:
         return SampleError(self.source, f"line {self.number}, {self.text!r}: {problem}")
 
 
-def recognises(path: Path) -> bool:
+def recognises(path: Path, annotations: str | None = None) -> bool:
     """Return whether lists of splits lie in the folder."""
-    return path.is_dir() and bool(_lists(path))
+    return path.is_dir() and annotations is None and bool(_lists(path))
 
 
-def read(path: Path, *, images: Path | None = None, masks: Path | None = None) -> Layout:
+def read(
+    path: Path, *, images: Path | None = None, masks: Path | None = None, options: ReadOptions = DEFAULTS
+) -> Layout:
     """List the samples of each split.
 
     Args:
         path: the folder with the lists.
         images: the folder of the images, where its name does not tell; with `masks`.
         masks: the folder of the masks.
+        options: what happens to lines whose files are missing.
 
     Raises:
         FormatError: there are no lists.
@@ -67,7 +70,11 @@ def read(path: Path, *, images: Path | None = None, masks: Path | None = None) -
     samples: dict[Path, Sample] = {}
     repeated, shared = 0, 0
     for line in _lines(lists):
-        sample = resolver.sample(line)
+        try:
+            sample = resolver.sample(line)
+        except SampleError as error:
+            options.bad_samples.add(error)
+            continue
         image = Path(str(sample.image))
         earlier = samples.setdefault(image, sample)
         if earlier is not sample:
@@ -75,10 +82,14 @@ def read(path: Path, *, images: Path | None = None, masks: Path | None = None) -
             shared += earlier.split != sample.split
     if not samples:
         raise FormatError(f"{lists[0][0]}: the lists name no image; each line should name one.")
-    _refuse_missing_masks(samples.values(), resolver)
+    for sample in _without_masks(samples.values()):
+        options.bad_samples.add(resolver.missing_mask(sample))
+        del samples[Path(str(sample.image))]
     names = read_class_names(path)
     notes = (*resolver.notes(), *_repeats(repeated, shared))
-    return Layout(with_labels(samples.values(), path), names.names, names.class_values, names.source, notes)
+    skipped = tuple(options.bad_samples.skipped)
+    labelled = with_labels(samples.values(), path)
+    return Layout(labelled, names.names, names.class_values, names.source, notes, skipped=skipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,13 +248,11 @@ def _lines(lists: list[tuple[Path, Split]]) -> Iterator[_Line]:
                 yield _Line(path, number, stripped, split)
 
 
-def _refuse_missing_masks(samples: Iterable[Sample], resolver: _Resolver) -> None:
-    """Allow images without masks only where a whole split has none."""
+def _without_masks(samples: Iterable[Sample]) -> list[Sample]:
+    """Return the images without masks, unless a whole split has none."""
     samples = list(samples)
     annotated = {sample.split for sample in samples if sample.mask is not None}
-    for sample in samples:
-        if sample.mask is None and (sample.split in annotated or not annotated):
-            raise resolver.missing_mask(sample)
+    return [sample for sample in samples if sample.mask is None and (sample.split in annotated or not annotated)]
 
 
 def _repeats(repeated: int, shared: int) -> tuple[str, ...]:
