@@ -68,13 +68,28 @@ class ModelSettings(Settings):
 class DataSettings(Settings):
     """What `load_dataset(...)` takes beside the path; `classes` and `seed` stand among the model's settings."""
 
-    format: str = Field("auto", description="Dataset format, such as folders or txt_splits; auto: found out.")
+    format: str = Field("auto", description="Dataset format, such as folders, coco or yolo; auto: found out.")
     images: str | Path | None = Field(None, description="Folder of the images, where it is not found by its name.")
     masks: str | Path | None = Field(None, description="Folder of the masks, where it is not found by its name.")
-    class_map: Any = Field(None, description="Mask value or RGB colour of each class, such as {road: 1, car: 2}.")
-    ignore: Any = Field(None, description="Mask values or RGB colours of pixels that do not count, such as [255].")
+    annotations: str | Path | None = Field(
+        None, description="Annotation file to use where a dataset has several, or a pattern such as *_multiclass.json."
+    )
+    class_map: Any = Field(
+        None, description="Mask value, RGB colour or objects of each class, such as {road: 1, car: 2}."
+    )
+    ignore: Any = Field(
+        None, description="Mask values, RGB colours or names of objects that do not count, such as [255]."
+    )
     task: Literal["auto", "binary", "multiclass", "multilabel"] = Field(
         "auto", description="One class, classes that exclude each other, or overlapping classes; auto: found out."
+    )
+    unlabelled: Literal["auto", "background", "skip"] = Field(
+        "auto",
+        description="Images without any annotation: pictures of the background, or left out; auto: as is usual in the "
+        "format.",
+    )
+    on_bad_sample: Literal["error", "skip"] = Field(
+        "error", description="What a sample that cannot be used does: stop with an error, or be left out and listed."
     )
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.2, description="Share of the images put aside for validation where the dataset has no split of its own."

@@ -5,7 +5,7 @@ Whatever can be read in two ways is refused with the argument that settles it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -13,11 +13,20 @@ from easyseg.data.class_wishes import ClassWishes, gather_wishes
 from easyseg.data.color_masks import class_map_of_colors
 from easyseg.data.formats.class_names import parse_class_values
 from easyseg.data.formats.layout import Layout
+from easyseg.data.formats.numbering import as_numbered_objects
 from easyseg.data.grey_masks import class_map_of_values, multilabel_class_map
 from easyseg.data.mask_values import scan_masks
+from easyseg.data.object_classes import (
+    ObjectWishes,
+    class_map_of_objects,
+    names_in_memory,
+    read_object_names,
+    refuse_contradiction_of_objects,
+)
+from easyseg.data.object_numbers import ObjectNumbersError
 from easyseg.data.sample_files import listed, problems_of
 from easyseg.errors import ClassMapError
-from easyseg.structures import ClassMap, Color, Sample, Task
+from easyseg.structures import IGNORE_INDEX, ClassMap, Ignored, Sample, Task
 
 
 def infer_class_map(
@@ -25,7 +34,7 @@ def infer_class_map(
     *,
     classes: Sequence[str] | None = None,
     class_map: Mapping[Any, Any] | ClassMap | None = None,
-    ignore: Iterable[int | Color] | int | None = None,
+    ignore: Ignored | None = None,
     task: Task | Literal["auto"] = "auto",
     layout: Layout | None = None,
 ) -> ClassMap:
@@ -35,9 +44,9 @@ def infer_class_map(
         samples: the annotated images; up to 500 of their masks are read.
         classes: class names in the order of their mask values.
         class_map: mask value or RGB colour of each class, as {name: value}, {value: name}, {name: (r, g, b)} or
-            {"#rrggbb": name}; or a `ClassMap`, which is returned as it is and which the other arguments must not
-            contradict.
-        ignore: mask values or RGB colours of pixels that do not count.
+            {"#rrggbb": name}; of objects, {name: their name in the files}; or a `ClassMap`, which is returned as it is
+            and which the other arguments must not contradict.
+        ignore: mask values or RGB colours of pixels, or names of objects, that do not count.
         task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.
         layout: class names and values from the dataset's own files; arguments count more.
 
@@ -49,10 +58,27 @@ def infer_class_map(
             gives the argument that settles it.
         SampleError: a mask cannot be read; further broken files are listed.
     """
+    names = _names_of_objects(samples, layout)
     if isinstance(class_map, ClassMap):
         _refuse_contradiction(class_map, gather_wishes(classes=classes, ignore=ignore, task=task))
+        if names is not None:
+            refuse_contradiction_of_objects(class_map, names)
         return class_map
-    wishes = gather_wishes(classes=classes, class_map=class_map, ignore=ignore, task=task, layout=layout)
+    is_free = classes is None and class_map is None and ignore is None
+    if layout is not None and layout.class_map is not None and is_free:
+        return layout.class_map
+    if names is not None:
+        return _of_objects(names, layout, classes=classes, class_map=class_map, ignore=ignore, task=task)
+    return _of_masks(
+        samples, gather_wishes(classes=classes, class_map=class_map, ignore=ignore, task=task, layout=layout)
+    )
+
+
+def _of_masks(samples: Sequence[Sample], wishes: ClassWishes) -> ClassMap:
+    if wishes.ignored_names:
+        raise ClassMapError(
+            f"ignore={list(wishes.ignored_names)} names classes, but these masks hold values. Type ignore=[value, ...]."
+        )
     scan = scan_masks(samples)
     if scan.problems:
         raise listed([*scan.problems, *problems_of(sample for sample in samples if sample.mask is not None)])
@@ -61,7 +87,7 @@ def infer_class_map(
     per_class = [len(sample.mask) for sample in samples if isinstance(sample.mask, tuple)]
     if per_class:
         found = multilabel_class_map(scan, wishes, count=per_class[0])
-    elif task == "multilabel":
+    elif wishes.task == "multilabel":
         raise ClassMapError(
             "task='multilabel' needs one mask per class, such as masks/<class>/<image>.png; these masks hold all "
             "classes in one. Type task='multiclass', or leave task out."
@@ -79,8 +105,26 @@ def infer_class_map(
     return replace(found, note="; ".join(note for note in notes if note))
 
 
-def read_class_map(class_map: Mapping[Any, Any] | ClassMap | None) -> dict[str, int | Color] | ClassMap | None:
-    """Return what `class_map=` means: the value or colour of each class by name, or a map ready to use.
+def with_classes(layout: Layout, **wishes: Any) -> tuple[Layout, ClassMap]:
+    """Return a layout with its classes; masks that turn out to number objects are read as objects.
+
+    Args:
+        layout: the dataset's files.
+        **wishes: `classes`, `class_map`, `ignore` and `task`, as for `infer_class_map`.
+
+    Raises:
+        ClassMapError: as `infer_class_map`.
+        SampleError: a mask cannot be read.
+    """
+    try:
+        return layout, infer_class_map(layout.samples, layout=layout, **wishes)
+    except ObjectNumbersError:
+        numbered = as_numbered_objects(layout)
+        return numbered, infer_class_map(numbered.samples, layout=numbered, **wishes)
+
+
+def read_class_map(class_map: Mapping[Any, Any] | ClassMap | None) -> Mapping[str, Any] | ClassMap | None:
+    """Return what `class_map=` means: the value, colour or objects of each class by name, or a map ready to use.
 
     Args:
         class_map: as for `infer_class_map`; also what `ClassMap.to_dict` returns, as it stands in a run's config.yaml.
@@ -92,14 +136,48 @@ def read_class_map(class_map: Mapping[Any, Any] | ClassMap | None) -> dict[str, 
         return class_map
     if isinstance(class_map, Mapping) and {"task", "names", "encoding"} <= class_map.keys():
         return ClassMap.from_dict(class_map)
+    if (objects := read_object_names(class_map)) is not None:
+        return objects
     return parse_class_values(dict(class_map) if isinstance(class_map, Mapping) else class_map)
+
+
+def _names_of_objects(samples: Sequence[Sample], layout: Layout | None) -> tuple[str, ...] | None:
+    """Return the class names of a dataset's objects; None where its masks are files or arrays."""
+    if layout is not None:
+        return (layout.names or ()) if layout.labels == "objects" else None
+    if any(sample.mask is not None for sample in samples) or all(sample.objects is None for sample in samples):
+        return None
+    return names_in_memory(samples)
+
+
+def _of_objects(
+    names: tuple[str, ...],
+    layout: Layout | None,
+    *,
+    classes: Sequence[str] | None,
+    class_map: Mapping[Any, Any] | None,
+    ignore: Ignored | None,
+    task: Task | Literal["auto"],
+) -> ClassMap:
+    renamed = read_object_names(class_map)
+    wishes = gather_wishes(classes=classes, ignore=ignore, task=task)
+    if (class_map is not None and renamed is None) or wishes.ignored or wishes.ignored_colors:
+        raise ClassMapError(
+            f"The classes of objects have names: {', '.join(names[:12])}. Type class_map={{'name': {names[0]!r}}} or "
+            f"ignore=[{names[0]!r}] with these, not with values or colours."
+        )
+    uncovered = IGNORE_INDEX if layout is not None and layout.uncovered == "ignore" else 0
+    return class_map_of_objects(names, ObjectWishes(wishes.names, renamed, wishes.ignored_names, task, uncovered))
 
 
 def _refuse_contradiction(class_map: ClassMap, wishes: ClassWishes) -> None:
     """Refuse arguments that a ready map contradicts; they would be dropped silently."""
     names = contradicting(class_map, wishes)
     if names:
-        listed = ", ".join(sorted(map(str, {*class_map.ignored, *class_map.ignored_colors}))) or "nothing"
+        listed = (
+            ", ".join(sorted(map(str, {*class_map.ignored, *class_map.ignored_colors, *class_map.ignored_names})))
+            or "nothing"
+        )
         raise ClassMapError(
             f"class_map= is a ClassMap, and {' and '.join(names)} would change it. It is for the task "
             f"{class_map.task!r} with classes={list(class_map.names)}, and ignores {listed}. Give class_map= alone; or"
@@ -109,12 +187,12 @@ def _refuse_contradiction(class_map: ClassMap, wishes: ClassWishes) -> None:
 
 def contradicting(class_map: ClassMap, wishes: ClassWishes) -> list[str]:
     """Return the arguments, as "classes=", that ask for something else than a ready map says."""
-    ignored = {*class_map.ignored, *class_map.ignored_colors}
+    ignored = {*class_map.ignored, *class_map.ignored_colors, *class_map.ignored_names}
     # a number may stand for a colour of a palette, which only the masks could tell
     numbers = () if class_map.ignored_colors else wishes.ignored
     wrong = {
         "classes": wishes.names not in (None, class_map.names),
         "task": wishes.task not in ("auto", class_map.task),
-        "ignore": not ignored.issuperset([*numbers, *wishes.ignored_colors]),
+        "ignore": not ignored.issuperset([*numbers, *wishes.ignored_colors, *wishes.ignored_names]),
     }
     return [f"{name}=" for name, is_wrong in wrong.items() if is_wrong]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from easyseg.data.formats.class_names import parse_class_values
 from easyseg.data.formats.layout import Layout
 from easyseg.errors import ClassMapError
-from easyseg.structures import Color, Task
-
-_VOID_NAMES = frozenset(["void", "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled"])
+from easyseg.structures import Color, Ignored, Task
+from easyseg.structures.class_map import VOID_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,7 @@ class ClassWishes:
         colors: RGB colour of each class by name; None where not given.
         ignored: mask values that do not count.
         ignored_colors: RGB colours that do not count.
+        ignored_names: names of objects that do not count.
         task: the task wanted, or "auto".
         source: the file that names or values come from; empty where the user gave them.
         notes: lines for people.
@@ -34,6 +34,7 @@ class ClassWishes:
     colors: dict[str, Color] | None = None
     ignored: tuple[int, ...] = ()
     ignored_colors: tuple[Color, ...] = ()
+    ignored_names: tuple[str, ...] = ()
     task: Task | Literal["auto"] = "auto"
     source: str = ""
     notes: tuple[str, ...] = ()
@@ -48,7 +49,7 @@ def gather_wishes(
     *,
     classes: Sequence[str] | None = None,
     class_map: Mapping[Any, Any] | None = None,
-    ignore: Iterable[int | Color] | int | None = None,
+    ignore: Ignored | None = None,
     task: Task | Literal["auto"] = "auto",
     layout: Layout | None = None,
 ) -> ClassWishes:
@@ -58,7 +59,7 @@ def gather_wishes(
         ClassMapError: an argument cannot be read, or two contradict each other.
     """
     names = _names(classes)
-    ignored, ignored_colors = _ignored(ignore)
+    ignored, ignored_colors, ignored_names = _ignored(ignore)
     notes: tuple[str, ...] = ()
     if class_map is not None:
         found, source = parse_class_values(dict(class_map)), ""
@@ -79,7 +80,7 @@ def gather_wishes(
         source = layout.names_source
         values, ignored, notes = _without_void(layout.names, ignored, source)
         names = names or (None if values else layout.names)
-    return ClassWishes(names, values, colors, ignored, ignored_colors, task, source, notes)
+    return ClassWishes(names, values, colors, ignored, ignored_colors, ignored_names, task, source, notes)
 
 
 def _values_of_layout(
@@ -116,26 +117,32 @@ def _names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(classes)
 
 
-def _ignored(ignore: Iterable[int | Color] | int | None) -> tuple[tuple[int, ...], tuple[Color, ...]]:
+def _ignored(
+    ignore: Ignored | None,
+) -> tuple[tuple[int, ...], tuple[Color, ...], tuple[str, ...]]:
     if ignore is None:
-        return (), ()
-    listed: list[Any] = [ignore] if isinstance(ignore, int) else list(ignore)
+        return (), (), ()
+    listed: list[Any] = [ignore] if isinstance(ignore, (int, str)) else list(ignore)
     values = tuple(int(item) for item in listed if hasattr(item, "__index__"))
     colors = [tuple(item) for item in listed if not hasattr(item, "__index__") and not isinstance(item, str)]
-    if len(values) + len(colors) < len(listed) or any(len(color) != 3 for color in colors):
-        raise ClassMapError(f"ignore={ignore!r}: expected mask values or RGB colours, such as [255] or [(0, 0, 0)].")
-    return values, tuple((int(color[0]), int(color[1]), int(color[2])) for color in colors)
+    names = tuple(item for item in listed if isinstance(item, str))
+    if any(len(color) != 3 for color in colors):
+        raise ClassMapError(
+            f"ignore={ignore!r}: expected mask values, RGB colours or names of objects, such as [255], [(0, 0, 0)] or "
+            "['tree']."
+        )
+    return values, tuple((int(color[0]), int(color[1]), int(color[2])) for color in colors), names
 
 
 def _without_void_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in names if name.lower() not in _VOID_NAMES)
+    return tuple(name for name in names if name.lower() not in VOID_NAMES)
 
 
 def _without_void(
     names: tuple[str, ...], ignored: tuple[int, ...], source: str
 ) -> tuple[dict[str, int] | None, tuple[int, ...], tuple[str, ...]]:
     """Leave out listed classes that are none by name, such as "Void": what they cover must not count."""
-    void = [at for at, name in enumerate(names) if name.lower() in _VOID_NAMES]
+    void = [at for at, name in enumerate(names) if name.lower() in VOID_NAMES]
     if not void or len(void) == len(names):
         return None, ignored, ()
     values = {name: at for at, name in enumerate(names) if at not in void}

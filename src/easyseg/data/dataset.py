@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,18 +14,32 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.config import DataSettings
-from easyseg.data.class_maps import infer_class_map, read_class_map
-from easyseg.data.formats import find_format
+from easyseg.data.bad_samples import notes_on_skipped, without_bad_samples
+from easyseg.data.class_maps import infer_class_map, read_class_map, with_classes
+from easyseg.data.formats import BadSamples, ReadOptions, find_format
 from easyseg.data.formats.scanning import existing_folder
 from easyseg.data.joining import checked, joined
-from easyseg.data.mask_values import load_mask, mask_sources
+from easyseg.data.mask_values import mask_sources
 from easyseg.data.memory import image_array, samples_from_memory
-from easyseg.data.sample_files import identity_of, listed, place_of, problems_of, refuse_other_size
+from easyseg.data.sample_files import identity_of, listed, objects_identity, problems_of
+from easyseg.data.sequences import annotated_places, chosen, splits_of
 from easyseg.data.splitting import assign_splits
+from easyseg.data.targets import read_instances, read_target
 from easyseg.data.threads import map_in_threads
-from easyseg.errors import ClassMapError, DataError, SampleError, known_arguments, unknown_name
-from easyseg.io.images import image_size, read_image
-from easyseg.structures import SPLITS, ClassMap, Color, ImageArray, MaskArray, Sample, SizeHW, Task
+from easyseg.errors import DataError, SampleError, known_arguments, unknown_name
+from easyseg.io.image_sources import read_source, source_size
+from easyseg.structures import (
+    SPLITS,
+    ClassMap,
+    Ignored,
+    ImageArray,
+    Instances,
+    MaskArray,
+    Sample,
+    SizeHW,
+    SkippedSample,
+    Task,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,22 +47,24 @@ class Dataset:
     """Annotated images with their classes. Nothing changes in it; what selects or splits returns a new one.
 
     Attributes:
-        samples: the images with their masks.
+        samples: the images with their masks or objects.
         class_map: what the values in the masks mean.
         path: the folder it was read from, None for data from memory.
         format: the dataset format, "memory" without files.
         notes: lines for people on how the files were understood.
+        skipped: samples that were left out because they cannot be used.
         validation_fraction: share put aside by `with_splits`.
         seed: decides which images these are.
         validation_is_drawn: the validation split was drawn, not given by the files.
         settings: the arguments of `load_dataset` that read it again, as plain values; empty without files.
     """
 
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     class_map: ClassMap
     path: Path | None = None
     format: str = "memory"
     notes: tuple[str, ...] = ()
+    skipped: tuple[SkippedSample, ...] = field(default=(), repr=False)
     validation_fraction: float = field(default=0.2, repr=False)
     seed: int = field(default=0, repr=False)
     validation_is_drawn: bool = field(default=False, repr=False)
@@ -69,6 +85,11 @@ class Dataset:
         return list(self.class_map.names)
 
     @property
+    def object_classes(self) -> list[str]:
+        """The names that the class ids of `instances` stand for; there is no background among them."""
+        return list(self.class_map.object_classes)
+
+    @property
     def task(self) -> Task:
         """The task: "binary", "multiclass" or "multilabel"."""
         return self.class_map.task
@@ -80,7 +101,7 @@ class Dataset:
 
     def splits(self) -> dict[str, int]:
         """Return how many images each split has; empty where no image has a split."""
-        counts = Counter(sample.split for sample in self.samples)
+        counts = Counter(splits_of(self.samples))
         return {split: counts[split] for split in SPLITS if counts[split]}
 
     def split(self, name: str) -> Dataset:
@@ -95,8 +116,8 @@ class Dataset:
         """
         if name not in SPLITS:
             raise unknown_name("split", name, SPLITS)
-        chosen = tuple(sample for sample in self.samples if sample.split == name)
-        if not chosen:
+        places = [at for at, split in enumerate(splits_of(self.samples)) if split == name]
+        if not places:
             have = ", ".join(f"{split} {count}" for split, count in self.splits().items()) or "no splits at all"
             other = next(iter(self.splits()), "train")
             advice = f"Type split={other!r} (evaluate also takes split='all'), or add images to it."
@@ -106,7 +127,7 @@ class Dataset:
                     f"validation=...; to evaluate, type split={other!r} or split='all'."
                 )
             raise DataError(f"The split {name!r} of {self.path or 'the data'} is empty; there is: {have}. {advice}")
-        return replace(self, samples=chosen)
+        return replace(self, samples=chosen(self.samples, places))
 
     def with_splits(self) -> Dataset:
         """Return the dataset with a training and a validation split, drawn by file name where there is none."""
@@ -122,7 +143,7 @@ class Dataset:
             SampleError: the file is missing or no image.
         """
         image = self.samples[index].image
-        return image_size(image) if isinstance(image, Path) else (image.shape[0], image.shape[1])
+        return (image.shape[0], image.shape[1]) if isinstance(image, np.ndarray) else source_size(image)
 
     def image(self, index: int, channels: int = 3) -> ImageArray:
         """Return an image as (H, W, channels) uint8, RGB order.
@@ -131,8 +152,8 @@ class Dataset:
             SampleError: it cannot be read, or has another number of channels.
         """
         sample = self.samples[index]
-        if isinstance(sample.image, Path):
-            return read_image(sample.image, channels=channels)
+        if not isinstance(sample.image, np.ndarray):
+            return read_source(sample.image, channels=channels)
         image = image_array(sample.image, name=sample.name)
         found = image.shape[2]
         if found == channels:
@@ -148,32 +169,27 @@ class Dataset:
     def mask(self, index: int) -> MaskArray:
         """Return a mask as (H, W) uint8 class ids; for the multilabel task, as (H, W, classes) of 0 and 1.
 
-        Pixels that do not count are 255.
+        Pixels that do not count are 255. Where the annotation consists of objects, they are drawn in their order.
 
         Raises:
-            SampleError: there is none, it cannot be read, has another size than the image, or holds a value that no
-                class has.
+            SampleError: there is none, it cannot be read, has another size than the image, or holds a value or an
+                object that no class has.
         """
         sample = self.samples[index]
-        sources = mask_sources(sample)
-        if not sources and not any(mask_sources(other) for other in self.samples):
+        if not sample.is_annotated and not annotated_places(self.samples):
             raise self._no_masks()
-        if not sources:
-            raise SampleError(
-                place_of(sample.image, sample), "this image has no mask. Add one, or choose another split."
-            )
-        planes = [self._encoded(source, sample) for source in sources]
-        size_hw = self.size_hw(index)
-        for source, plane in zip(sources, planes, strict=True):
-            refuse_other_size(sample, source, plane.shape[:2], size_hw)
-        if self.task != "multilabel":
-            return planes[0]
-        if len(planes) != self.class_map.num_classes:
-            raise SampleError(
-                place_of(sample.image, sample),
-                f"{len(planes)} masks, but {self.class_map.num_classes} classes; give as many.",
-            )
-        return np.stack(planes, axis=-1)
+        return read_target(sample, self.class_map, self.size_hw(index))
+
+    def instances(self, index: int) -> Instances:
+        """Return an image's objects as arrays: masks, boxes, class ids by `object_classes`, and which are crowds.
+
+        Objects that do not count, and those that cover no pixel, are left out.
+
+        Raises:
+            SampleError: the image has no objects that were told apart, one is malformed or of no class, or the
+                annotation was made for an image of another size.
+        """
+        return read_instances(self.samples[index], self.class_map, self.size_hw(index))
 
     def verify(self, *splits: str) -> None:
         """Look for broken files before time is spent on them, reading as little of each as possible.
@@ -188,7 +204,7 @@ class Dataset:
             DataError: no image has a mask.
         """
         samples = tuple(sample for name in splits for sample in self.split(name).samples) or self.samples
-        has_masks = any(sample.mask is not None for sample in samples)
+        has_masks = bool(annotated_places(samples))
         problems = problems_of(samples)
         if problems and has_masks:
             raise listed(problems)
@@ -211,6 +227,7 @@ class Dataset:
             digest.update(f"{sample.split}\n".encode())
             for source in (sample.image, *mask_sources(sample)):
                 digest.update(identity_of(source, self.path))
+            digest.update(objects_identity(sample, lambda source: identity_of(source, self.path)))
         return digest.hexdigest()
 
     def describe(self) -> str:
@@ -236,14 +253,6 @@ class Dataset:
             f"such as split={other!r}."
         )
 
-    def _encoded(self, source: Path | npt.NDArray[Any], sample: Sample) -> MaskArray:
-        raw = load_mask(source)
-        try:
-            wants_colors = self.class_map.encoding == "colors" and raw.values.dtype == np.uint8
-            return self.class_map.encode(raw.as_rgb() if wants_colors else raw.values)
-        except ClassMapError as error:
-            raise SampleError(place_of(source, sample), str(error)) from error
-
     def _counted(self, index: int) -> npt.NDArray[np.int64]:
         mask = self.mask(index)
         if self.task == "multiclass":
@@ -259,11 +268,14 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     *,
     images: str | os.PathLike[str] | None = None,
     masks: str | os.PathLike[str] | None = None,
+    annotations: str | os.PathLike[str] | None = None,
     classes: Sequence[str] | None = None,
     class_map: Mapping[Any, Any] | ClassMap | None = None,
-    ignore: Iterable[int | Color] | int | None = None,
+    ignore: Ignored | None = None,
     split: str | None = None,
     task: Task | Literal["auto"] = "auto",
+    unlabelled: Literal["auto", "background", "skip"] = "auto",
+    on_bad_sample: Literal["error", "skip"] = "error",
     validation_fraction: float = 0.2,
     seed: int = 0,
 ) -> Dataset:
@@ -271,16 +283,21 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
 
     Args:
         path: the folder.
-        format: "folders" or "txt_splits"; "auto" finds it out.
-        images: the folder of the images, where its name does not tell; together with `masks`.
+        format: such as "folders", "coco" or "yolo"; "auto" finds it out.
+        images: the folder of the images, where its name does not tell; where there are masks, together with `masks`.
         masks: the folder of the masks.
-        classes: class names in the order of their mask values.
+        annotations: the annotation file to use where there are several, as a path in the dataset or a pattern for it.
+        classes: class names in the order of their mask values; of objects, those that count.
         class_map: mask value or RGB colour of each class, as {name: value}, {value: name}, {name: (r, g, b)} or
-            {"#rrggbb": name}; or a `ClassMap`, or its `to_dict()`. {name: 0} on 0/255 masks takes the black part for
-            the class.
-        ignore: mask values or RGB colours of pixels that do not count.
+            {"#rrggbb": name}; of objects, {name: their name in the files} or a list of such; or a `ClassMap`, or its
+            `to_dict()`. {name: 0} on 0/255 masks takes the black part for the class.
+        ignore: mask values or RGB colours of pixels, or names of objects, that do not count.
         split: "train", "val" or "test" for that part only.
         task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.
+        unlabelled: whether images without any annotation are pictures of the "background", or left out ("skip");
+            "auto" does what is usual in the format.
+        on_bad_sample: "error" stops at a sample that cannot be used; "skip" leaves it out and lists it in
+            `Dataset.skipped`.
         validation_fraction: share of the images put aside for validation where the files have no such split.
         seed: decides which images these are.
 
@@ -300,17 +317,30 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     plain_map = class_map.to_dict() if isinstance(class_map, ClassMap) else class_map
     given = DataSettings.collect({**locals(), "class_map": plain_map})
     folder = existing_folder(path)
-    reader = find_format(folder, format if (images is None and masks is None) or format != "auto" else "folders")
-    layout = reader.read(folder, images=Path(images) if images else None, masks=Path(masks) if masks else None)
-    found = infer_class_map(
-        layout.samples, classes=classes, class_map=class_map, ignore=ignore, task=task, layout=layout
+    pattern = None if annotations is None else os.fspath(annotations)
+    reader = find_format(folder, "folders" if masks is not None and format == "auto" else format, annotations=pattern)
+    options = ReadOptions(pattern, BadSamples(given.on_bad_sample), given.unlabelled)
+    layout = reader.read(
+        folder, images=Path(images) if images else None, masks=Path(masks) if masks else None, options=options
     )
-    notes = (*found.hints, *layout.notes)
+    if given.on_bad_sample == "skip":
+        layout = without_bad_samples(layout)
+    wishes = {"classes": classes, "class_map": class_map, "ignore": ignore, "task": task}
+    layout, found = with_classes(layout, **wishes)
+    notes = (*found.hints, *layout.notes, *notes_on_skipped(layout.skipped))
     of_the_model = {"classes": list(classes) if classes else None, "seed": seed, "split": split}
     chosen = {name: value for name, value in of_the_model.items() if value}
     settings = {"data": str(folder), **given.changed(), **chosen}
     dataset = Dataset(
-        layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings
+        layout.samples,
+        found,
+        folder,
+        reader.NAME,
+        notes,
+        layout.skipped,
+        validation_fraction,
+        seed,
+        settings=settings,
     ).with_splits()
     return dataset.split(split) if split else dataset
 
@@ -321,7 +351,7 @@ def as_dataset(
     validation: Any = None,
     classes: Sequence[str] | None = None,
     class_map: Mapping[Any, Any] | ClassMap | None = None,
-    ignore: Iterable[int | Color] | int | None = None,
+    ignore: Ignored | None = None,
     task: Task | Literal["auto"] = "auto",
     validation_fraction: float = 0.2,
     seed: int = 0,

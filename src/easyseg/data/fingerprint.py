@@ -11,7 +11,9 @@ import numpy as np
 
 from easyseg.data.dataset import Dataset
 from easyseg.data.mask_values import mask_sources
+from easyseg.data.sample_files import objects_identity
 from easyseg.errors import SampleError
+from easyseg.structures import EmbeddedImage, ImageWindow
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
@@ -25,13 +27,16 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
     digest = hashlib.sha256(json.dumps(dataset.class_map.to_dict(), sort_keys=True, default=str).encode())
     for sample in dataset.samples:
         digest.update(f"\n{sample.name} {sample.split}".encode())
-        sources = [sample.image, *(mask_sources(sample) if sample.mask is not None else [])]
+        sources = [sample.image, *mask_sources(sample)]
         for source in sources:
             digest.update(_identity(source))
+        digest.update(objects_identity(sample, _identity))
     return {"images": len(dataset), "classes": dataset.classes, "files": digest.hexdigest()[:16]}
 
 
 def _identity(source: object) -> bytes:
+    if isinstance(source, (EmbeddedImage, ImageWindow)):
+        return source.name.encode() + _identity(source.path)
     if not isinstance(source, Path):
         array = np.ascontiguousarray(source)
         return f"{array.shape} {array.dtype} {hashlib.sha256(array.data).hexdigest()}".encode()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from easyseg.data.class_maps import contradicting
 from easyseg.data.class_wishes import gather_wishes
 from easyseg.errors import DataError, SampleError
-from easyseg.structures import ClassMap, Color, Sample, Split, Task
+from easyseg.structures import ClassMap, Ignored, Sample, Split, Task
 
 if TYPE_CHECKING:
     from easyseg.data.dataset import Dataset
@@ -20,7 +20,7 @@ def checked(
     *,
     classes: Sequence[str] | None = None,
     class_map: Mapping[Any, Any] | ClassMap | None = None,
-    ignore: Iterable[int | Color] | int | None = None,
+    ignore: Ignored | None = None,
     task: Task | Literal["auto"] = "auto",
 ) -> Dataset:
     """Return a dataset that is read already, if it is what is asked for.
@@ -45,7 +45,7 @@ def checked(
         )
     known = dataset.class_map
     if wrong := contradicting(known, gather_wishes(ignore=ignore, task=task)):
-        ignored = ", ".join(map(str, (*known.ignored, *known.ignored_colors))) or "nothing"
+        ignored = ", ".join(map(str, (*known.ignored, *known.ignored_colors, *known.ignored_names))) or "nothing"
         given = {"ignore=": f"ignore={ignore!r}", "task=": f"task={task!r}"}
         raise DataError(
             f"The dataset is read already, for the task {known.task!r} and ignoring {ignored}; {' and '.join(wrong)} "
@@ -83,7 +83,7 @@ def _refuse_strange_masks(validation: Dataset) -> None:
     """Raise a `DataError` where the first masks cannot be read with the training's classes."""
     for index, sample in enumerate(validation.samples[:READ_OF_VALIDATION]):
         try:
-            if sample.mask is not None:
+            if sample.is_annotated:
                 validation.mask(index)
         except SampleError as error:
             raise DataError(
@@ -93,7 +93,7 @@ def _refuse_strange_masks(validation: Dataset) -> None:
             ) from error
 
 
-def _part(dataset: Dataset, split: Split) -> tuple[Sample, ...]:
+def _part(dataset: Dataset, split: Split) -> Sequence[Sample]:
     """Return a split where the dataset's files have it, else all images."""
     if dataset.validation_is_drawn or split not in dataset.splits():
         return dataset.samples

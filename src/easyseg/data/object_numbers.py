@@ -11,6 +11,11 @@ import numpy.typing as npt
 from easyseg.data.mask_values import MaskValues, Scan, evenly_spread, load_mask
 from easyseg.errors import ClassMapError
 
+
+class ObjectNumbersError(ClassMapError):
+    """Masks hold numbers of objects where values of classes are expected."""
+
+
 _MOST_FILES = 40
 """So many masks are looked at for connected regions; evenly spread ones."""
 _MOST_NUMBERS = 50
@@ -35,7 +40,7 @@ def refuse_object_numbers(scan: Scan, ids: Sequence[int], *, name: str | None = 
         name: the name of the one class wanted, None where none is.
 
     Raises:
-        ClassMapError: they look like it; the message gives the arguments for both readings.
+        ObjectNumbersError: they look like it; the message gives the arguments for both readings.
     """
     if 0 not in ids:  # without a background, one class would be everywhere
         return
@@ -54,10 +59,10 @@ def refuse_object_numbers(scan: Scan, ids: Sequence[int], *, name: str | None = 
     )
     one_class = f"classes=[{name or 'object'!r}] and task='binary'"
     if name is not None:
-        raise ClassMapError(f"{problem} If every object is a {name!r}, type {one_class}.")
+        raise ObjectNumbersError(f"{problem} If every object is a {name!r}, type {one_class}.")
     names = [f"class_{value}" if value else "background" for value in ids]
     classes = f"classes={names} (or their own names)" if len(names) <= 20 else f"classes=[...] with {len(names)} names"
-    raise ClassMapError(
+    raise ObjectNumbersError(
         f"{problem} If all objects are of one class, type {one_class} (or its own name). If the numbers really are "
         f"classes, type {classes}."
     )

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from easyseg.data.mask_values import mask_sources
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import SampleError
+from easyseg.io.image_sources import check_source
 from easyseg.io.images import check_image
-from easyseg.structures import Sample, SizeHW
+from easyseg.structures import (
+    BoxShape,
+    EmbeddedImage,
+    ImageWindow,
+    MaskPart,
+    NumberedObjects,
+    Polygons,
+    Sample,
+    Shape,
+    SizeHW,
+)
 
 MOST_LISTED = 5
 """So many broken files are named in one message."""
@@ -47,10 +60,11 @@ def find_problem(sample: Sample) -> SampleError | None:
     """Return what is wrong with a sample's files as far as their headers tell, None where nothing is."""
     try:
         image = sample.image
-        size_hw = check_image(image) if isinstance(image, Path) else (image.shape[0], image.shape[1])
-        if sample.mask is None:
+        size_hw = (image.shape[0], image.shape[1]) if isinstance(image, np.ndarray) else check_source(image)
+        refuse_other_image(sample, size_hw)
+        if not sample.is_annotated:
             return SampleError(place_of(image, sample), "this image has no mask. Add one, or choose another split.")
-        for source in mask_sources(sample):
+        for source in (*mask_sources(sample), *_mask_sources_of_objects(sample, are_whole=True)):
             mask_hw = check_image(source) if isinstance(source, Path) else (source.shape[0], source.shape[1])
             refuse_other_size(sample, source, mask_hw, size_hw)
     except SampleError as error:
@@ -68,8 +82,74 @@ def refuse_other_size(sample: Sample, source: object, mask_hw: tuple[int, ...], 
         )
 
 
+def refuse_other_image(sample: Sample, image_hw: SizeHW) -> None:
+    """Raise a `SampleError` where the annotation was made for an image of another size."""
+    stated = sample.size_hw
+    if stated is None or stated == image_hw:
+        return
+    turned = (
+        " The image is turned by its EXIF block and the annotation is not: save the image anew without EXIF."
+        if stated == image_hw[::-1]
+        else " Put the image beside it that was annotated."
+    )
+    raise SampleError(
+        place_of(sample.image, sample),
+        f"the image has {image_hw[1]} x {image_hw[0]} pixels, its annotation is for {stated[1]} x {stated[0]}.{turned}",
+    )
+
+
+def objects_identity(sample: Sample, identity: Callable[[object], bytes]) -> bytes:
+    """Return what tells whether a sample's objects have changed; empty where it has none.
+
+    Args:
+        sample: an image with objects.
+        identity: what tells a mask file or array from another.
+
+    Raises:
+        SampleError: the file of one is gone.
+    """
+    if sample.objects is None:
+        return b""
+    digest = hashlib.sha256()
+    if isinstance(sample.objects, NumberedObjects):
+        digest.update(repr((sample.objects.class_name, sample.objects.class_names)).encode())
+    else:
+        for item in sample.objects:
+            digest.update(f"{item.class_name} {item.is_crowd}\n".encode())
+            digest.update(_shape_bytes(item.shape))
+    for source in _mask_sources_of_objects(sample):
+        digest.update(identity(source))
+    return digest.digest()
+
+
+def _shape_bytes(shape: Shape) -> bytes:
+    if isinstance(shape, Polygons):
+        return b"".join(ring.tobytes() for part in shape.parts for ring in part)
+    if isinstance(shape, MaskPart):
+        inside = shape.mask if isinstance(shape.mask, bytes) else b""
+        return inside + repr((shape.value, shape.offset_xy)).encode()
+    return repr(shape).encode() if isinstance(shape, BoxShape) else shape.counts.tobytes()
+
+
+def _mask_sources_of_objects(sample: Sample, *, are_whole: bool = False) -> Iterator[Path | npt.NDArray[Any]]:
+    """Yield the masks of a sample's objects; with `are_whole`, those that should be as large as the image."""
+    objects = sample.objects
+    if isinstance(objects, NumberedObjects):
+        yield objects.mask
+        if objects.class_mask is not None:
+            yield objects.class_mask
+        return
+    for item in objects or ():
+        shape = item.shape
+        is_whole = isinstance(shape, MaskPart) and isinstance(shape.mask, Path) and not shape.is_scaled
+        if isinstance(shape, MaskPart) and not isinstance(shape.mask, bytes) and (is_whole or not are_whole):
+            yield shape.mask
+
+
 def place_of(source: object, sample: Sample) -> str:
     """Return how messages call an image or mask: by its path, or its sample's name where it is an array."""
+    if isinstance(source, (EmbeddedImage, ImageWindow)):
+        return str(source.path)
     return str(source) if isinstance(source, Path) else sample.name
 
 
@@ -79,6 +159,8 @@ def identity_of(source: object, root: Path | None) -> bytes:
     Raises:
         SampleError: the file is gone.
     """
+    if isinstance(source, (EmbeddedImage, ImageWindow)):
+        return f"{source.name} ".encode() + identity_of(source.path, root)
     if not isinstance(source, Path):
         array = np.ascontiguousarray(source)
         return f"{array.shape} {array.dtype}\n".encode() + hashlib.sha256(array.tobytes()).digest()

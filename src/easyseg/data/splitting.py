@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from easyseg.structures import Sample
+from easyseg.data.sequences import annotated_places, splits_of, with_splits
+from easyseg.structures import ImageWindow, Sample, Split
 
 
 @dataclass(frozen=True, slots=True)
 class SplitSamples:
     """Samples with a split each, and a line on how they came by it, empty where their files said so."""
 
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     note: str = ""
 
 
@@ -32,30 +33,32 @@ def assign_splits(samples: Sequence[Sample], *, root: Path | None, fraction: flo
         fraction: share of the images put aside, 0 to below 1; at least one image where there are two.
         seed: decides which.
     """
-    splits = Counter(sample.split for sample in samples)
+    given = splits_of(samples)
+    splits = Counter(given)
     if splits["val"] or not samples or (not splits["train"] and not splits[None]):
-        return SplitSamples(tuple(replace(sample, split=sample.split or "train") for sample in samples))
-    pool = [at for at, sample in enumerate(samples) if sample.split in (None, "train") and sample.mask is not None]
+        return SplitSamples(with_splits(samples, [split or "train" for split in given]))
+    pool = [at for at in annotated_places(samples) if given[at] in (None, "train")]
     num_val = min(max(1, round(len(pool) * fraction)), len(pool) - 1) if fraction > 0 and pool else 0
     by_hash = sorted(pool, key=lambda at: _hash(samples[at], at, root, seed))
     chosen = frozenset(by_hash[:num_val])
-    assigned = tuple(
-        sample if sample.split == "test" else replace(sample, split="val" if at in chosen else "train")
-        for at, sample in enumerate(samples)
-    )
+    assigned: list[Split | None] = [
+        split if split == "test" else "val" if at in chosen else "train" for at, split in enumerate(given)
+    ]
     origin = "the training split" if splits["train"] else "all images"
     note = (
         f"{num_val} of {len(pool)} images put aside for validation, drawn from {origin} by file name with seed {seed}"
     )
-    return SplitSamples(assigned, note if num_val else "")
+    return SplitSamples(with_splits(samples, assigned), note if num_val else "")
 
 
 def _hash(sample: Sample, at: int, root: Path | None, seed: int) -> bytes:
-    image = sample.image
-    if not isinstance(image, Path):
+    path = sample.image_path
+    if path is None:
         name = sample.label or str(at)
-    elif root is not None and image.is_relative_to(root):
-        name = image.relative_to(root).as_posix()
+    elif isinstance(sample.image, ImageWindow):
+        name = f"{path.name} {sample.image.left} {sample.image.top}"
+    elif root is not None and path.is_relative_to(root):
+        name = path.relative_to(root).as_posix()
     else:
-        name = image.as_posix()
+        name = path.as_posix()
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()

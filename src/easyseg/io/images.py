@@ -30,6 +30,9 @@ __all__ = [
     "MAX_PIXELS",
     "RawMask",
     "check_image",
+    "decode_image",
+    "decode_mask",
+    "decoded_size",
     "image_size",
     "read_image",
     "read_mask",
@@ -86,6 +89,12 @@ def image_size(path: str | os.PathLike[str]) -> SizeHW:
         return picture.size_hw
 
 
+def decoded_size(path: Path, data: bytes) -> SizeHW:
+    """Do what `image_size` does with the bytes of an image file; errors name `path`."""
+    with decoder_errors(path):
+        return open_picture(path, io.BytesIO(data), checksums=False).size_hw
+
+
 def check_image(path: str | os.PathLike[str]) -> SizeHW:
     """Return an image's height and width, and make sure as cheaply as possible that the file is complete.
 
@@ -120,11 +129,15 @@ def read_image(path: str | os.PathLike[str], *, channels: int = 3) -> ImageArray
         SampleError: the file is missing, empty, damaged, too large, or holds values that are no brightness.
     """
     path = Path(path)
+    return decode_image(path, _read_bytes(path), channels=channels)
+
+
+def decode_image(path: Path, data: bytes, *, channels: int = 3) -> ImageArray:
+    """Do what `read_image` does with the bytes of an image file; errors name `path`."""
     if channels not in (1, 3, 4):
         raise SampleError(
             path, f"an image file has 1, 3 or 4 channels, {channels} were asked for. Give such images as arrays."
         )
-    data = _read_bytes(path)
     with decoder_errors(path):
         picture = _open_bytes(path, data)
         if picture is None:
@@ -145,7 +158,11 @@ def read_mask(path: str | os.PathLike[str]) -> RawMask:
         SampleError: the file is missing, empty, damaged, too large, or of a kind that cannot hold class ids.
     """
     path = Path(path)
-    data = _read_bytes(path)
+    return decode_mask(path, _read_bytes(path))
+
+
+def decode_mask(path: Path, data: bytes) -> RawMask:
+    """Do what `read_mask` does with the bytes of a mask file; errors name `path`."""
     with decoder_errors(path):
         picture = _open_bytes(path, data)
         if picture is None:

@@ -8,22 +8,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from easyseg.data.formats import folders, txt_splits
-from easyseg.data.formats.layout import Format, Layout
+from easyseg.data.formats.layout import BadSamples, Format, Layout, ReadOptions
 from easyseg.errors import FormatError, unknown_name
 
-__all__ = ["FORMATS", "Format", "Layout", "find_format"]
+__all__ = ["FORMATS", "BadSamples", "Format", "Layout", "ReadOptions", "find_format"]
 
 _MODULES: tuple[Format, ...] = (folders, txt_splits)
 FORMATS: dict[str, Format] = {module.NAME: module for module in _MODULES}
 """Every dataset format by the name one types as `format=`."""
 
 
-def find_format(path: Path, name: str = "auto") -> Format:
+def find_format(path: Path, name: str = "auto", *, annotations: str | None = None) -> Format:
     """Return the format of a dataset.
 
     Args:
         path: its folder.
         name: a format's name, or "auto" to find it out.
+        annotations: the annotation files that count, as a path in the folder or a pattern for it; None: all.
 
     Raises:
         UnknownNameError: there is no format of this name.
@@ -33,7 +34,7 @@ def find_format(path: Path, name: str = "auto") -> Format:
         if name not in FORMATS:
             raise unknown_name("dataset format", name, FORMATS)
         return FORMATS[name]
-    fitting = [module for module in FORMATS.values() if module.recognises(path)]
+    fitting = [module for module in FORMATS.values() if module.recognises(path, annotations)]
     overruled = {other for module in fitting for other in module.OVERRULES}
     fitting = [module for module in fitting if module.NAME not in overruled]
     if len(fitting) == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from easyseg.data.formats.class_names import read_class_names
-from easyseg.data.formats.layout import Layout
+from easyseg.data.formats.layout import DEFAULTS, Layout, ReadOptions
 from easyseg.data.formats.pairing import assign_roles, pair
 from easyseg.data.formats.scanning import find_files
 from easyseg.errors import FormatError
@@ -15,9 +15,9 @@ LOOKS_FOR = "folders of images and of masks, such as images/ + masks/, train/ima
 OVERRULES: tuple[str, ...] = ()
 
 
-def recognises(path: Path) -> bool:
+def recognises(path: Path, annotations: str | None = None) -> bool:
     """Return whether there are folders of images and of masks, judged by names only."""
-    if not path.is_dir():
+    if not path.is_dir() or annotations is not None:
         return False
     try:
         roles = assign_roles(find_files(path))
@@ -26,13 +26,16 @@ def recognises(path: Path) -> bool:
     return bool(roles.images and roles.masks)
 
 
-def read(path: Path, *, images: Path | None = None, masks: Path | None = None) -> Layout:
+def read(
+    path: Path, *, images: Path | None = None, masks: Path | None = None, options: ReadOptions = DEFAULTS
+) -> Layout:
     """List the images with their masks.
 
     Args:
         path: the dataset's folder.
         images: the folder of the images, where its name does not tell; with `masks`.
         masks: the folder of the masks.
+        options: not needed by this format.
 
     Raises:
         FormatError: no images or no masks were found, or it is not clear which folder is which.

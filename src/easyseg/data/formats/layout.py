@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-from easyseg.structures import Color, Sample
+from easyseg.errors import SampleError
+from easyseg.structures import ClassMap, Color, Sample, SkippedSample
 
 ClassValues = Mapping[str, int | Color]
 """The mask value or the RGB colour of each class, by its name."""
@@ -18,18 +19,58 @@ class Layout:
     """A dataset as its files lie on the disk, no pixel read yet.
 
     Attributes:
-        samples: the images with their masks, in the order of their names.
-        names: class names in the order of their ids, where a file lists them.
+        samples: the images with their masks or objects, in the order of their names; of large datasets, any sequence.
+        names: class names in the order of their ids, where a file lists them; of objects, always.
         class_values: mask value or colour of each class, where a file maps them.
         names_source: that file's name, for messages.
         notes: lines for people on how the files were understood.
+        labels: what the mask of an image is made of: files, or its objects.
+        uncovered: with objects, what pixels are that no object covers.
+        class_map: what the classes are, where the format fixes them.
+        skipped: samples that were left out because they cannot be used.
     """
 
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     names: tuple[str, ...] | None = None
     class_values: ClassValues | None = None
     names_source: str = ""
     notes: tuple[str, ...] = ()
+    labels: Literal["masks", "objects"] = "masks"
+    uncovered: Literal["background", "ignore"] = "background"
+    class_map: ClassMap | None = None
+    skipped: tuple[SkippedSample, ...] = ()
+
+
+class BadSamples:
+    """What happens to samples that cannot be used: the first one is an error, or all are left out and listed."""
+
+    def __init__(self, policy: Literal["error", "skip"]) -> None:
+        self._policy = policy
+        self.skipped: list[SkippedSample] = []
+
+    def add(self, error: SampleError) -> None:
+        """Leave a sample out, or raise what is wrong with it."""
+        if self._policy == "error":
+            raise error
+        self.skipped.append(SkippedSample(str(error.path), error.problem))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What formats are told beside the folder.
+
+    Attributes:
+        annotations: the annotation file or files to use, as a path in the dataset or a pattern for it; None: all.
+        bad_samples: what happens to samples that cannot be used.
+        unlabelled: images without any annotation: pictures of the background, or left out; auto: as the format has it.
+    """
+
+    annotations: str | None = None
+    bad_samples: BadSamples = field(default_factory=lambda: BadSamples("error"))
+    unlabelled: Literal["auto", "background", "skip"] = "auto"
+
+
+DEFAULTS = ReadOptions()
 
 
 class Format(Protocol):
@@ -50,10 +91,12 @@ class Format(Protocol):
         """Formats that also fit such a folder but know less about it."""
         ...
 
-    def recognises(self, path: Path) -> bool:
-        """Return whether a folder is of this format, reading no pixels."""
+    def recognises(self, path: Path, annotations: str | None = None) -> bool:
+        """Return whether a folder, or these annotation files in it, are of this format, reading no pixels."""
         ...
 
-    def read(self, path: Path, *, images: Path | None = None, masks: Path | None = None) -> Layout:
+    def read(
+        self, path: Path, *, images: Path | None = None, masks: Path | None = None, options: ReadOptions = DEFAULTS
+    ) -> Layout:
         """Return what lies in the folder; `images` and `masks` name its two folders."""
         ...

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from easyseg.data.formats.class_names import read_class_names
 from easyseg.data.formats.folder_names import image_stem_keys, split_of_list
-from easyseg.data.formats.layout import Layout
+from easyseg.data.formats.layout import DEFAULTS, Layout, ReadOptions
 from easyseg.data.formats.pairing import MaskIndex, Roles, assign_roles, with_labels
 from easyseg.data.formats.scanning import FoundFile, find_files, list_images, nearest_name, normal_form
 from easyseg.errors import FormatError, SampleError
@@ -42,18 +42,21 @@ class _Line:
         return SampleError(self.source, f"line {self.number}, {self.text!r}: {problem}")
 
 
-def recognises(path: Path) -> bool:
+def recognises(path: Path, annotations: str | None = None) -> bool:
     """Return whether lists of splits lie in the folder."""
-    return path.is_dir() and bool(_lists(path))
+    return path.is_dir() and annotations is None and bool(_lists(path))
 
 
-def read(path: Path, *, images: Path | None = None, masks: Path | None = None) -> Layout:
+def read(
+    path: Path, *, images: Path | None = None, masks: Path | None = None, options: ReadOptions = DEFAULTS
+) -> Layout:
     """List the samples of each split.
 
     Args:
         path: the folder with the lists.
         images: the folder of the images, where its name does not tell; with `masks`.
         masks: the folder of the masks.
+        options: not needed by this format.
 
     Raises:
         FormatError: there are no lists.

@@ -1,38 +1,25 @@
-"""The shared vocabulary: samples, classes, batches, and what a model must be able to do.
-
-Nothing here reads a file or imports torch.
-"""
+"""How the values in mask files, or the names of objects, become class ids."""
 
 from __future__ import annotations
 
 import colorsys
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.errors import ClassMapError, DataError
-from easyseg.pictures import brightness_of, ids_of, is_picture, upright
+from easyseg.errors import ClassMapError
+from easyseg.structures.kinds import IGNORE_INDEX, MAX_CLASSES, Color, MaskArray, Task
+from easyseg.structures.objects import UNNAMED
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
+VOID_NAMES = frozenset(["void", "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled"])
+"""Class names that say that such pixels do not count, in lower case."""
 
-IGNORE_INDEX = 255
-"""The id of pixels that count neither in the loss nor in a metric."""
+BACKGROUND_NAMES = frozenset(["background", "_background_", "__background__", "bg"])
+"""Class names that say that there is nothing, in lower case."""
 
-MAX_CLASSES = 255
-"""Class ids are stored in one byte, 0..254; 255 is `IGNORE_INDEX`."""
-
-Task: TypeAlias = Literal["binary", "multiclass", "multilabel"]
-Split: TypeAlias = Literal["train", "val", "test"]
-ImageArray: TypeAlias = npt.NDArray[np.uint8]
-MaskArray: TypeAlias = npt.NDArray[np.uint8]
-Color: TypeAlias = tuple[int, int, int]
-SizeHW: TypeAlias = tuple[int, int]
 
 _CHOSEN_COLORS: tuple[Color, ...] = (
     (66, 122, 190),
@@ -49,46 +36,6 @@ _CHOSEN_COLORS: tuple[Color, ...] = (
     (170, 200, 225),
 )
 
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """One annotated image. Files are named here and read later.
-
-    Paths may be given as strings, pixels as PIL images too, and one mask per class as a list; they become what is
-    listed here, and anything else is a `DataError`.
-
-    Attributes:
-        image: an image file, or an (H, W), (H, W, C) array, RGB order.
-        mask: a mask file or an (H, W) integer or (H, W, 3) RGB array, in the files' own values, which the
-            dataset's `ClassMap` translates; one file or array per class for the multilabel task; None where there
-            is no annotation (prediction only).
-        split: the split the files' own layout puts it in, None where they say nothing.
-        source_format: the dataset format it was read from.
-    """
-
-    image: Path | ImageArray
-    mask: Path | npt.NDArray[Any] | tuple[Path | npt.NDArray[Any], ...] | None = None
-    split: Split | None = None
-    source_format: str = "memory"
-    label: str | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "image", _path_or_array(self.image, "image"))
-        masks = self.mask
-        if isinstance(masks, (list, tuple)):
-            object.__setattr__(self, "mask", tuple(_path_or_array(mask, "mask") for mask in masks))
-        elif masks is not None:
-            object.__setattr__(self, "mask", _path_or_array(masks, "mask"))
-
-    @property
-    def name(self) -> str:
-        """The name used in messages and reports: the label where given, else the image file's name."""
-        if self.label is not None:
-            return self.label
-        return self.image.name if isinstance(self.image, Path) else "array"
-
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:
@@ -102,7 +49,8 @@ class ClassMap:
         task: "binary", "multiclass" or "multilabel".
         names: the classes' names, one per class.
         encoding: "ids", each class has one grey or palette value; "threshold", the class is where a grey value reaches
-            `threshold` (0/255 and antialiased masks); "colors", each class has one RGB colour.
+            `threshold` (0/255 and antialiased masks); "colors", each class has one RGB colour; "names", masks are drawn
+            from objects, and each class has names of objects.
         values: with "ids", the mask value of each class (binary: of the one class).
         ignored: with "ids", mask values that become `IGNORE_INDEX`; with "threshold", likewise.
         background: binary "ids" only, mask values that become 0; any other value is an error.
@@ -111,13 +59,17 @@ class ClassMap:
         colors: the RGB colour of each class: for drawing, and with "colors" for reading.
         ignored_colors: with "colors", RGB colours that become `IGNORE_INDEX`.
         background_colors: binary "colors" only, RGB colours that become 0.
+        object_names: with "names", the names of each class's objects; none for a background.
+        ignored_names: with "names", the names of objects whose pixels become `IGNORE_INDEX` where nothing else is.
+        background_names: with "names", the names of objects that are not drawn.
+        uncovered: with "names", what pixels become that no object covers: 0, or `IGNORE_INDEX`.
         note: one sentence for people on how this map came about.
         hints: lines for people on what may be meant otherwise, with the argument to type; not stored in files.
     """
 
     task: Task
     names: tuple[str, ...]
-    encoding: Literal["ids", "threshold", "colors"] = "ids"
+    encoding: Literal["ids", "threshold", "colors", "names"] = "ids"
     values: tuple[int, ...] = ()
     ignored: tuple[int, ...] = ()
     background: tuple[int, ...] = (0,)
@@ -126,6 +78,10 @@ class ClassMap:
     colors: tuple[Color, ...] = ()
     ignored_colors: tuple[Color, ...] = ()
     background_colors: tuple[Color, ...] = ((0, 0, 0),)
+    object_names: tuple[tuple[str, ...], ...] = ()
+    ignored_names: tuple[str, ...] = ()
+    background_names: tuple[str, ...] = ()
+    uncovered: int = 0
     note: str = field(default="", compare=False)
     hints: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
@@ -148,6 +104,8 @@ class ClassMap:
             object.__setattr__(self, "colors", colors)
         if self.encoding == "ids" and self.task != "multilabel" and len(self.values) != len(self.names):
             raise ClassMapError(f"{len(self.names)} class names but {len(self.values)} mask values; give as many.")
+        if self.encoding == "names" and len(self.object_names) != len(self.names):
+            raise ClassMapError(f"{len(self.names)} class names but names of objects for {len(self.object_names)}.")
         if len(self.colors) != len(self.names):
             raise ClassMapError(f"{len(self.names)} class names but {len(self.colors)} colours; give as many.")
 
@@ -155,6 +113,41 @@ class ClassMap:
     def num_classes(self) -> int:
         """How many classes there are; a background counts only where it is one of the user's classes."""
         return len(self.names)
+
+    @property
+    def object_classes(self) -> tuple[str, ...]:
+        """The names of the classes that objects can have: all but a background."""
+        return tuple(self.names[at] for at in self._object_places())
+
+    def class_of_object(self, name: str) -> int | None:
+        """Return the class of the objects of a name.
+
+        Returns:
+            its place in `names`; `IGNORE_INDEX` where such objects do not count; None where they are background.
+
+        Raises:
+            ClassMapError: there is no such class.
+        """
+        place = self._place_of_object(name)  # first, so that a class may have any name
+        if place is not None:
+            return place
+        if name in self.ignored_names or name.lower() in VOID_NAMES:
+            return IGNORE_INDEX
+        if name in self.background_names or name.lower() in BACKGROUND_NAMES:
+            return None
+        raise ClassMapError(
+            f"there is an object of class {name!r}, which is none of {', '.join(self.object_classes)}. To leave "
+            f"such objects out, type ignore=[{name!r}], or classes=[...] with the classes that count."
+        )
+
+    def place_among_objects(self, name: str) -> int | None:
+        """Return the place in `object_classes` of the objects of a name; None where they are no class of their own.
+
+        Raises:
+            ClassMapError: there is no such class.
+        """
+        found = self.class_of_object(name)
+        return None if found is None or found == IGNORE_INDEX else self._object_places().index(found)
 
     def encode(self, mask: npt.NDArray[Any]) -> MaskArray:
         """Translate a mask from the files' values into class ids.
@@ -168,6 +161,11 @@ class ClassMap:
         Raises:
             ClassMapError: the mask has another shape than the encoding needs, or a value no class has.
         """
+        if self.encoding == "names":
+            raise ClassMapError(
+                "the classes are known by the names of objects, and this is a mask of values. Say which value each "
+                f"class has: type class_map={{{self.names[-1]!r}: value, ...}}."
+            )
         if self.encoding == "colors":
             return self._encode_colors(mask)
         if mask.ndim != 2:
@@ -185,6 +183,12 @@ class ClassMap:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON or YAML; `from_dict` reads them back."""
+        of_objects = {
+            "object_names": [list(names) for names in self.object_names],
+            "ignored_names": list(self.ignored_names),
+            "background_names": list(self.background_names),
+            "uncovered": self.uncovered,
+        }
         return {
             "task": self.task,
             "names": list(self.names),
@@ -198,16 +202,18 @@ class ClassMap:
             "ignored_colors": [list(color) for color in self.ignored_colors],
             "background_colors": [list(color) for color in self.background_colors],
             "note": self.note,
+            **(of_objects if self.encoding == "names" else {}),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ClassMap:
         """Read what `to_dict` wrote."""
         known = dict(values)
-        for key in ("names", "values", "ignored", "background"):
+        for key in ("names", "values", "ignored", "background", "ignored_names", "background_names"):
             known[key] = tuple(known.get(key, ()))
         for key in ("colors", "ignored_colors", "background_colors"):
             known[key] = tuple(tuple(int(part) for part in color) for color in known.get(key, ()))
+        known["object_names"] = tuple(tuple(names) for names in known.get("object_names", ()))
         try:
             return cls(**known)
         except TypeError as error:
@@ -215,7 +221,21 @@ class ClassMap:
 
     def _reading(self) -> tuple[Any, ...]:
         colors = self.colors if self.encoding == "colors" else ()
-        return (self.task, self.names, self.encoding, self.values, self.threshold, self.inverted, colors)
+        objects = (self.object_names, self.uncovered)
+        return (self.task, self.names, self.encoding, self.values, self.threshold, self.inverted, colors, objects)
+
+    def _object_places(self) -> list[int]:
+        if self.encoding == "names":
+            return [at for at, names in enumerate(self.object_names) if names]
+        return [at for at, name in enumerate(self.names) if name.lower() not in BACKGROUND_NAMES]
+
+    def _place_of_object(self, name: str) -> int | None:
+        places = self._object_places()
+        if name == UNNAMED and len(places) == 1:
+            return places[0]
+        if self.encoding == "names":
+            return next((at for at in places if name in self.object_names[at]), None)
+        return next((at for at in places if name == self.names[at]), None)
 
     def _encode_threshold(self, mask: npt.NDArray[Any]) -> MaskArray:
         reaches = mask < self.threshold if self.inverted else mask >= self.threshold
@@ -292,61 +312,6 @@ class ClassMap:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one training step gets.
-
-    Attributes:
-        images: (N, C, H, W) uint8 in channels-last memory, RGB order, values 0..255.
-        targets: (N, H, W) uint8 class ids, `IGNORE_INDEX` where nothing counts; multilabel: (N, classes, H, W).
-        indices: each image's number in the dataset.
-    """
-
-    images: Tensor
-    targets: Tensor
-    indices: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def to(self, device: Any) -> Batch:
-        """Return the batch on `device`; from pinned memory the copy runs beside the computation."""
-        images = self.images.to(device, non_blocking=True)
-        return replace(self, images=images, targets=self.targets.to(device, non_blocking=True))
-
-    def pieces(self, count: int) -> list[Batch]:
-        """Cut the batch into at most `count` batches of about the same size, in order."""
-        size = -(-len(self) // count)
-        starts = range(0, len(self), size)
-        return [
-            Batch(self.images[s : s + size], self.targets[s : s + size], self.indices[s : s + size]) for s in starts
-        ]
-
-    def pin_memory(self) -> Batch:
-        """Return the batch in page-locked memory; torch's loader calls this."""
-        return replace(self, images=self.images.pin_memory(), targets=self.targets.pin_memory())
-
-
-class SegmentationModel(Protocol):
-    """What the training loop and prediction ask of a model; anything that satisfies it can be trained."""
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the named losses of a batch, each a scalar; the loop minimises their sum."""
-        ...
-
-    def infer(self, images: Tensor) -> Tensor:
-        """Return logits (N, classes, H, W) for images (N, C, H, W) with values 0..255."""
-        ...
-
-    def parts(self) -> dict[str, nn.Module]:
-        """Return the model's parts by name, input side first: encoder[0] .. encoder[-1], decoder, head."""
-        ...
-
-    def train(self, mode: bool = True) -> Any:
-        """Switch to training mode, or out of it."""
-        ...
-
-
 def default_colors(count: int) -> tuple[Color, ...]:
     """Return `count` colours that are easy to tell apart, the same ones every time.
 
@@ -358,20 +323,6 @@ def default_colors(count: int) -> tuple[Color, ...]:
     walked = (colorsys.hsv_to_rgb((0.1 + index * 0.381966) % 1.0, 0.6, 0.8) for index in range(count))
     colors = [(round(red * 255), round(green * 255), round(blue * 255)) for red, green, blue in walked]
     return (*_CHOSEN_COLORS[:count], *colors[len(_CHOSEN_COLORS) :])
-
-
-def _path_or_array(value: Any, role: Literal["image", "mask"]) -> Path | npt.NDArray[Any]:
-    """Return what a sample holds for a path, an array or a picture."""
-    if isinstance(value, np.ndarray):
-        return value
-    if isinstance(value, (str, os.PathLike)):
-        return Path(value)
-    if is_picture(value):
-        return brightness_of(upright(value)) if role == "image" else ids_of(upright(value))
-    raise DataError(
-        f"The {role} of a Sample is a {type(value).__name__}; expected a file's path, a numpy array or a PIL image. Of "
-        f"a tensor, give {'tensor.permute(1, 2, 0).numpy()' if role == 'image' else 'tensor.numpy()'}."
-    )
 
 
 def _packed(rgb: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -1,0 +1,265 @@
+"""From the objects of an image to pixels: a mask of class ids, or one mask per object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from easyseg.data.mask_values import load_mask
+from easyseg.errors import DataError, SampleError
+from easyseg.geometry import (
+    BoolMask,
+    Polygon,
+    RunLengths,
+    coco_rings_to_run_lengths,
+    mask_to_box,
+    polygons_to_mask,
+)
+from easyseg.io.images import decode_mask
+from easyseg.structures import (
+    IGNORE_INDEX,
+    BoxShape,
+    ClassMap,
+    Instances,
+    LabelledObject,
+    MaskArray,
+    MaskPart,
+    NumberedObjects,
+    Polygons,
+    Sample,
+    Shape,
+    SizeHW,
+)
+
+MOST_INSTANCE_BYTES = 4 << 30
+"""The masks of an image's instances take a byte per pixel and object; more than this fills most memories."""
+
+
+def draw_classes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
+    """Draw a sample's objects over each other in their order.
+
+    Crowds and objects that do not count are drawn first, so their pixels are `IGNORE_INDEX` only where nothing else is.
+
+    Args:
+        sample: an image with objects.
+        class_map: the class of each object.
+        size_hw: the image's height and width.
+
+    Returns:
+        (H, W) uint8 class ids; for the multilabel task (H, W, classes) of 0, 1 and `IGNORE_INDEX`.
+
+    Raises:
+        SampleError: an object is malformed, or of a class that there is not; it names the object.
+    """
+    if class_map.task == "multilabel":
+        return _draw_planes(sample, class_map, size_hw)
+    mask = np.full(size_hw, class_map.uncovered, np.uint8)
+    counted = []
+    for at, item, place in _with_places(sample, class_map):
+        if place == IGNORE_INDEX or item.is_crowd:
+            mask[_object_mask(sample, at, item, size_hw)] = IGNORE_INDEX
+        else:
+            counted.append((at, item, 1 if class_map.task == "binary" else place))
+    for at, item, class_id in counted:
+        mask[_object_mask(sample, at, item, size_hw)] = class_id
+    return mask
+
+
+def draw_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Instances:
+    """Draw each of a sample's objects into a mask of its own.
+
+    Objects that do not count, or that cover no pixel, are left out.
+
+    Args:
+        sample: an image with objects.
+        class_map: the class of each object.
+        size_hw: the image's height and width.
+
+    Raises:
+        SampleError: an object is malformed or of a class that there is not, or there are too many of them.
+    """
+    masks: list[BoolMask] = []
+    boxes, class_ids, crowds = [], [], []
+    places = class_map.object_classes
+    for at, item, place in _with_places(sample, class_map):
+        if place == IGNORE_INDEX:
+            continue
+        mask = _object_mask(sample, at, item, size_hw)
+        box = mask_to_box(mask)
+        if box is None:
+            continue
+        if (len(masks) + 1) * mask.size > MOST_INSTANCE_BYTES:
+            raise SampleError(
+                _place(sample),
+                f"more than {len(masks)} objects in an image of {size_hw[1]} x {size_hw[0]} pixels would fill the "
+                "memory. Cut the image into tiles first.",
+            )
+        masks.append(mask)
+        boxes.append(box)
+        class_ids.append(places.index(class_map.names[place]))
+        crowds.append(item.is_crowd)
+    return Instances(
+        np.stack(masks) if masks else np.zeros((0, *size_hw), bool),
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(class_ids, np.int64),
+        np.array(crowds, bool),
+    )
+
+
+def single_objects(sample: Sample) -> Sequence[LabelledObject]:
+    """Return a sample's objects one by one, also where a mask numbers them.
+
+    Raises:
+        SampleError: that mask cannot be read.
+    """
+    if isinstance(sample.objects, NumberedObjects):
+        return list(_numbered(sample, sample.objects))
+    return sample.objects or ()
+
+
+def shape_mask(shape: Shape, size_hw: SizeHW) -> BoolMask:
+    """Return the pixels of one object, (H, W) bool.
+
+    Raises:
+        DataError: the shape is malformed, or does not fit the image.
+    """
+    if isinstance(shape, Polygons):
+        if shape.rule == "coco":
+            return coco_rings_to_run_lengths([ring for part in shape.parts for ring in part], size_hw).to_mask()
+        return polygons_to_mask((Polygon(part[0], part[1:]) for part in shape.parts if part), size_hw)
+    if isinstance(shape, RunLengths):
+        if shape.size_hw != size_hw:
+            raise DataError(
+                f"its mask has {shape.size_hw[1]} x {shape.size_hw[0]} pixels, the image {size_hw[1]} x {size_hw[0]}. "
+                "Export the annotation for this image."
+            )
+        return shape.to_mask()
+    if isinstance(shape, BoxShape):
+        corners = [[shape.x1, shape.y1], [shape.x2, shape.y1], [shape.x2, shape.y2], [shape.x1, shape.y2]]
+        return polygons_to_mask([Polygon(np.array(corners, np.float64))], size_hw)
+    return _part_mask(shape, size_hw)
+
+
+def _with_places(sample: Sample, class_map: ClassMap) -> Iterator[tuple[int, LabelledObject, int]]:
+    """Yield the objects that are drawn: number, object, and place of its class or `IGNORE_INDEX`."""
+    for at, item in enumerate(single_objects(sample)):
+        try:
+            place = class_map.class_of_object(item.class_name)
+        except DataError as error:
+            raise SampleError(_place(sample), f"object {at}: {error}") from error
+        if place is not None:
+            yield at, item, place
+
+
+def _draw_planes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
+    planes = np.zeros((*size_hw, class_map.num_classes), np.uint8)
+    items = sorted(_with_places(sample, class_map), key=lambda entry: not _is_void(entry[1], entry[2]))
+    for at, item, place in items:
+        inside = _object_mask(sample, at, item, size_hw)
+        if place == IGNORE_INDEX:
+            planes[inside] = IGNORE_INDEX
+        else:
+            planes[inside, place] = IGNORE_INDEX if item.is_crowd else 1
+    return planes
+
+
+def _is_void(item: LabelledObject, place: int) -> bool:
+    return item.is_crowd or place == IGNORE_INDEX
+
+
+def _object_mask(sample: Sample, at: int, item: LabelledObject, size_hw: SizeHW) -> BoolMask:
+    try:
+        return shape_mask(item.shape, size_hw)
+    except SampleError as error:
+        raise SampleError(error.path, f"{error.problem} (object {at} of {sample.name})") from error
+    except DataError as error:
+        raise SampleError(_place(sample), f"object {at}, a {item.class_name!r}: {error}") from error
+
+
+def _part_mask(part: MaskPart, size_hw: SizeHW) -> BoolMask:
+    if isinstance(part.mask, bytes):
+        values = decode_mask(Path("embedded mask"), part.mask).values
+    else:
+        values = load_mask(part.mask).values
+    if values.ndim != 2:
+        raise DataError(f"its mask has shape {values.shape}; expected one channel.")
+    selected: npt.NDArray[np.bool_] = values == part.value if part.value is not None else _bright(values)
+    if part.is_scaled and selected.shape != tuple(size_hw):
+        scaled = cv2.resize(selected.view(np.uint8), size_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        return np.asarray(scaled, bool)
+    if part.offset_xy == (0, 0) and selected.shape == tuple(size_hw):
+        return selected
+    return _placed(selected, part, size_hw)
+
+
+def _placed(selected: BoolMask, part: MaskPart, size_hw: SizeHW) -> BoolMask:
+    """Put a mask of a part of the image where it belongs; what reaches beyond the image is cut off."""
+    if part.value is None and isinstance(part.mask, Path):
+        raise SampleError(
+            part.mask,
+            f"the mask has {selected.shape[1]} x {selected.shape[0]} pixels, its image {size_hw[1]} x {size_hw[0]}; "
+            "expected the same size. Save the mask at the image's size.",
+        )
+    (left, top), (height, width) = part.offset_xy, selected.shape
+    mask = np.zeros(size_hw, bool)
+    rows = slice(max(0, top), max(0, min(size_hw[0], top + height)))
+    columns = slice(max(0, left), max(0, min(size_hw[1], left + width)))
+    if rows.start < rows.stop and columns.start < columns.stop:
+        mask[rows, columns] = selected[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    return mask
+
+
+def _bright(values: npt.NDArray[Any]) -> BoolMask:
+    """Return where a mask is brighter than half; one of small numbers holds 0 and 1."""
+    return np.asarray(values > 0) if values.max(initial=0) <= 1 else np.asarray(values >= 128)
+
+
+def _numbered(sample: Sample, objects: NumberedObjects) -> Iterator[LabelledObject]:
+    numbers = _plain_values(objects.mask, sample)
+    classes = None if objects.class_mask is None else _plain_values(objects.class_mask, sample)
+    if classes is not None and classes.shape != numbers.shape:
+        raise SampleError(
+            _place(sample),
+            f"its mask of objects has {numbers.shape[1]} x {numbers.shape[0]} pixels, its mask of classes "
+            f"{classes.shape[1]} x {classes.shape[0]}; expected the same size.",
+        )
+    for number in np.unique(numbers).tolist():
+        if number == 0 or number in objects.void:
+            continue
+        name, is_crowd = _name_of(number, numbers, classes, objects)
+        if name is not None:
+            yield LabelledObject(name, MaskPart(numbers, value=number), is_crowd)
+
+
+def _name_of(
+    number: int, numbers: npt.NDArray[np.generic], classes: npt.NDArray[np.generic] | None, objects: NumberedObjects
+) -> tuple[str | None, bool]:
+    """Return the class name of an object, None where it is none, and whether it is a crowd."""
+    if objects.numbers_per_class:
+        is_single = number >= objects.numbers_per_class
+        return objects.class_names.get(number // objects.numbers_per_class if is_single else number), not is_single
+    if classes is None:
+        return objects.class_name, False
+    values, counts = np.unique(classes[numbers == number], return_counts=True)
+    known = [at for at, value in enumerate(values.tolist()) if value in objects.class_names]
+    if not known:
+        return None, False
+    return objects.class_names[int(values[max(known, key=lambda at: counts[at])])], False
+
+
+def _plain_values(source: Path | npt.NDArray[np.generic], sample: Sample) -> npt.NDArray[np.generic]:
+    values: npt.NDArray[np.generic] = load_mask(source).values
+    if values.ndim != 2:
+        raise SampleError(
+            source if isinstance(source, Path) else sample.name, "a mask that numbers objects has one channel, not RGB."
+        )
+    return values
+
+
+def _place(sample: Sample) -> str:
+    return sample.name if isinstance(sample.image, np.ndarray) else str(sample.image_path)

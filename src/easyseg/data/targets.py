@@ -1,0 +1,75 @@
+"""What a model should answer for one sample: its mask of class ids, or its instances."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from easyseg.data.drawing import draw_classes, draw_instances
+from easyseg.data.mask_values import load_mask, mask_sources
+from easyseg.data.sample_files import place_of, refuse_other_image, refuse_other_size
+from easyseg.errors import ClassMapError, SampleError
+from easyseg.structures import ClassMap, Instances, MaskArray, Sample, SizeHW
+
+
+def read_target(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
+    """Return a sample's mask as (H, W) uint8 class ids; for the multilabel task, as (H, W, classes) of 0 and 1.
+
+    Args:
+        sample: an image with a mask or with objects.
+        class_map: what the values in the mask, or the names of the objects, mean.
+        size_hw: the image's height and width.
+
+    Raises:
+        SampleError: there is neither, a file cannot be read or has another size than the image, or a value or an
+            object is of no class.
+    """
+    refuse_other_image(sample, size_hw)
+    sources = mask_sources(sample)
+    if not sources and sample.objects is not None:
+        return draw_classes(sample, class_map, size_hw)
+    if not sources:
+        raise SampleError(place_of(sample.image, sample), "this image has no mask. Add one, or choose another split.")
+    planes = [_encoded(source, sample, class_map) for source in sources]
+    for source, plane in zip(sources, planes, strict=True):
+        refuse_other_size(sample, source, plane.shape[:2], size_hw)
+    if class_map.task != "multilabel":
+        return planes[0]
+    if len(planes) != class_map.num_classes:
+        raise SampleError(
+            place_of(sample.image, sample), f"{len(planes)} masks, but {class_map.num_classes} classes; give as many."
+        )
+    return np.stack(planes, axis=-1)
+
+
+def read_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Instances:
+    """Return a sample's objects, each with a mask of its own.
+
+    Args:
+        sample: an image with objects.
+        class_map: what the names of the objects mean.
+        size_hw: the image's height and width.
+
+    Raises:
+        SampleError: there are no objects, one is malformed or of no class, or they belong to an image of another size.
+    """
+    refuse_other_image(sample, size_hw)
+    if sample.objects is None:
+        raise SampleError(
+            place_of(sample.image, sample),
+            "this image has a mask of classes, in which objects are not told apart. Give a dataset with objects, such "
+            "as COCO or labelme files, or one mask file per object.",
+        )
+    return draw_instances(sample, class_map, size_hw)
+
+
+def _encoded(source: Path | npt.NDArray[Any], sample: Sample, class_map: ClassMap) -> MaskArray:
+    raw = load_mask(source)
+    try:
+        wants_colors = class_map.encoding == "colors" and raw.values.dtype == np.uint8
+        return class_map.encode(raw.as_rgb() if wants_colors else raw.values)
+    except ClassMapError as error:
+        raise SampleError(place_of(source, sample), str(error)) from error

@@ -1,0 +1,57 @@
+"""Reading JSON files that nobody vouches for."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from easyseg.errors import SampleError
+
+MAX_BYTES = 2 << 30
+"""Largest file that is read; the annotations of COCO have a quarter of it."""
+
+PEEK_BYTES = 1 << 18
+"""So much of the beginning and of the end of a file tells what it is."""
+
+_KEY = re.compile(rb'"([A-Za-z_][\w ]{0,39})"\s*:')
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds. Its numbers may be of any size, but infinities and NaN are refused.
+
+    Raises:
+        SampleError: it cannot be read, is too large, no UTF-8, or no JSON; the message says where.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise SampleError(path, f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read. Split it up.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise SampleError(path, f"the file cannot be read ({error.strerror or error}). Check the path.") from error
+    if data.startswith(b"version https:/"):
+        raise SampleError(path, "this is a Git LFS pointer, not the file itself. Type: git lfs pull")
+    try:
+        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:  # ValueError: also text of another encoding, and endless numbers
+        raise SampleError(path, f"the file is not valid JSON ({error}). Export it again.") from error
+
+
+def keys_of(path: Path) -> frozenset[str]:
+    """Return the keys, of whatever depth, at the beginning and the end of a JSON file; none where it is unreadable."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(PEEK_BYTES)
+            size = file.seek(0, 2)
+            if size > PEEK_BYTES:
+                file.seek(max(PEEK_BYTES, size - PEEK_BYTES))
+                data += b" " + file.read(PEEK_BYTES)
+    except OSError:
+        return frozenset()
+    return frozenset(key.decode("ascii", "replace") for key in _KEY.findall(data))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number that an annotation can hold")

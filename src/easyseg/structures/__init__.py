@@ -1,0 +1,62 @@
+"""The shared vocabulary: samples, objects, classes, batches, and what a model must be able to do.
+
+Nothing here reads a file or imports torch.
+"""
+
+from easyseg.structures.batches import Batch, SegmentationModel
+from easyseg.structures.class_map import ClassMap, default_colors
+from easyseg.structures.kinds import (
+    IGNORE_INDEX,
+    MAX_CLASSES,
+    MAX_PIXELS,
+    SPLITS,
+    Color,
+    Ignored,
+    ImageArray,
+    MaskArray,
+    SizeHW,
+    Split,
+    Task,
+)
+from easyseg.structures.objects import (
+    BoxShape,
+    Instances,
+    LabelledObject,
+    MaskPart,
+    NumberedObjects,
+    Points,
+    Polygons,
+    Shape,
+)
+from easyseg.structures.samples import EmbeddedImage, ImageWindow, LazySamples, Sample, SkippedSample
+
+__all__ = [
+    "IGNORE_INDEX",
+    "MAX_CLASSES",
+    "MAX_PIXELS",
+    "SPLITS",
+    "Batch",
+    "BoxShape",
+    "ClassMap",
+    "Color",
+    "EmbeddedImage",
+    "Ignored",
+    "ImageArray",
+    "ImageWindow",
+    "Instances",
+    "LabelledObject",
+    "LazySamples",
+    "MaskArray",
+    "MaskPart",
+    "NumberedObjects",
+    "Points",
+    "Polygons",
+    "Sample",
+    "SegmentationModel",
+    "Shape",
+    "SizeHW",
+    "SkippedSample",
+    "Split",
+    "Task",
+    "default_colors",
+]
