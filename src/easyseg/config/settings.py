@@ -83,6 +83,9 @@ class DataSettings(Settings):
     task: Literal["auto", "binary", "multiclass", "multilabel"] = Field(
         "auto", description="One class, classes that exclude each other, or overlapping classes; auto: found out."
     )
+    class_attribute: str | None = Field(
+        None, description="Attribute that holds the class, in VGG Image Annotator and GeoJSON files; None: found out."
+    )
     unlabelled: Literal["auto", "background", "skip"] = Field(
         "auto",
         description="Images without any annotation: pictures of the background, or left out; auto: as is usual in the "

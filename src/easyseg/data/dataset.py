@@ -269,6 +269,7 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     images: str | os.PathLike[str] | None = None,
     masks: str | os.PathLike[str] | None = None,
     annotations: str | os.PathLike[str] | None = None,
+    class_attribute: str | None = None,
     classes: Sequence[str] | None = None,
     class_map: Mapping[Any, Any] | ClassMap | None = None,
     ignore: Ignored | None = None,
@@ -287,6 +288,7 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         images: the folder of the images, where its name does not tell; where there are masks, together with `masks`.
         masks: the folder of the masks.
         annotations: the annotation file to use where there are several, as a path in the dataset or a pattern for it.
+        class_attribute: the attribute that holds the class, in VGG Image Annotator and GeoJSON files.
         classes: class names in the order of their mask values; of objects, those that count.
         class_map: mask value or RGB colour of each class, as {name: value}, {value: name}, {name: (r, g, b)} or
             {"#rrggbb": name}; of objects, {name: their name in the files} or a list of such; or a `ClassMap`, or its
@@ -319,7 +321,7 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     folder = existing_folder(path)
     pattern = None if annotations is None else os.fspath(annotations)
     reader = find_format(folder, "folders" if masks is not None and format == "auto" else format, annotations=pattern)
-    options = ReadOptions(pattern, BadSamples(given.on_bad_sample), given.unlabelled)
+    options = ReadOptions(pattern, BadSamples(given.on_bad_sample), given.unlabelled, given.class_attribute)
     layout = reader.read(
         folder, images=Path(images) if images else None, masks=Path(masks) if masks else None, options=options
     )

@@ -30,6 +30,7 @@ from easyseg.structures import (
     MaskArray,
     MaskPart,
     NumberedObjects,
+    Points,
     Polygons,
     Sample,
     Shape,
@@ -43,7 +44,7 @@ MOST_INSTANCE_BYTES = 4 << 30
 def draw_classes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
     """Draw a sample's objects over each other in their order.
 
-    Crowds and objects that do not count are drawn first, so their pixels are `IGNORE_INDEX` only where nothing else is.
+    Crowds are drawn first, so their pixels are `IGNORE_INDEX` only where nothing else is.
 
     Args:
         sample: an image with objects.
@@ -61,16 +62,19 @@ def draw_classes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskAr
     mask = np.full(size_hw, class_map.uncovered, np.uint8)
     counted = []
     for at, item, place in _with_places(sample, class_map):
-        if place == IGNORE_INDEX or item.is_crowd:
+        if item.is_crowd:
             mask[_object_mask(sample, at, item, size_hw)] = IGNORE_INDEX
         else:
-            counted.append((at, item, 1 if class_map.task == "binary" else place))
+            is_foreground = class_map.task == "binary" and place != IGNORE_INDEX
+            counted.append((at, item, 1 if is_foreground else place))
     for at, item, class_id in counted:
         mask[_object_mask(sample, at, item, size_hw)] = class_id
     return mask
 
 
-def draw_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Instances:
+def draw_instances(
+    sample: Sample, class_map: ClassMap, size_hw: SizeHW, *, class_mask: MaskArray | None = None
+) -> Instances:
     """Draw each of a sample's objects into a mask of its own.
 
     Objects that do not count, or that cover no pixel, are left out.
@@ -79,6 +83,7 @@ def draw_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Inst
         sample: an image with objects.
         class_map: the class of each object.
         size_hw: the image's height and width.
+        class_mask: the sample's mask of class ids, where its objects take their classes from it.
 
     Raises:
         SampleError: an object is malformed or of a class that there is not, or there are too many of them.
@@ -86,7 +91,7 @@ def draw_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Inst
     masks: list[BoolMask] = []
     boxes, class_ids, crowds = [], [], []
     places = class_map.object_classes
-    for at, item, place in _with_places(sample, class_map):
+    for at, item, place in _with_places(sample, class_map, class_mask):
         if place == IGNORE_INDEX:
             continue
         mask = _object_mask(sample, at, item, size_hw)
@@ -111,14 +116,21 @@ def draw_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Inst
     )
 
 
-def single_objects(sample: Sample) -> Sequence[LabelledObject]:
+def single_objects(
+    sample: Sample, class_map: ClassMap, class_mask: MaskArray | None = None
+) -> Sequence[LabelledObject]:
     """Return a sample's objects one by one, also where a mask numbers them.
 
+    Args:
+        sample: an image with objects.
+        class_map: the dataset's classes.
+        class_mask: the sample's mask of class ids, where its objects take their classes from it.
+
     Raises:
-        SampleError: that mask cannot be read.
+        SampleError: a mask of numbers cannot be read.
     """
     if isinstance(sample.objects, NumberedObjects):
-        return list(_numbered(sample, sample.objects))
+        return list(_numbered(sample, sample.objects, class_mask, class_map))
     return sample.objects or ()
 
 
@@ -129,9 +141,10 @@ def shape_mask(shape: Shape, size_hw: SizeHW) -> BoolMask:
         DataError: the shape is malformed, or does not fit the image.
     """
     if isinstance(shape, Polygons):
+        parts = pixel_parts(shape, size_hw)
         if shape.rule == "coco":
-            return coco_rings_to_run_lengths([ring for part in shape.parts for ring in part], size_hw).to_mask()
-        return polygons_to_mask((Polygon(part[0], part[1:]) for part in shape.parts if part), size_hw)
+            return coco_rings_to_run_lengths([ring for part in parts for ring in part], size_hw).to_mask()
+        return polygons_to_mask((Polygon(part[0], part[1:]) for part in parts if part), size_hw)
     if isinstance(shape, RunLengths):
         if shape.size_hw != size_hw:
             raise DataError(
@@ -145,9 +158,19 @@ def shape_mask(shape: Shape, size_hw: SizeHW) -> BoolMask:
     return _part_mask(shape, size_hw)
 
 
-def _with_places(sample: Sample, class_map: ClassMap) -> Iterator[tuple[int, LabelledObject, int]]:
+def pixel_parts(shape: Polygons, size_hw: SizeHW) -> tuple[tuple[Points, ...], ...]:
+    """Return the outlines of an object with their holes in pixels, (K, 2) float64 x, y each."""
+    if not shape.is_relative:
+        return shape.parts
+    scale = np.array([size_hw[1], size_hw[0]], np.float64)
+    return tuple(tuple(ring * scale for ring in part) for part in shape.parts)
+
+
+def _with_places(
+    sample: Sample, class_map: ClassMap, class_mask: MaskArray | None = None
+) -> Iterator[tuple[int, LabelledObject, int]]:
     """Yield the objects that are drawn: number, object, and place of its class or `IGNORE_INDEX`."""
-    for at, item in enumerate(single_objects(sample)):
+    for at, item in enumerate(single_objects(sample, class_map, class_mask)):
         try:
             place = class_map.class_of_object(item.class_name)
         except DataError as error:
@@ -219,37 +242,36 @@ def _bright(values: npt.NDArray[Any]) -> BoolMask:
     return np.asarray(values > 0) if values.max(initial=0) <= 1 else np.asarray(values >= 128)
 
 
-def _numbered(sample: Sample, objects: NumberedObjects) -> Iterator[LabelledObject]:
+def _numbered(
+    sample: Sample, objects: NumberedObjects, class_mask: MaskArray | None, class_map: ClassMap
+) -> Iterator[LabelledObject]:
     numbers = _plain_values(objects.mask, sample)
-    classes = None if objects.class_mask is None else _plain_values(objects.class_mask, sample)
-    if classes is not None and classes.shape != numbers.shape:
+    if class_mask is not None and class_mask.shape != numbers.shape:
         raise SampleError(
             _place(sample),
             f"its mask of objects has {numbers.shape[1]} x {numbers.shape[0]} pixels, its mask of classes "
-            f"{classes.shape[1]} x {classes.shape[0]}; expected the same size.",
+            f"{class_mask.shape[1]} x {class_mask.shape[0]}; expected the same size.",
         )
     for number in np.unique(numbers).tolist():
         if number == 0 or number in objects.void:
             continue
-        name, is_crowd = _name_of(number, numbers, classes, objects)
-        if name is not None:
-            yield LabelledObject(name, MaskPart(numbers, value=number), is_crowd)
-
-
-def _name_of(
-    number: int, numbers: npt.NDArray[np.generic], classes: npt.NDArray[np.generic] | None, objects: NumberedObjects
-) -> tuple[str | None, bool]:
-    """Return the class name of an object, None where it is none, and whether it is a crowd."""
-    if objects.numbers_per_class:
         is_single = number >= objects.numbers_per_class
-        return objects.class_names.get(number // objects.numbers_per_class if is_single else number), not is_single
-    if classes is None:
-        return objects.class_name, False
-    values, counts = np.unique(classes[numbers == number], return_counts=True)
-    known = [at for at, value in enumerate(values.tolist()) if value in objects.class_names]
-    if not known:
-        return None, False
-    return objects.class_names[int(values[max(known, key=lambda at: counts[at])])], False
+        name = objects.class_name
+        if objects.numbers_per_class:
+            name = objects.class_names.get(number // objects.numbers_per_class if is_single else number)
+        elif name is None and class_mask is not None:
+            name = _most_frequent(class_mask[numbers == number], class_map)
+        if name is not None:
+            yield LabelledObject(name, MaskPart(numbers, value=number), is_crowd=not is_single)
+
+
+def _most_frequent(class_ids: MaskArray, class_map: ClassMap) -> str | None:
+    """Return the name of the class that most of an object's pixels have, None where none has one."""
+    first = 1 if class_map.task == "binary" else 0
+    counts = np.bincount(class_ids, minlength=IGNORE_INDEX)[first : first + class_map.num_classes]
+    classes = [class_map.names.index(name) for name in class_map.object_classes]
+    best = max(classes, key=lambda at: int(counts[at]))
+    return class_map.names[best] if counts[best] else None
 
 
 def _plain_values(source: Path | npt.NDArray[np.generic], sample: Sample) -> npt.NDArray[np.generic]:

@@ -44,7 +44,7 @@ def names_in_memory(samples: Iterable[Sample]) -> tuple[str, ...]:
     for sample in samples:
         objects = sample.objects
         if isinstance(objects, NumberedObjects):
-            names |= set(objects.class_names.values()) or {objects.class_name}
+            names |= set(objects.class_names.values()) or {objects.class_name or UNNAMED}
         else:
             names |= {item.class_name for item in objects or ()}
     return tuple(sorted(names))

@@ -136,8 +136,6 @@ def _mask_sources_of_objects(sample: Sample, *, are_whole: bool = False) -> Iter
     objects = sample.objects
     if isinstance(objects, NumberedObjects):
         yield objects.mask
-        if objects.class_mask is not None:
-            yield objects.class_mask
         return
     for item in objects or ():
         shape = item.shape

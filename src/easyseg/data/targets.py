@@ -63,7 +63,8 @@ def read_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Inst
             "this image has a mask of classes, in which objects are not told apart. Give a dataset with objects, such "
             "as COCO or labelme files, or one mask file per object.",
         )
-    return draw_instances(sample, class_map, size_hw)
+    class_mask = read_target(sample, class_map, size_hw) if sample.mask is not None else None
+    return draw_instances(sample, class_map, size_hw, class_mask=class_mask)
 
 
 def _encoded(source: Path | npt.NDArray[Any], sample: Sample, class_map: ClassMap) -> MaskArray:

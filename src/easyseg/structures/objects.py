@@ -32,10 +32,12 @@ class Polygons:
         parts: the regions it consists of, united. Each is an outline and the holes in it: (K, 2) float64 pixel x, y,
             the first point not repeated. They may reach beyond the image, and cross themselves.
         rule: which pixels are inside: "centres", those whose centre is; "coco", those that COCO's reference draws.
+        is_relative: coordinates are shares of the image's width and height, not pixels.
     """
 
     parts: tuple[tuple[Points, ...], ...]
     rule: Literal["centres", "coco"] = "centres"
+    is_relative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +119,16 @@ class NumberedObjects:
 
     Attributes:
         mask: the mask file, or (H, W) whole numbers; 0 is no object.
-        class_name: the class of all of them, where they are of one.
-        class_mask: a second mask, of class values; an object's class is the value that most of its pixels have.
-        class_names: with `class_mask` or `numbers_per_class`, the name of each class value. Objects of other values
-            are none.
+        class_name: the class of all of them; None: each has the class that most of its pixels have in the sample's
+            mask.
+        class_names: with `numbers_per_class`, the name of each class value. Objects of other values are none.
         numbers_per_class: where numbers hold the class, as in 26003 for the third object of class 26, this is 1000;
             smaller numbers are classes whose objects were not told apart. 0: numbers hold no class.
         void: numbers that are no objects either.
     """
 
     mask: Path | npt.NDArray[Any]
-    class_name: str = UNNAMED
-    class_mask: Path | npt.NDArray[Any] | None = None
+    class_name: str | None = UNNAMED
     class_names: Mapping[int, str] = field(default_factory=dict)
     numbers_per_class: int = 0
     void: tuple[int, ...] = ()

@@ -62,12 +62,14 @@ class ReadOptions:
     Attributes:
         annotations: the annotation file or files to use, as a path in the dataset or a pattern for it; None: all.
         bad_samples: what happens to samples that cannot be used.
+        class_attribute: the attribute that holds the class, in formats that leave its name to people.
         unlabelled: images without any annotation: pictures of the background, or left out; auto: as the format has it.
     """
 
     annotations: str | None = None
     bad_samples: BadSamples = field(default_factory=lambda: BadSamples("error"))
     unlabelled: Literal["auto", "background", "skip"] = "auto"
+    class_attribute: str | None = None
 
 
 DEFAULTS = ReadOptions()

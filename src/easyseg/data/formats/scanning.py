@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,11 @@ def find_files(root: Path, *, images: Path | None = None, masks: Path | None = N
 
 def list_images(root: Path) -> list[Path]:
     """List all image files below a folder, sorted; hidden files and folders are left out."""
+    return list_files(root, IMAGE_SUFFIXES)
+
+
+def list_files(root: Path, suffixes: Sequence[str]) -> list[Path]:
+    """List all files with one of these endings below a folder, sorted; hidden files and folders are left out."""
     found: list[Path] = []
     pending = [(root, frozenset([root.resolve()]))]
     while pending:
@@ -76,9 +81,18 @@ def list_images(root: Path) -> list[Path]:
                 resolved = path.resolve()
                 if resolved not in above:  # else a link leads back up
                     pending.append((path, above | {resolved}))
-            elif path.suffix.lower() in IMAGE_SUFFIXES:
+            elif path.suffix.lower() in suffixes:
                 found.append(path)
     return sorted(found)
+
+
+def image_folder(root: Path, images: Path | None) -> Path:
+    """Return the folder that images of annotation files are looked for in: `images=`, else the dataset's own.
+
+    Raises:
+        FormatError: there is no such folder.
+    """
+    return root if images is None else _folder(root, images, "images")
 
 
 def existing_folder(path: str | os.PathLike[str]) -> Path:
