@@ -21,6 +21,7 @@ from easyseg.data.formats.scanning import existing_folder
 from easyseg.data.joining import checked, joined
 from easyseg.data.mask_values import mask_sources
 from easyseg.data.memory import image_array, samples_from_memory
+from easyseg.data.object_classes import names_asked_for
 from easyseg.data.sample_files import identity_of, listed, objects_identity, problems_of
 from easyseg.data.sequences import annotated_places, chosen, splits_of
 from easyseg.data.splitting import assign_splits
@@ -276,6 +277,7 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     split: str | None = None,
     task: Task | Literal["auto"] = "auto",
     unlabelled: Literal["auto", "background", "skip"] = "auto",
+    unverified: Literal["background", "ignore"] = "background",
     on_bad_sample: Literal["error", "skip"] = "error",
     validation_fraction: float = 0.2,
     seed: int = 0,
@@ -298,6 +300,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.
         unlabelled: whether images without any annotation are pictures of the "background", or left out ("skip");
             "auto" does what is usual in the format.
+        unverified: what pixels outside of all masks are in Open Images, where nobody looked for all objects:
+            "background", or not counted ("ignore").
         on_bad_sample: "error" stops at a sample that cannot be used; "skip" leaves it out and lists it in
             `Dataset.skipped`.
         validation_fraction: share of the images put aside for validation where the files have no such split.
@@ -321,7 +325,14 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     folder = existing_folder(path)
     pattern = None if annotations is None else os.fspath(annotations)
     reader = find_format(folder, "folders" if masks is not None and format == "auto" else format, annotations=pattern)
-    options = ReadOptions(pattern, BadSamples(given.on_bad_sample), given.unlabelled, given.class_attribute)
+    options = ReadOptions(
+        pattern,
+        BadSamples(given.on_bad_sample),
+        given.unlabelled,
+        given.class_attribute,
+        names_asked_for(classes, class_map),
+        given.unverified,
+    )
     layout = reader.read(
         folder, images=Path(images) if images else None, masks=Path(masks) if masks else None, options=options
     )

@@ -1,8 +1,8 @@
 """Zip archives of very many small files, read in place.
 
 The list of an archive's files is kept in a few arrays: with Python's own `zipfile`, that of an archive of 170,000 masks
-takes two seconds and 100 MB, and there are sixteen of them. What a list says is not trusted: nothing is read outside the
-archive, nothing larger than expected is unpacked, and every file's checksum is verified.
+takes a second and 100 MB, and there are sixteen of them. What a list says is not trusted: nothing is read outside of
+the archive, nothing larger than expected is unpacked, and every file's checksum is verified.
 """
 
 from __future__ import annotations

@@ -7,13 +7,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from easyseg.data.formats import coco, folders, instance_ids, labelme, object_files, txt_splits, via, voc, yolo
+from easyseg.data.formats import (
+    coco,
+    folders,
+    instance_ids,
+    labelme,
+    object_files,
+    open_images,
+    txt_splits,
+    via,
+    voc,
+    yolo,
+)
 from easyseg.data.formats.layout import BadSamples, Format, Layout, ReadOptions
 from easyseg.errors import FormatError, unknown_name
 
 __all__ = ["FORMATS", "BadSamples", "Format", "Layout", "ReadOptions", "find_format"]
 
-_MODULES: tuple[Format, ...] = (folders, txt_splits, coco, labelme, via, voc, yolo, object_files, instance_ids)
+_MODULES: tuple[Format, ...] = (
+    folders,
+    txt_splits,
+    coco,
+    labelme,
+    via,
+    voc,
+    yolo,
+    object_files,
+    instance_ids,
+    open_images,
+)
 FORMATS: dict[str, Format] = {module.NAME: module for module in _MODULES}
 """Every dataset format by the name one types as `format=`."""
 

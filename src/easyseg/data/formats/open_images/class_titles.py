@@ -23,7 +23,8 @@ def read_class_titles(paths: Iterable[Path]) -> dict[str, str]:
     """Return the display name of each machine name.
 
     Args:
-        paths: CSV files of machine name and display name, with or without a header; the first that knows a class counts.
+        paths: CSV files of machine name and display name, with or without a header; of several, the first that knows
+            a class counts.
 
     Raises:
         SampleError: a file cannot be read, or is none of these.
@@ -51,7 +52,7 @@ def titles_of(labels: Sequence[str], titles: dict[str, str], wanted: Iterable[st
 def _rows(path: Path) -> list[tuple[str, str]]:
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise SampleError(path, f"the file has more than {_MAX_BYTES:,} bytes; that is no list of classes. Remove it.")
+            raise SampleError(path, f"the file has more than {_MAX_BYTES:,} bytes, which no list has. Remove it.")
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -56,8 +56,8 @@ class FileTable:
         Raises:
             SampleError: its archive has changed since it was listed.
         """
-        name = self.names[number].decode("ascii")
-        place = self.places[self.place_ids[number]]
+        name = bytes(self.names[number]).decode("ascii")
+        place = self.places[int(self.place_ids[number])]
         if isinstance(place, Path):
             return place / name
         found = place.find(name)

@@ -1,7 +1,7 @@
 """Keeps the index of a large table of masks in the user's cache folder, so that it is read only once.
 
-An entry is one .npz file, written in one step. Its arrays carry checksums, which are verified as they are read; one that
-is damaged, of another table, or of another version counts as none, and is made anew.
+An entry is one .npz file, written in one step. Its arrays carry checksums, which are verified as they are read. One
+that is damaged, of another table, or of another version counts as none, and is made anew.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ _DTYPES = {
 }
 
 
-def open_mask_index(
-    path: Path, folder: Path | None = None, on_rows: Callable[[int], None] | None = None
-) -> MaskIndex:
+def open_mask_index(path: Path, folder: Path | None = None, on_rows: Callable[[int], None] | None = None) -> MaskIndex:
     """Return the index of a table of masks, from the cache where it is there.
 
     Args:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -208,9 +208,7 @@ def _problem(error: Exception) -> str:
     return f"{error}. Correct the row, or remove it."
 
 
-def _arrays(
-    rows: list[list[str]], columns: _Columns, label_ids_of: dict[str, int]
-) -> tuple[npt.NDArray[Any], ...]:
+def _arrays(rows: list[list[str]], columns: _Columns, label_ids_of: dict[str, int]) -> tuple[npt.NDArray[Any], ...]:
     if min(map(len, rows)) < columns.needed:
         raise IndexError
     labels = [row[columns.label] for row in rows]
@@ -290,7 +288,9 @@ def _sorted(gathered: _Gathered, *, split: Split | None) -> MaskIndex:
     return MaskIndex(
         image_ids=image_ids,
         starts=np.append(firsts, len(order)).astype(np.int64),
-        splits=np.where(of_rows == NO_SPLIT, NO_SPLIT if split is None else SPLITS.index(split), of_rows).astype(np.uint8),
+        splits=np.where(of_rows == NO_SPLIT, NO_SPLIT if split is None else SPLITS.index(split), of_rows).astype(
+            np.uint8
+        ),
         labels=labels,
         label_ids=renumbered[gathered.column(2)[order]],
         names=gathered.column(1)[order],

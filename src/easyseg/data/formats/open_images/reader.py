@@ -100,9 +100,7 @@ def read(
     )
 
 
-def _choose(
-    table: Path, root: Path, titles: dict[str, str], files: FoundFiles, options: ReadOptions
-) -> _Chosen:
+def _choose(table: Path, root: Path, titles: dict[str, str], files: FoundFiles, options: ReadOptions) -> _Chosen:
     index = open_mask_index(table)
     split = split_of_table(table, root)
     if split is not None:
@@ -133,9 +131,10 @@ def _choose(
 
 
 def _wanted(called: tuple[str, ...], options: ReadOptions) -> npt.NDArray[np.bool_]:
-    """Return which labels count, (L,) bool; where the user asks for none of them, all: the class map says what is wrong."""
+    """Return which labels count, (L,) bool."""
     asked = set(options.classes or called)
     wanted = np.array([title in asked for title in called], bool)
+    # where there is none of those asked for, the class map says what is wrong
     return wanted if wanted.any() else np.ones(len(called), bool)
 
 
@@ -233,7 +232,6 @@ def _notes(chosen: list[_Chosen], files: FoundFiles, options: ReadOptions) -> tu
     if options.unverified == "background":
         notes.append("Pixels outside of all masks are background; unverified='ignore' lets them not count.")
     if files.links_out:
-        notes.append(
-            f"Links that lead out of the folder are left out: {len(files.links_out)}, such as {files.links_out[0].name}."
-        )
+        example = files.links_out[0].name
+        notes.append(f"Links that lead out of the folder are left out: {len(files.links_out)}, such as {example}.")
     return tuple(notes)

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from easyseg.data.formats.open_images.file_table import FoundFiles
 from easyseg.data.formats.open_images.mask_index import MaskIndex
-from easyseg.structures import ArchivedFile, BoxShape, LabelledObject, MaskPart, Sample
+from easyseg.structures import ArchivedFile, LabelledObject, MaskPart, Polygons, Sample
 
 _VOID = "__ignore__"
-_EVERYWHERE = BoxShape(0.0, 0.0, 1.0, 1.0, is_relative=True)
+_EVERYWHERE = Polygons(((np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]),),), is_relative=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
