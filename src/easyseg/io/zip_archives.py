@@ -80,11 +80,19 @@ class ArchiveList:
             checksum=int(self.checksums[at]),
         )
 
-    def find(self, name: str) -> ArchivedFile | None:
-        """Return the file of a name, None where there is none."""
+    def __contains__(self, name: str) -> bool:
+        return self._find(name) is not None
+
+    def __getitem__(self, name: str) -> ArchivedFile:
+        at = self._find(name)
+        if at is None:
+            raise KeyError(name)
+        return self.file(at)
+
+    def _find(self, name: str) -> int | None:
         wanted = np.bytes_(name.encode("ascii", "replace"))
         at = int(np.searchsorted(self.names, wanted))
-        return self.file(at) if at < len(self.names) and self.names[at] == wanted else None
+        return at if at < len(self.names) and self.names[at] == wanted else None
 
 
 def list_archive(path: Path) -> ArchiveList:

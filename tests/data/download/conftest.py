@@ -10,7 +10,7 @@ import re
 import threading
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
@@ -51,6 +51,8 @@ class Server:
         faults: what goes wrong at a path, one after the other.
         requests: (path, Range header) of each request.
         has_ranges: whether parts of files are sent.
+        span_override: what to say instead of which part of the file is sent.
+        ignores_versions: parts are sent of whatever version of the file there is.
         sums: which headers tell checksums: "tag", "md5", "goog", "fake-tag" (looks like a sum and is none), "none".
     """
 
@@ -59,6 +61,8 @@ class Server:
     faults: dict[str, list[Fault]] = field(default_factory=lambda: defaultdict(list))
     requests: list[tuple[str, str]] = field(default_factory=list)
     has_ranges: bool = True
+    span_override: str = ""
+    ignores_versions: bool = False
     sums: str = "tag"
 
     def settings(self, **given: object) -> DownloadSettings:
@@ -79,77 +83,79 @@ class Server:
         return None
 
 
-def handler_of(server: Server) -> type[http.server.BaseHTTPRequestHandler]:
-    """Return what answers the requests."""
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers the requests for the files of `made`."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 5
+    made: Server
+    protocol_version = "HTTP/1.1"
+    timeout = 5
 
-        def log_message(self, *_: object) -> None: ...
+    def log_message(self, *_: object) -> None: ...
 
-        def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
-            span = self.headers.get("Range", "")
-            server.requests.append((self.path, span))
-            fault = server.next_fault(self.path)
-            data = server.files.get(self.path)
-            if fault is not None and (isinstance(fault.kind, int) or fault.kind == "redirect"):
-                self.answer(fault.kind if isinstance(fault.kind, int) else 302, b"", fault)
-            elif data is None:
-                self.answer(404, b"")
-            elif server.has_ranges and span and self.headers.get("If-Range", self.tag(data)) == self.tag(data):
-                self.part(data, span, fault)
-            else:
-                self.answer(200, data, fault)
+    def do_GET(self) -> None:
+        span = self.headers.get("Range", "")
+        self.made.requests.append((self.path, span))
+        fault = self.made.next_fault(self.path)
+        data = self.made.files.get(self.path)
+        if fault is not None and (isinstance(fault.kind, int) or fault.kind == "redirect"):
+            self.answer(fault.kind if isinstance(fault.kind, int) else 302, b"", fault)
+        elif data is None:
+            self.answer(404, b"")
+        elif self.made.has_ranges and span and self.is_of_version(data):
+            self.part(data, span, fault)
+        else:
+            self.answer(200, data, fault)
 
-        def part(self, data: bytes, span: str, fault: Fault | None) -> None:
-            found = re.fullmatch(r"bytes=(\d+)-(\d*)", span)
-            assert found
-            start, end = int(found[1]), int(found[2] or len(data) - 1)
-            if start >= len(data):
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(data)}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            end = min(end, len(data) - 1)
-            self.answer(206, data[start : end + 1], fault, f"bytes {start}-{end}/{len(data)}", whole=data)
+    def is_of_version(self, data: bytes) -> bool:
+        version = self.headers.get("If-Range", "")
+        return self.made.ignores_versions or version in ("", self.tag(data), formatdate(0, usegmt=True))
 
-        def answer(
-            self, status: int, data: bytes, fault: Fault | None = None, span: str = "", whole: bytes | None = None
-        ) -> None:
-            kind = fault.kind if fault else ""
-            sent = {"short": data[: len(data) // 2], "garbage": bytes(len(data)), "drop": data[: len(data) // 2]}.get(
-                str(kind), data
-            )
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data if kind == "drop" else sent)))
-            if span:
-                self.send_header("Content-Range", span)
-            if fault and fault.value:
-                self.send_header("Location" if kind == "redirect" else "Retry-After", fault.value)
-            self.checksums(data if whole is None else whole)
+    def part(self, data: bytes, span: str, fault: Fault | None) -> None:
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", span)
+        assert found
+        start, end = int(found[1]), int(found[2] or len(data) - 1)
+        if start >= len(data):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(data)}")
+            self.send_header("Content-Length", "0")
             self.end_headers()
-            self.wfile.write(sent)
-            if kind == "drop":
-                self.close_connection = True
+            return
+        end = min(end, len(data) - 1)
+        self.answer(206, data[start : end + 1], fault, f"bytes {start}-{end}/{len(data)}", whole=data)
 
-        def checksums(self, data: bytes) -> None:
-            digest = hashlib.md5(data).digest()
-            if server.sums == "md5":
-                self.send_header("Content-MD5", base64.b64encode(digest).decode())
-            if server.sums == "goog":
-                self.send_header("x-goog-hash", "crc32c=AAAAAA==")
-                self.send_header("x-goog-hash", f"md5={base64.b64encode(digest).decode()}")
-            if server.sums != "none":
-                self.send_header("ETag", self.tag(data))
-            self.send_header("Last-Modified", formatdate(0, usegmt=True))
+    def answer(
+        self, status: int, data: bytes, fault: Fault | None = None, span: str = "", whole: bytes | None = None
+    ) -> None:
+        kind = fault.kind if fault else ""
+        sent = {"short": data[: len(data) // 2], "garbage": bytes(len(data)), "drop": data[: len(data) // 2]}.get(
+            str(kind), data
+        )
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data if kind == "drop" else sent)))
+        if span:
+            self.send_header("Content-Range", self.made.span_override or span)
+        if fault and fault.value:
+            self.send_header("Location" if kind == "redirect" else "Retry-After", fault.value)
+        self.checksums(data if whole is None else whole)
+        self.end_headers()
+        self.wfile.write(sent)
+        if kind == "drop":
+            self.close_connection = True
 
-        def tag(self, data: bytes) -> str:
-            salt = b"salt" if server.sums == "fake-tag" else b""
-            return f'"{hashlib.md5(salt + data).hexdigest()}"'
+    def checksums(self, data: bytes) -> None:
+        digest = hashlib.md5(data).digest()
+        if self.made.sums == "md5":
+            self.send_header("Content-MD5", base64.b64encode(digest).decode())
+        if self.made.sums == "goog":
+            self.send_header("x-goog-hash", "crc32c=AAAAAA==")
+            self.send_header("x-goog-hash", f"md5={base64.b64encode(digest).decode()}")
+        if self.made.sums != "none":
+            self.send_header("ETag", self.tag(data))
+        self.send_header("Last-Modified", formatdate(0, usegmt=True))
 
-    return Handler
+    def tag(self, data: bytes) -> str:
+        salt = b"salt" if self.made.sums == "fake-tag" else b""
+        return f'"{hashlib.md5(salt + data).hexdigest()}"'
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -171,7 +177,7 @@ def image_id(number: int) -> str:
     return f"{number % 3}{number:015x}"
 
 
-def fill(server: Server, *, split: str = "train", images: int = 12) -> None:
+def fill_server(server: Server, *, split: str = "train", images: int = 12) -> None:
     """Put a small Open Images on the server: each image has a Cat or a Dog, every third a Tree, too."""
     rows, archives = [HEADER], defaultdict(io.BytesIO)
     files: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
@@ -200,12 +206,30 @@ def fill(server: Server, *, split: str = "train", images: int = 12) -> None:
 def server() -> Iterator[Server]:
     """A server with a small Open Images."""
     made = Server()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler_of(made)) as running:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"made": made})) as running:
         running.daemon_threads = True
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         made.address = f"http://127.0.0.1:{running.server_address[1]}"
-        fill(made)
+        fill_server(made)
         yield made
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def fault() -> type[Fault]:
+    """What to tell the server to do wrong."""
+    return Fault
+
+
+@pytest.fixture
+def patience() -> Patience:
+    """Patience for a server that is quick."""
+    return IMPATIENT
+
+
+@pytest.fixture
+def fill() -> Callable[..., None]:
+    """What puts another split on the server."""
+    return fill_server

@@ -64,20 +64,18 @@ class MaskArchives:
 
 
 def _share(remote: RemoteArchive, names: Sequence[str]) -> float:
-    found = [remote.files.find(name) for name in names]
-    return sum(file.packed_bytes for file in found if file is not None) / max(1, remote.size)
+    needed = sum(remote.files[name].packed_bytes for name in names if name in remote.files)
+    return needed / max(1, remote.size)
 
 
 def _read_remote(remote: RemoteArchive, name: str) -> bytes | None:
-    file = remote.files.find(name)
-    return None if file is None else remote.read(file)
+    return remote.read(remote.files[name]) if name in remote.files else None
 
 
 def _reader_of(archive: Path) -> Callable[[str], bytes | None]:
     listed = list_archive(archive)
 
     def read(name: str) -> bytes | None:
-        file = listed.find(name)
-        return None if file is None else read_archived(file)
+        return read_archived(listed[name]) if name in listed else None
 
     return read

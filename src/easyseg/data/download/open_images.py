@@ -193,7 +193,8 @@ def _plan(table: Path, labels: tuple[str, ...] | None, limit: int | None) -> _Pl
     try:
         index = open_mask_index(table, folder=table.parent)
     except SampleError as error:
-        raise DownloadError(f"The table of masks cannot be used. {error}") from error
+        table.unlink()  # the same call would find it again
+        raise DownloadError(f"The table of masks fetched cannot be used. {error}") from error
     images = choose_images(index, labels, limit)
     if not len(images):
         raise DownloadError(f"No image of {table.name} has a mask of {', '.join(labels or ())}. Choose other classes.")

@@ -70,7 +70,10 @@ def open_remote_archive(web: Web, url: str) -> RemoteArchive | None:
             raise DownloadError(f"{url}: the server sent a part of the file once, and no more. Try again later.")
         return data
 
-    try:
-        return RemoteArchive(web, url, size, parse_list(Path(url), size, read_at))
-    except SampleError as error:
-        raise DownloadError(f"{url} is no zip archive that can be read: {error.problem}") from error
+    def attempt() -> ArchiveList:
+        try:
+            return parse_list(Path(url), size, read_at)
+        except SampleError as error:  # the list has no checksum of its own
+            raise PassingError(error.problem) from error
+
+    return RemoteArchive(web, url, size, web.patiently(url, attempt))

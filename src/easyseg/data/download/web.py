@@ -195,17 +195,20 @@ class Web:
             RangeRefusedError: it has no such bytes.
             DownloadError: the server refuses, or cannot be trusted.
         """
-        request = urllib.request.Request(url, headers={"User-Agent": f"easyseg/{__version__}", **(headers or {})})
         with contextlib.ExitStack() as stack:
             try:
+                agent = {"User-Agent": f"easyseg/{__version__}"}
+                request = urllib.request.Request(url, headers={**agent, **(headers or {})})
                 response = stack.enter_context(self._opener.open(request, timeout=self.patience.timeout_seconds))
             except urllib.error.HTTPError as error:
                 with error:
                     raise _refusal(url, error) from error
+            except ssl.SSLCertVerificationError as error:  # before ValueError, which it is, too
+                raise _network_error(url, error) from error
+            except (ValueError, http.client.InvalidURL) as error:
+                raise DownloadError(f"{url} is no address of a file on the web ({error}).") from error
             except (OSError, http.client.HTTPException) as error:
                 raise _network_error(url, error) from error
-            except ValueError as error:
-                raise DownloadError(f"{url} is no address of a file on the web ({error}).") from error
             yield _reply(response, response.headers, response.status)
 
     def chunks(self, reply: Reply, most_bytes: int | None = None) -> Iterator[bytes]:
@@ -299,7 +302,7 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
 def _network_error(url: str, error: Exception) -> Exception:
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return DownloadError(f"{url} cannot be trusted: {reason.verify_message}. Check the clock and the network.")
+        return DownloadError(f"{url} cannot be trusted ({reason}). Check this machine's clock, and the network.")
     if isinstance(error, urllib.error.URLError) and not isinstance(reason, OSError):
         return DownloadError(f"{url} cannot be fetched: {reason}. Only http:// and https:// are spoken.")
     return PassingError(f"the server cannot be reached ({reason or type(reason).__name__})")

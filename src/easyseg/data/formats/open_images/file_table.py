@@ -51,19 +51,15 @@ class FileTable:
         return np.where(self.keys[at] == keys, at, -1).astype(np.int64)
 
     def file(self, number: int) -> Path | ArchivedFile:
-        """Return a file by its number.
-
-        Raises:
-            SampleError: its archive has changed since it was listed.
-        """
+        """Return a file by its number."""
         name = bytes(self.names[number]).decode("ascii")
         place = self.places[int(self.place_ids[number])]
-        if isinstance(place, Path):
-            return place / name
-        found = place.find(name)
-        if found is None:
-            raise SampleError(place.path, f"there is no file {name!r} in the archive any more. Read the dataset again.")
-        return found
+        return place / name if isinstance(place, Path) else place[name]
+
+    def path(self, number: int) -> Path:
+        """Return what a file is called, by its number: its path, or that of its archive and its name in it."""
+        file = self.file(number)
+        return file if isinstance(file, Path) else file.path
 
 
 @dataclass(frozen=True, slots=True)

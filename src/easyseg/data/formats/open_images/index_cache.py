@@ -29,6 +29,11 @@ _VERSION = b"easyseg mask index 1"
 _PROBE_BYTES = 1 << 16
 _IDENTITY = "identity"
 _LABELS = "labels"
+_DAMAGE = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error),  # not whole
+    *(ValueError, KeyError, TypeError, AttributeError),  # something else
+    *(MemoryError, OverflowError),  # of a size that cannot be
+)
 _DTYPES = {
     "image_ids": "S",
     "starts": "int64",
@@ -86,12 +91,12 @@ def _identity(path: Path) -> bytes:
 
 def _load(entry: Path, identity: bytes) -> MaskIndex | None:
     try:
-        with np.load(entry) as arrays:
+        with entry.open("rb") as file, np.load(file) as arrays:
             if bytes(arrays[_IDENTITY]) != identity:
                 return None
             labels = tuple(bytes(arrays[_LABELS]).decode().split("\n"))
             index = MaskIndex(labels=labels, **{name: arrays[name] for name in _DTYPES})
-    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):
+    except _DAMAGE:
         return None
     return index if _is_sound(index) else None
 

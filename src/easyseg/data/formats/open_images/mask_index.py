@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -191,13 +191,20 @@ def _read_batch(
     try:
         return _arrays(rows, columns, label_ids_of)
     except (ValueError, IndexError) as error:
-        for at, row in enumerate(rows):  # now slowly, to tell which row it is
-            try:
-                _arrays([row], columns, label_ids_of)
-            except (ValueError, IndexError) as of_row:
-                number = done + at + 2  # the first row is the header
-                raise SampleError(path, f"row {number:,}, {','.join(row)[:120]!r}: {_problem(of_row)}") from of_row
-        raise SampleError(path, f"rows after {done:,} cannot be read ({error}). Fetch it again.") from error
+        at, of_row = next(_failures(rows, columns, label_ids_of), (0, error))
+        number = done + at + 2  # the first row is the header
+        raise SampleError(path, f"row {number:,}, {','.join(rows[at])[:120]!r}: {_problem(of_row)}") from of_row
+
+
+def _failures(
+    rows: list[list[str]], columns: _Columns, label_ids_of: dict[str, int]
+) -> Iterator[tuple[int, Exception]]:
+    """Yield the places of the rows that cannot be used, and why."""
+    for at, row in enumerate(rows):
+        try:
+            _arrays([row], columns, label_ids_of)
+        except (ValueError, IndexError) as error:
+            yield at, error
 
 
 def _problem(error: Exception) -> str:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from easyseg.data.formats.open_images.file_table import FoundFiles
 from easyseg.data.formats.open_images.mask_index import MaskIndex
-from easyseg.structures import ArchivedFile, LabelledObject, MaskPart, Polygons, Sample
+from easyseg.structures import LabelledObject, MaskPart, Polygons, Sample
 
 _VOID = "__ignore__"
 _EVERYWHERE = Polygons(((np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]),),), is_relative=True)
@@ -58,15 +58,9 @@ class SampleBuilder:
     is_verified: bool
 
     def __call__(self, number: int) -> Sample:
-        """Build a sample; its files are named, and not read.
-
-        Raises:
-            SampleError: an archive has changed since it was listed.
-        """
+        """Build a sample; its files are named, and not read."""
         table, image = self.tables[self.table_ids[number]], int(self.images[number])
-        path = self.files.by_stem.file(int(table.image_files[image]))
-        if isinstance(path, ArchivedFile):  # images in archives are not listed
-            raise TypeError(path)
+        path = self.files.by_stem.path(int(table.image_files[image]))
         masks = [mask for mask in table.index.masks_of(image) if table.wanted[table.index.label_ids[mask]]]
         objects = [self._object(table, mask) for mask in drawing_order(table.index, masks)]
         if not self.is_verified:
