@@ -74,6 +74,9 @@ class DataSettings(Settings):
     annotations: str | Path | None = Field(
         None, description="Annotation file to use where a dataset has several, or a pattern such as *_multiclass.json."
     )
+    class_attribute: str | None = Field(
+        None, description="Attribute that holds the class, in VGG Image Annotator and GeoJSON files; None: found out."
+    )
     class_map: Any = Field(
         None, description="Mask value, RGB colour or objects of each class, such as {road: 1, car: 2}."
     )
@@ -82,9 +85,6 @@ class DataSettings(Settings):
     )
     task: Literal["auto", "binary", "multiclass", "multilabel"] = Field(
         "auto", description="One class, classes that exclude each other, or overlapping classes; auto: found out."
-    )
-    class_attribute: str | None = Field(
-        None, description="Attribute that holds the class, in VGG Image Annotator and GeoJSON files; None: found out."
     )
     unlabelled: Literal["auto", "background", "skip"] = Field(
         "auto",

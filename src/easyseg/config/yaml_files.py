@@ -12,9 +12,10 @@ import yaml
 from easyseg.config.plain import is_plain, names_of, to_plain
 from easyseg.errors import ConfigError
 
-MAX_CONFIG_BYTES = 1_000_000
+MAX_CONFIG_BYTES = 250_000  # more would take seconds to parse
+MAX_BRACKETS = 50
 
-_BARE_PART = re.compile(r"\[[^\]\"']*\b(encoder|backbone)\[")
+_BARE_PART = re.compile(r"\[[^\][\"'\n]{0,200}\b(encoder|backbone)\[")
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -54,7 +55,12 @@ def write_yaml(values: Mapping[str, Any]) -> str:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader without aliases (which can blow up a small file) and without repeated keys."""
+    """PyYAML's safe loader without aliases (which can blow up a small file), deep brackets or repeated keys."""
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        if self.flow_level >= MAX_BRACKETS:  # the time to scan them grows with the square of their depth
+            raise yaml.YAMLError(f"more than {MAX_BRACKETS} brackets inside each other")
+        super().fetch_flow_collection_start(token)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
@@ -62,8 +68,9 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
+        seen = set()
+        for key in (key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key in seen:
                 raise yaml.YAMLError(f"the key {key!r} stands there twice")
+            seen.add(key)
         return super().construct_mapping(node, deep=deep)

@@ -77,7 +77,8 @@ def infer_class_map(
 def _of_masks(samples: Sequence[Sample], wishes: ClassWishes) -> ClassMap:
     if wishes.ignored_names:
         raise ClassMapError(
-            f"ignore={list(wishes.ignored_names)} names classes, but these masks hold values. Type ignore=[value, ...]."
+            f"ignore={list(wishes.ignored_names)}: expected mask values or RGB colours, such as [255] or [(0, 0, 0)]; "
+            "names are for datasets of objects."
         )
     scan = scan_masks(samples)
     if scan.problems:
@@ -167,6 +168,8 @@ def _of_objects(
             f"ignore=[{names[0]!r}] with these, not with values or colours."
         )
     uncovered = IGNORE_INDEX if layout is not None and layout.uncovered == "ignore" else 0
+    if layout is not None and task == "auto" and classes is None and class_map is None:
+        task = layout.task
     return class_map_of_objects(names, ObjectWishes(wishes.names, renamed, wishes.ignored_names, task, uncovered))
 
 

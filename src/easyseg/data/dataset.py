@@ -16,19 +16,21 @@ import numpy.typing as npt
 from easyseg.config import DataSettings
 from easyseg.data.bad_samples import notes_on_skipped, without_bad_samples
 from easyseg.data.class_maps import infer_class_map, read_class_map, with_classes
+from easyseg.data.describing import description, empty_split, no_masks
+from easyseg.data.export import write_coco, write_masks
 from easyseg.data.formats import BadSamples, ReadOptions, find_format
 from easyseg.data.formats.scanning import existing_folder
 from easyseg.data.joining import checked, joined
 from easyseg.data.mask_values import mask_sources
-from easyseg.data.memory import image_array, samples_from_memory
+from easyseg.data.memory import samples_from_memory
 from easyseg.data.object_classes import names_asked_for
 from easyseg.data.sample_files import identity_of, listed, objects_identity, problems_of
 from easyseg.data.sequences import annotated_places, chosen, splits_of
 from easyseg.data.splitting import assign_splits
-from easyseg.data.targets import read_instances, read_target
+from easyseg.data.targets import read_instances, read_pixels, read_target
 from easyseg.data.threads import map_in_threads
-from easyseg.errors import DataError, SampleError, known_arguments, unknown_name
-from easyseg.io.image_sources import read_source, source_size
+from easyseg.errors import DataError, known_arguments, unknown_name
+from easyseg.io.image_sources import source_size
 from easyseg.structures import (
     SPLITS,
     ClassMap,
@@ -119,15 +121,7 @@ class Dataset:
             raise unknown_name("split", name, SPLITS)
         places = [at for at, split in enumerate(splits_of(self.samples)) if split == name]
         if not places:
-            have = ", ".join(f"{split} {count}" for split, count in self.splits().items()) or "no splits at all"
-            other = next(iter(self.splits()), "train")
-            advice = f"Type split={other!r} (evaluate also takes split='all'), or add images to it."
-            if name == "val":
-                advice = (
-                    "Training needs at least one image to train on and one to validate on: add images, or type "
-                    f"validation=...; to evaluate, type split={other!r} or split='all'."
-                )
-            raise DataError(f"The split {name!r} of {self.path or 'the data'} is empty; there is: {have}. {advice}")
+            raise empty_split(self, name)
         return replace(self, samples=chosen(self.samples, places))
 
     def with_splits(self) -> Dataset:
@@ -152,20 +146,7 @@ class Dataset:
         Raises:
             SampleError: it cannot be read, or has another number of channels.
         """
-        sample = self.samples[index]
-        if not isinstance(sample.image, np.ndarray):
-            return read_source(sample.image, channels=channels)
-        image = image_array(sample.image, name=sample.name)
-        found = image.shape[2]
-        if found == channels:
-            return image
-        if found == 1:
-            return np.repeat(image, channels, axis=2)
-        if (found, channels) == (4, 3):
-            return np.ascontiguousarray(image[..., :3])
-        raise SampleError(
-            sample.name, f"the image has {found} channels, {channels} are needed. Type in_channels={found}."
-        )
+        return read_pixels(self.samples[index], channels)
 
     def mask(self, index: int) -> MaskArray:
         """Return a mask as (H, W) uint8 class ids; for the multilabel task, as (H, W, classes) of 0 and 1.
@@ -178,7 +159,7 @@ class Dataset:
         """
         sample = self.samples[index]
         if not sample.is_annotated and not annotated_places(self.samples):
-            raise self._no_masks()
+            raise no_masks(self)
         return read_target(sample, self.class_map, self.size_hw(index))
 
     def instances(self, index: int) -> Instances:
@@ -210,7 +191,7 @@ class Dataset:
         if problems and has_masks:
             raise listed(problems)
         if problems:
-            raise replace(self, samples=samples)._no_masks()
+            raise no_masks(replace(self, samples=samples))
 
     def pixel_counts(self) -> npt.NDArray[np.int64]:
         """Return how many pixels of each class every image has, (len, num_classes) int64.
@@ -233,26 +214,41 @@ class Dataset:
 
     def describe(self) -> str:
         """Return a few lines for people: where from, images per split, classes, and what the mask values mean."""
-        splits = ", ".join(f"{count} {split}" for split, count in self.splits().items())
-        source = f"{self.path} (format {self.format})" if self.path else "data from memory"
-        noun = "class" if len(self.classes) == 1 else "classes"
-        lines = [
-            f"{source}: {len(self)} images" + (f", {splits}" if splits else ""),
-            f"task {self.task}, {len(self.classes)} {noun}: {', '.join(self.classes)}",
-        ]
-        lines += [line for line in (self.class_map.note, *self.notes) if line and line not in self.class_map.hints]
-        # last and not indented, for they are what a reader may have to act on
-        return "\n".join(["\n  ".join(lines), *(hint for hint in self.class_map.hints if hint in self.notes)])
+        return description(self)
 
-    def _no_masks(self) -> DataError:
-        splits = self.splits()
-        of_split = f" of the split {next(iter(splits))!r}" if len(splits) == 1 else ""
-        other = "train" if "val" in splits else "val"
-        return DataError(
-            f"No image{of_split} of {self.path or 'the data'} has a mask (of {len(self)}), so nothing can be trained "
-            "or measured on them; they can only be predicted. Add masks, or choose a split that has them, "
-            f"such as split={other!r}."
-        )
+    def to_coco(self, path: str | os.PathLike[str]) -> Path:
+        """Write the annotated images as a COCO dataset, which `load_dataset` reads back without loss.
+
+        Args:
+            path: a new folder, which gets annotations.json and copies of the images; or a .json file, whose image
+                names are relative to this dataset's folder: read it with `images=`.
+
+        Returns:
+            the JSON file.
+
+        Raises:
+            OutputError: there is something already, or it lies in this dataset's folder, or it cannot be written.
+            SampleError: an image or its annotation cannot be read.
+        """
+        return write_coco(self, Path(path))
+
+    def to_masks(self, path: str | os.PathLike[str]) -> Path:
+        """Write the annotated images as folders of images and of masks of class ids, which `load_dataset` reads back.
+
+        Objects of one class are no longer told apart in them; `to_coco` keeps them.
+
+        Args:
+            path: a new folder, which gets images/<split>, masks/<split> and label_mapping.json.
+
+        Returns:
+            the folder.
+
+        Raises:
+            OutputError: there is something already, or it lies in this dataset's folder, or it cannot be written; or
+                classes overlap, which one mask cannot hold.
+            SampleError: an image or its annotation cannot be read.
+        """
+        return write_masks(self, Path(path))
 
     def _counted(self, index: int) -> npt.NDArray[np.int64]:
         mask = self.mask(index)

@@ -106,7 +106,8 @@ def class_map_of_objects(names: Sequence[str], wishes: ObjectWishes) -> ClassMap
     asks_for_background = any(name.lower() in BACKGROUND_NAMES for name in wishes.classes or ())
     task = _task(classes, wishes, asks_for_background=asks_for_background)
     if task == "multiclass" and wishes.uncovered != IGNORE_INDEX:
-        classes = {_BACKGROUND: (), **classes}
+        own_word = next((name for name in names if name.lower() in BACKGROUND_NAMES), _BACKGROUND)
+        classes = {own_word: (), **classes}
     return ClassMap(
         task,
         tuple(classes),

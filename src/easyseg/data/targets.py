@@ -1,4 +1,4 @@
-"""What a model should answer for one sample: its mask of class ids, or its instances."""
+"""What a model gets of one sample, and what it should answer: its mask of class ids, or its instances."""
 
 from __future__ import annotations
 
@@ -10,9 +10,30 @@ import numpy.typing as npt
 
 from easyseg.data.drawing import draw_classes, draw_instances
 from easyseg.data.mask_values import load_mask, mask_sources
+from easyseg.data.memory import image_array
 from easyseg.data.sample_files import place_of, refuse_other_image, refuse_other_size
 from easyseg.errors import ClassMapError, SampleError
-from easyseg.structures import ClassMap, Instances, MaskArray, Sample, SizeHW
+from easyseg.io.image_sources import read_source
+from easyseg.structures import ClassMap, ImageArray, Instances, MaskArray, Sample, SizeHW
+
+
+def read_pixels(sample: Sample, channels: int) -> ImageArray:
+    """Return a sample's image as (H, W, channels) uint8, RGB order.
+
+    Raises:
+        SampleError: it cannot be read, or has another number of channels.
+    """
+    if not isinstance(sample.image, np.ndarray):
+        return read_source(sample.image, channels=channels)
+    image = image_array(sample.image, name=sample.name)
+    found = image.shape[2]
+    if found == channels:
+        return image
+    if found == 1:
+        return np.repeat(image, channels, axis=2)
+    if (found, channels) == (4, 3):
+        return np.ascontiguousarray(image[..., :3])
+    raise SampleError(sample.name, f"the image has {found} channels, {channels} are needed. Type in_channels={found}.")
 
 
 def read_target(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:

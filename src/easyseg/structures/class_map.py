@@ -100,7 +100,7 @@ class ClassMap:
         if not self.colors:
             # black, as in most datasets' own palettes, so that pictures leave a background as it is
             pairs = zip(self.names, default_colors(len(self.names)), strict=True)
-            colors = tuple((0, 0, 0) if name.lower() == "background" else color for name, color in pairs)
+            colors = tuple((0, 0, 0) if name.lower() in BACKGROUND_NAMES else color for name, color in pairs)
             object.__setattr__(self, "colors", colors)
         if self.encoding == "ids" and self.task != "multilabel" and len(self.values) != len(self.names):
             raise ClassMapError(f"{len(self.names)} class names but {len(self.values)} mask values; give as many.")

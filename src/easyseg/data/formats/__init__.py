@@ -8,12 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from easyseg.data.formats import (
+    cityscapes,
     coco,
     folders,
+    geojson,
     instance_ids,
     labelme,
     object_files,
     open_images,
+    supervisely,
     txt_splits,
     via,
     voc,
@@ -32,6 +35,9 @@ _MODULES: tuple[Format, ...] = (
     via,
     voc,
     yolo,
+    cityscapes,
+    supervisely,
+    geojson,
     object_files,
     instance_ids,
     open_images,

@@ -178,16 +178,17 @@ class Fields:
             raise self._wrong(name, "0 or 1")
         return bool(value)
 
-    def points(self, value: Any, name: str, *, least: int = 1) -> Points:
+    def points(self, value: Any, name: str, *, least: int = 1, most: float = MAX_COORDINATE) -> Points:
         """Return points, of [[x, y], ...] or of [x, y, x, y, ...], as (K, 2) float64.
 
         Args:
             value: the list.
             name: what messages call it.
             least: fewest points it may have.
+            most: largest coordinate.
 
         Raises:
-            SampleError: it is no such list, or a coordinate is no number or beyond `MAX_COORDINATE`.
+            SampleError: it is no such list, or a coordinate is no number or beyond `most`.
         """
         try:
             array = np.array(value, np.float64) if isinstance(value, list) and not _has_texts(value) else None
@@ -200,9 +201,9 @@ class Fields:
                 f"{name} is {shown(value)}; expected at least {least} points, as [[x, y], ...] or [x, y, ...]. "
                 "Correct the object, or delete it."
             )
-        if not (np.abs(array) <= MAX_COORDINATE).all():
+        if not (np.abs(array) <= most).all():
             raise self.error(
-                f"{name} has a coordinate that is NaN, infinite or beyond {MAX_COORDINATE:,.0f}. Correct the object, "
+                f"{name} has a coordinate that is NaN, infinite or beyond {most:,.0f}. Correct the object, "
                 "or delete it."
             )
         return array

@@ -63,12 +63,15 @@ def read(
     named = NamedFiles(folder, listed)
     gathered = Gathered(NAME, folder, options, files)
     names: dict[str, None] = {}
-    orders, uncovered = set(), set()
+    orders: set[str] = set()
+    uncovered: set[str] = set()
+    tasks: set[str] = set()
     for file in files:
         content = Fields.of_file(file)
         own = content.inner("info").inner("easyseg")
         uncovered.add(own.text("uncovered", "background"))
         orders.add(own.text("draw_order", "larger_first"))
+        tasks.add(_task(own))
         names.update(_read_file(content, path, named, gathered, options.bad_samples))
     drawn = (
         "Objects are drawn in the order of the file, later ones on top."
@@ -80,6 +83,7 @@ def read(
         images=listed,
         notes=(drawn,),
         names_source=files[0].name,
+        task=tasks.pop() if len(tasks) == 1 else "auto",
         uncovered="ignore" if uncovered == {"ignore"} else "background",
     )
 
@@ -104,7 +108,7 @@ def _read_file(content: Fields, root: Path, named: NamedFiles, gathered: Gathere
     for record in content.records("images"):
         mine = objects.pop(_identifier(record, "id"), [])
         try:
-            sample = _sample(record, mine, categories, named, gathered.counts, default_split)
+            sample = _sample(record, mine, categories, named, gathered, default_split)
             if not is_ordered and isinstance(sample.objects, tuple):
                 sample = replace(sample, objects=_larger_first(sample.objects, mine))
             gathered.add(sample, content.file)
@@ -113,6 +117,13 @@ def _read_file(content: Fields, root: Path, named: NamedFiles, gathered: Gathere
     for orphans in objects.values():
         bad.add(orphans[0].error(f"its image_id, {orphans[0].text('image_id')}, is the id of no image. Delete it."))
     return dict.fromkeys(categories.values())
+
+
+def _task(own: Fields) -> str:
+    task = own.text("task", "auto")
+    if task not in ("auto", "binary", "multiclass", "multilabel"):
+        raise own.error(f"task is {task!r}; expected binary, multiclass or multilabel. Delete it.")
+    return task
 
 
 def _categories(content: Fields) -> dict[str, str]:
@@ -140,13 +151,13 @@ def _sample(
     objects: Sequence[Fields],
     categories: dict[str, str],
     named: NamedFiles,
-    notes: Counter[str],
+    gathered: Gathered,
     split: Split | None,
 ) -> Sample:
-    image = named.find(record.text("file_name"), source=record.file)
+    image = gathered.mention(named.find(record.text("file_name"), source=record.file))
     size_hw = record.size_hw("height", "width")
     own_split = next((name for name in SPLITS if record.values.get("split") == name), split)
-    found = [item for each in objects if (item := _object(each, categories, size_hw, notes)) is not None]
+    found = [item for each in objects if (item := _object(each, categories, size_hw, gathered.counts)) is not None]
     return Sample(image, None, own_split, NAME, objects=tuple(found), size_hw=size_hw)
 
 

@@ -36,17 +36,28 @@ class Gathered:
         self._all_files = files
         self._samples: dict[Path, Sample] = {}
         self._files: dict[Path, Path] = {}
+        self._parts: list[Sample] = []
+        self._mentioned: set[Path] = set()
         self.counts: Counter[str] = Counter()
 
     @property
     def samples(self) -> list[Sample]:
         """The samples in the order of their images' names."""
-        return sorted(self._samples.values(), key=lambda sample: str(sample.image_path))
+        return sorted([*self._samples.values(), *self._parts], key=lambda sample: str(sample.image_path))
 
     def class_names(self) -> list[str]:
         """Return the class name of every object."""
-        objects = (sample.objects for sample in self._samples.values() if isinstance(sample.objects, tuple))
+        objects = (sample.objects for sample in self.samples if isinstance(sample.objects, tuple))
         return [item.class_name for items in objects for item in items]
+
+    def mention(self, image: Path) -> Path:
+        """Remember that an image has an annotation, even if it turns out to be broken, and return it."""
+        self._mentioned.add(image)
+        return image
+
+    def add_part(self, sample: Sample) -> None:
+        """Add a part of an image that other samples are parts of, too."""
+        self._parts.append(sample)
 
     def add(self, sample: Sample, file: Path) -> None:
         """Add a sample from an annotation file.
@@ -107,9 +118,9 @@ class Gathered:
         if wanted == "skip":
             samples = [sample for sample in samples if sample.objects != ()]
         remarks: tuple[str, ...] = ()
-        if len(samples) < len(self._samples):
-            remarks = (f"Images without objects left out: {len(self._samples) - len(samples)}.",)
-        others = [image for image in images if image not in self._samples]
+        if len(samples) < len(self.samples):
+            remarks = (f"Images without objects left out: {len(self.samples) - len(samples)}.",)
+        others = [image for image in images if image not in self._mentioned and image not in self._samples]
         if not others:
             return samples, remarks
         count = f"Images without annotation: {len(others)}, such as {others[0].name}"

@@ -67,7 +67,7 @@ def read(
     gathered = Gathered(NAME, folder, options, files)
     for file in files:
         try:
-            gathered.add(_sample(file, path, named, gathered.counts), file)
+            gathered.add(_sample(file, path, named, gathered), file)
         except SampleError as error:
             options.bad_samples.add(error)
     drawn = "Objects are drawn in the order of the file, later ones on top."
@@ -86,14 +86,19 @@ def _names(root: Path, labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*listed, *used)))
 
 
-def _sample(file: Path, root: Path, named: NamedFiles, notes: Counter[str]) -> Sample:
+def _sample(file: Path, root: Path, named: NamedFiles, gathered: Gathered) -> Sample:
+    for path in _beside(file):
+        gathered.mention(path)
     content = Fields.of_file(file)
+    image = _image(content, named)
+    if isinstance(image, Path):
+        gathered.mention(image)
     return Sample(
-        _image(content, named),
+        image,
         None,
         split_of_path(file, root),
         NAME,
-        objects=tuple(_objects(content, notes)),
+        objects=tuple(_objects(content, gathered.counts)),
         size_hw=content.size_hw("imageHeight", "imageWidth"),
     )
 
@@ -102,11 +107,14 @@ def _image(content: Fields, named: NamedFiles) -> Path | EmbeddedImage:
     """Return the image by its name, else one of the annotation's own name beside it, else the embedded one."""
     name = content.text("imagePath", "")
     file = content.file
-    beside = (file.with_suffix(suffix) for suffix in IMAGE_SUFFIXES)
-    found = named.find_if_there(name, source=file) or next((path for path in beside if path.is_file()), None)
+    found = named.find_if_there(name, source=file) or named.find_by_stem(file.stem, source=file)
     if found is None and content.values.get("imageData"):
         return EmbeddedImage(file)
     return named.find(name or f"{file.stem}.jpg", source=file) if found is None else found
+
+
+def _beside(file: Path) -> list[Path]:
+    return [file.with_suffix(suffix) for suffix in IMAGE_SUFFIXES]
 
 
 def _objects(content: Fields, notes: Counter[str]) -> list[LabelledObject]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from easyseg.errors import SampleError
-from easyseg.structures import ClassMap, Color, Sample, SkippedSample
+from easyseg.structures import ClassMap, Color, Sample, SkippedSample, Task
 
 ClassValues = Mapping[str, int | Color]
 """The mask value or the RGB colour of each class, by its name."""
@@ -26,6 +26,7 @@ class Layout:
         notes: lines for people on how the files were understood.
         labels: what the mask of an image is made of: files, or its objects.
         uncovered: with objects, what pixels are that no object covers.
+        task: with objects, the task where the files say it.
         class_map: what the classes are, where the format fixes them.
         skipped: samples that were left out because they cannot be used.
     """
@@ -37,6 +38,7 @@ class Layout:
     notes: tuple[str, ...] = ()
     labels: Literal["masks", "objects"] = "masks"
     uncovered: Literal["background", "ignore"] = "background"
+    task: Task | Literal["auto"] = "auto"
     class_map: ClassMap | None = None
     skipped: tuple[SkippedSample, ...] = ()
 

@@ -26,8 +26,10 @@ class NamedFiles:
     def __init__(self, root: Path, files: Iterable[Path]) -> None:
         self._root = root
         self._by_name: dict[str, list[Path]] = defaultdict(list)
+        self._by_stem: dict[str, list[Path]] = defaultdict(list)
         for file in files:
             self._by_name[_key(file.name)].append(file)
+            self._by_stem[_key(file.stem)].append(file)
         self._real_root = root.resolve()
         self._real_folders: dict[Path, bool] = {}
 
@@ -70,6 +72,12 @@ class NamedFiles:
             if candidates:
                 return self._inside(self._best(candidates, parts, name, source), source)
         return None
+
+    def find_by_stem(self, stem: str, *, source: Path) -> Path | None:
+        """Return the file of a name without suffix: the one beside `source`, else the only one, else None."""
+        found = self._by_stem.get(_key(stem), [])
+        found = [file for file in found if file.parent == source.parent] or found
+        return self._inside(found[0], source) if len(found) == 1 else None
 
     def _best(self, candidates: list[Path], parts: list[str], name: str, source: Path) -> Path:
         """Return the candidate that shares the longest tail with the name; of several, the nearest to `source`."""

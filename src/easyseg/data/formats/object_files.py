@@ -81,9 +81,9 @@ def _folder_per_image(by_folder: dict[Path, list[Path]]) -> list[_Entry]:
         masks = masks_of.get(folder.parent)
         if masks and len(files) == 1 and _role(folder) == "image":
             found.append(_Entry(files[0], tuple(masks)))
-    # a single mask of the image's own name is one of all its objects
-    is_per_object = any(not _is_of(entry.image, mask) for entry in found for mask in entry.masks)
-    return found if is_per_object else []
+    # a mask of the image's own name is one of all its objects, and a single one of another name is a slip
+    are_of_all = any(_is_of(entry.image, mask) for entry in found for mask in entry.masks)
+    return found if not are_of_all and any(len(entry.masks) > 1 for entry in found) else []
 
 
 def _mask_folder_per_image(by_folder: dict[Path, list[Path]]) -> list[_Entry]:
@@ -97,7 +97,7 @@ def _mask_folder_per_image(by_folder: dict[Path, list[Path]]) -> list[_Entry]:
 
 
 def _is_of(image: Path, mask: Path) -> bool:
-    return bool(set(image_stem_keys(image.stem)) & set(mask_stem_keys(mask.stem)))
+    return bool(set(image_stem_keys(image.stem.casefold())) & set(mask_stem_keys(mask.stem.casefold())))
 
 
 def _role(folder: Path) -> str | None:

@@ -132,13 +132,17 @@ def pair(roles: Roles, *, root: Path, source_format: str) -> Pairs:
 def with_labels(samples: Iterable[Sample], root: Path) -> tuple[Sample, ...]:
     """Label samples with their images' paths below `root` where file names alone would not tell them apart."""
     samples = tuple(samples)
-    paths = [Path(str(sample.image)) for sample in samples]
-    if len({path.name for path in paths}) == len(paths):
+    if len({sample.name for sample in samples}) == len(samples):
         return samples
-    return tuple(
-        replace(sample, label=path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path))
-        for sample, path in zip(samples, paths, strict=True)
-    )
+    return tuple(replace(sample, label=_label(sample, root)) for sample in samples)
+
+
+def _label(sample: Sample, root: Path) -> str:
+    path = sample.image_path
+    if path is None:
+        return sample.name
+    folder = path.parent.relative_to(root) if path.is_relative_to(root) else path.parent
+    return (folder / sample.name).as_posix()
 
 
 def _only_sibling(unnamed: list[FoundFile], mask_places: set[tuple[Path, Split | None]]) -> list[FoundFile]:

@@ -77,7 +77,7 @@ def read(
     for file in files:
         for each in entries[file]:
             try:
-                gathered.add(_sample(each, path, named, attribute, gathered.counts), file)
+                gathered.add(_sample(each, path, named, attribute, gathered), file)
             except SampleError as error:
                 options.bad_samples.add(error)
     names = in_order(gathered.class_names())
@@ -126,9 +126,7 @@ def _class_attribute(images: Sequence[_Image], wanted: str | None) -> tuple[str 
     others = [name for name in values if name != chosen]
     line = f"The class is the regions' attribute {chosen!r}"
     if others:
-        line += (
-            f"; there are also {', '.join(map(repr, others))}. To use one of them, type class_attribute={others[0]!r}"
-        )
+        line += f"; others are {', '.join(map(repr, others))}. To use one, type class_attribute={others[0]!r}"
     return chosen, line + "."
 
 
@@ -144,12 +142,12 @@ def _class_in(value: object) -> str:
     return str(value).strip()
 
 
-def _sample(image: _Image, root: Path, named: NamedFiles, attribute: str | None, counts: Counter[str]) -> Sample:
+def _sample(image: _Image, root: Path, named: NamedFiles, attribute: str | None, gathered: Gathered) -> Sample:
     file = image.record.file
-    path = named.find(image.record.text("filename"), source=file)
+    path = gathered.mention(named.find(image.record.text("filename"), source=file))
     objects = []
     for region in image.regions:
-        points = _outline(region.inner("shape_attributes"), counts)
+        points = _outline(region.inner("shape_attributes"), gathered.counts)
         if points is not None:
             objects.append(LabelledObject(_class(region, attribute), Polygons(((points,),))))
     return Sample(path, None, split_of_path(file, root), NAME, objects=tuple(objects))

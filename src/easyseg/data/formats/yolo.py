@@ -69,39 +69,45 @@ def read(
     splits = read_splits(path, folder, listed)
     label_of = _LabelIndex(path, labels)
     gathered = Gathered(NAME, folder, options)
-    boxes: list[SampleError] = []
     ids: set[int] = set()
-    for image in splits:
+    boxes: list[SampleError] = []
+    for image, split in splits.items():
         label = label_of.take(image.relative_to(folder))
         if label is None:
             continue
+        gathered.mention(image)
         try:
             rows = _rows(label, names, gathered.counts)
+            ids.update(row.class_id for row in rows)
+            gathered.add(Sample(image, None, split, NAME, objects=_objects(label, rows, names)), label)
+        except _BoxError as error:
+            boxes.append(error)
         except SampleError as error:
             options.bad_samples.add(error)
-            continue
-        ids.update(row.class_id for row in rows)
-        box = next((row for row in rows if row.outline is None), None)
-        if box is not None:
-            boxes.append(_box_error(label, box))
-        else:
-            gathered.add(Sample(image, None, splits[image], NAME, objects=_objects(rows, names)), label)
-    if boxes and not any(sample.objects for sample in gathered.samples):
-        raise FormatError(
-            f"{path}: the labels hold boxes ('class x y width height'), and no mask can be drawn from a box. Export the "
-            "dataset for segmentation, with the outlines of the objects."
-        )
-    for error in boxes:
-        options.bad_samples.add(error)
+    _refuse_boxes(path, boxes, gathered, options)
     gathered.counts["Label files that belong to no image left out"] += label_of.left_over()
-    in_yaml = [image for image in listed if image in splits]
     return gathered.layout(
         names.listed(ids),
-        images=in_yaml,
+        images=[image for image in listed if image in splits],
         notes=("Objects are drawn in the order of the lines, later ones on top.",),
         takes_unlabelled=True,
         names_source=names.source or "the labels",
     )
+
+
+class _BoxError(SampleError):
+    """A line is a box."""
+
+
+def _refuse_boxes(root: Path, boxes: Sequence[SampleError], gathered: Gathered, options: ReadOptions) -> None:
+    """Refuse a dataset of boxes, and in another one the images that have some."""
+    if boxes and not any(sample.objects for sample in gathered.samples):
+        raise FormatError(
+            f"{root}: the labels hold boxes ('class x y width height'), and no mask can be drawn from a box. Export "
+            "the dataset for segmentation, with the outlines of the objects."
+        )
+    for error in boxes:
+        options.bad_samples.add(error)
 
 
 class _LabelIndex:
@@ -191,16 +197,14 @@ def _row(file: Path, line: Line, names: YoloNames) -> _Row:
     return _Row(line, class_id, None if is_box else numbers[1:].reshape(-1, 2))
 
 
-def _objects(rows: Sequence[_Row], names: YoloNames) -> tuple[LabelledObject, ...]:
-    return tuple(
-        LabelledObject(names.name(row.class_id), Polygons(((row.outline,),), is_relative=True))
-        for row in rows
-        if row.outline is not None
-    )
-
-
-def _box_error(file: Path, row: _Row) -> SampleError:
-    return _line_error(file, row.line, "it is a box (5 numbers), and no mask can be drawn from a box")
+def _objects(file: Path, rows: Sequence[_Row], names: YoloNames) -> tuple[LabelledObject, ...]:
+    found = []
+    for row in rows:
+        if row.outline is None:
+            error = _line_error(file, row.line, "it is a box (5 numbers), and no mask can be drawn from a box")
+            raise _BoxError(error.path, error.problem)
+        found.append(LabelledObject(names.name(row.class_id), Polygons(((row.outline,),), is_relative=True)))
+    return tuple(found)
 
 
 def _line_error(file: Path, line: Line, problem: str) -> SampleError:

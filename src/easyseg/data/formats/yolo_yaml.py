@@ -129,6 +129,12 @@ def _by_id(names: Any, file: Path) -> dict[int, str]:
     if isinstance(names, list):
         names = dict(enumerate(names))
     is_mapping = isinstance(names, dict) and 0 < len(names) <= _MOST_NAMES
-    if not is_mapping or not all(str(key).isdecimal() and isinstance(name, (str, int)) for key, name in names.items()):
+    if not is_mapping or not all(
+        len(str(key)) < 10 and str(key).isdecimal() and isinstance(name, (str, int)) for key, name in names.items()
+    ):
         raise FormatError(f"{file}: names is {shown(names)}; expected a list of names, or {{0: name, 1: name}}.")
     return {int(key): str(name) for key, name in names.items()}
+
+
+def _is_name(key: Any, name: Any) -> bool:
+    return len(str(key)) < 10 and str(key).isdecimal() and isinstance(name, (str, int))
