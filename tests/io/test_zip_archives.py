@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from easyseg.errors import SampleError
-from easyseg.io.zip_archives import list_archive, read_archived
+from easyseg.io.zip_archives import list_archive, parse_list, read_archived
 from easyseg.structures import ArchivedFile
 
 
@@ -61,13 +61,65 @@ def test_an_empty_archive_and_one_with_a_comment(tmp_path: Path) -> None:
     assert read_archived(list_archive(tmp_path / "b.zip")["a"]) == b"data"
 
 
+def widened(data: bytes) -> bytearray:
+    """Return an archive whose end is written as for more than 65,535 files or 4 GB."""
+    end = data.index(b"PK\5\6")
+    count, length, start = struct.unpack_from("<H2L", data, end + 10)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, length, start)
+    place = struct.pack("<4sLQL", b"PK\6\7", 0, end, 1)
+    full = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return bytearray(data[:end] + record + place + full)
+
+
+def test_the_end_of_a_very_large_archive(tmp_path: Path) -> None:
+    """65,536 files and more need the wide form, which says the same in larger numbers."""
+    data = widened(write_archive(tmp_path / "a.zip", {"a": b"first", "b": b"second"}).read_bytes())
+    (tmp_path / "b.zip").write_bytes(data)
+    assert zipfile.ZipFile(tmp_path / "b.zip").namelist() == ["a", "b"]
+    assert read_archived(list_archive(tmp_path / "b.zip")["b"]) == b"second"
+
+
+@pytest.mark.parametrize(
+    ("mark", "offset", "value", "words"),
+    [
+        (b"PK\6\7", 8, struct.pack("<Q", 2**64 - 1), "its end is damaged"),
+        (b"PK\6\6", 0, b"XX", "its end is damaged"),
+        (b"PK\6\6", 32, struct.pack("<Q", 2**63), "cannot be"),
+        (b"PK\6\6", 40, struct.pack("<Q", 2**63), "cannot be"),
+        (b"PK\6\6", 48, struct.pack("<Q", 2**64 - 1), "cannot be"),
+        (b"PK\6\7", 0, b"XX", "cannot be"),
+    ],
+    ids=["its place", "its mark", "count", "length", "place of the list", "mark of its place"],
+)
+def test_a_damaged_end_of_a_very_large_archive(
+    tmp_path: Path, mark: bytes, offset: int, value: bytes, words: str
+) -> None:
+    """Numbers beyond everything are refused, not read by."""
+    data = widened(write_archive(tmp_path / "a.zip", {"a": b"first"}).read_bytes())
+    at = data.index(mark) + offset
+    data[at : at + len(value)] = value
+    (tmp_path / "b.zip").write_bytes(data)
+    with pytest.raises(SampleError, match=words):
+        list_archive(tmp_path / "b.zip")
+
+
+@pytest.mark.slow
 def test_more_files_than_a_plain_archive_can_count(tmp_path: Path) -> None:
-    """65,536 files and more need the wide form of the list."""
+    """As Python's own module writes it."""
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for at in range(65_540):
             archive.writestr(f"{at}", b"")
     assert len(list_archive(path)) == 65_540
+
+
+def test_a_list_that_is_cut_off_while_it_is_read(tmp_path: Path) -> None:
+    """The archive may change meanwhile."""
+    path = write_archive(tmp_path / "a.zip", {"a": b"first"})
+    data = path.read_bytes()
+    start = data.index(b"PK\1\2")
+    with pytest.raises(SampleError, match="its list of files is cut off"):
+        parse_list(path, len(data), lambda at, count: data[at : at + 5] if at == start else data[at : at + count])
 
 
 def test_wide_numbers_in_the_list(tmp_path: Path) -> None:

@@ -321,14 +321,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     folder = existing_folder(path)
     pattern = None if annotations is None else os.fspath(annotations)
     reader = find_format(folder, "folders" if masks is not None and format == "auto" else format, annotations=pattern)
-    options = ReadOptions(
-        pattern,
-        BadSamples(given.on_bad_sample),
-        given.unlabelled,
-        given.class_attribute,
-        names_asked_for(classes, class_map),
-        given.unverified,
-    )
+    options = ReadOptions(pattern, BadSamples(given.on_bad_sample), given.unlabelled, given.class_attribute)
+    options = replace(options, classes=names_asked_for(classes, class_map), unverified=given.unverified)
     layout = reader.read(
         folder, images=Path(images) if images else None, masks=Path(masks) if masks else None, options=options
     )
@@ -341,15 +335,7 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     chosen = {name: value for name, value in of_the_model.items() if value}
     settings = {"data": str(folder), **given.changed(), **chosen}
     dataset = Dataset(
-        layout.samples,
-        found,
-        folder,
-        reader.NAME,
-        notes,
-        layout.skipped,
-        validation_fraction,
-        seed,
-        settings=settings,
+        layout.samples, found, folder, reader.NAME, notes, layout.skipped, validation_fraction, seed, settings=settings
     ).with_splits()
     return dataset.split(split) if split else dataset
 

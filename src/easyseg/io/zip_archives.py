@@ -229,7 +229,8 @@ def _find_list_64(path: Path, end: int, read_at: ReadAt, narrow: tuple[int, int,
     before = read_at(max(0, end - _END_64_PLACE.size), _END_64_PLACE.size)
     if len(before) < _END_64_PLACE.size or before[:4] != b"PK\6\7":
         return narrow
-    data = read_at(_END_64_PLACE.unpack(before)[2], _END_64.size)
+    # the place may be any number, and the record stands before what tells it
+    data = read_at(min(_END_64_PLACE.unpack(before)[2], end), _END_64.size)
     if len(data) < _END_64.size or data[:4] != b"PK\6\6":
         raise _broken(path, "its end is damaged")
     fields = _END_64.unpack(data)
