@@ -69,6 +69,18 @@ class ArchiveList:
     def __len__(self) -> int:
         return len(self.names)
 
+    def part(self, names: npt.NDArray[np.bytes_]) -> ArchiveList:
+        """Return a list of some of the files alone, by their names; those that are not there are left out."""
+        at = np.flatnonzero(np.isin(self.names, names))
+        return ArchiveList(
+            self.path,
+            self.names[at],
+            starts=self.starts[at],
+            packed_bytes=self.packed_bytes[at],
+            num_bytes=self.num_bytes[at],
+            checksums=self.checksums[at],
+        )
+
     def file(self, at: int) -> ArchivedFile:
         """Return the file at a place of the list."""
         return ArchivedFile(

@@ -64,10 +64,7 @@ def choose_masks(
     index: MaskIndex, images: npt.NDArray[np.int64], labels: Iterable[str] | None
 ) -> npt.NDArray[np.int64]:
     """Return the numbers of the images' masks of some classes, ascending."""
-    is_chosen = np.zeros(index.num_images, bool)
-    is_chosen[images] = True
-    of_images = np.repeat(is_chosen, np.diff(index.starts))
-    return np.flatnonzero(of_images & wanted_labels(index, labels)[index.label_ids]).astype(np.int64)
+    return index.masks_of_all(images, wanted_labels(index, labels))
 
 
 def wanted_labels(index: MaskIndex, labels: Iterable[str] | None) -> npt.NDArray[np.bool_]:

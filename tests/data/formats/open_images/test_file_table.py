@@ -25,10 +25,9 @@ def stems(root: Path, **folders: Path) -> dict[str, str]:
     """Return the path of each image by its stem."""
     table = find_files(root, **folders).by_stem
     found = {}
+    files = table.files(np.arange(len(table.keys)))
     for at in range(len(table.keys)):
-        path = table.file(at)
-        assert isinstance(path, Path)
-        found[table.keys[at].decode()] = path.relative_to(root).as_posix()
+        found[table.keys[at].decode()] = files.path(at).relative_to(root).as_posix()
     return found
 
 
@@ -80,10 +79,15 @@ def test_masks_in_archives(tmp_path: Path) -> None:
             archive.writestr(name, name)
     files = find_files(tmp_path)
     assert files.by_stem.keys.tolist() == []
-    first, second = (files.by_name.file(at) for at in files.by_name.find(np.array([b"a_m_1.png", b"a_m_2.png"])))
+    wanted = files.by_name.find(np.array([b"a_m_2.png", b"a_m_1.png"]))
+    second, first = (found := files.by_name.files(wanted))[0], found[1]
     assert first == tmp_path / "masks/a_m_1.png"
     assert isinstance(second, ArchivedFile)
     assert second.name == "a_m_2.png"
+    assert found.path(0) == tmp_path / "train-masks-a.zip/a_m_2.png"
+    archive = found.places[-1]
+    assert not isinstance(archive, Path)
+    assert archive.names.tolist() == [b"a_m_2.png"]  # no more than is needed
 
 
 def test_a_broken_archive_is_an_error(tmp_path: Path) -> None:

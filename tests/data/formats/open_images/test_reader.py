@@ -102,6 +102,8 @@ def test_classes_by_name_and_by_machine_name(pets: Path, published: Any) -> None
     np.testing.assert_array_equal(dataset.mask(0), expected_pixels() == 2)
     with pytest.raises(UnknownNameError, match="Did you mean 'Dog'"):
         load_dataset(pets, classes=["Dgo"])
+    with pytest.raises(UnknownNameError, match="Did you mean 'Dog'"):
+        load_dataset(pets, classes=["Cat", "Dgo"])
 
 
 def test_classes_put_together(pets: Path) -> None:

@@ -50,15 +50,38 @@ class FileTable:
         at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[at] == keys, at, -1).astype(np.int64)
 
-    def file(self, number: int) -> Path | ArchivedFile:
-        """Return a file by its number."""
+    def files(self, numbers: npt.NDArray[np.int64]) -> Files:
+        """Return some files by their numbers, in their order."""
+        names, place_ids = self.names[numbers], self.place_ids[numbers]
+        places = [
+            place if isinstance(place, Path) else place.part(names[place_ids == at])
+            for at, place in enumerate(self.places)
+        ]
+        return Files(names, place_ids, tuple(places))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Files:
+    """N files in any order.
+
+    Attributes:
+        names: (N,) ASCII bytes, their names.
+        place_ids: (N,) uint32, places in `places`.
+        places: folders and archives.
+    """
+
+    names: npt.NDArray[np.bytes_]
+    place_ids: npt.NDArray[np.uint32]
+    places: tuple[Place, ...]
+
+    def __getitem__(self, number: int) -> Path | ArchivedFile:
         name = bytes(self.names[number]).decode("ascii")
         place = self.places[int(self.place_ids[number])]
         return place / name if isinstance(place, Path) else place[name]
 
     def path(self, number: int) -> Path:
-        """Return what a file is called, by its number: its path, or that of its archive and its name in it."""
-        file = self.file(number)
+        """Return what a file is called: its path, or that of its archive and its name in it."""
+        file = self[number]
         return file if isinstance(file, Path) else file.path
 
 

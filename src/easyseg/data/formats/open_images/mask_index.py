@@ -72,6 +72,39 @@ class MaskIndex:
         """Return the numbers of an image's masks."""
         return range(int(self.starts[image]), int(self.starts[image + 1]))
 
+    def masks_of_all(
+        self, images: npt.NDArray[np.int64], wanted_labels: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.int64]:
+        """Return the numbers of some images' masks of some classes, ascending.
+
+        Args:
+            images: numbers of images.
+            wanted_labels: (labels,) which of `labels` count.
+        """
+        is_chosen = np.zeros(self.num_images, bool)
+        is_chosen[images] = True
+        of_images = np.repeat(is_chosen, np.diff(self.starts))
+        return np.flatnonzero(of_images & wanted_labels[self.label_ids]).astype(np.int64)
+
+    def part(self, images: npt.NDArray[np.int64], masks: npt.NDArray[np.int64]) -> MaskIndex:
+        """Return an index of some images and masks alone.
+
+        Args:
+            images: numbers of images, ascending.
+            masks: numbers of masks of these, ascending.
+        """
+        ends = np.searchsorted(masks, self.starts[images + 1])
+        return MaskIndex(
+            image_ids=self.image_ids[images],
+            starts=np.concatenate([[0], ends]).astype(np.int64),
+            splits=self.splits[images],
+            labels=self.labels,
+            label_ids=self.label_ids[masks],
+            names=self.names[masks],
+            boxes=self.boxes[masks],
+            predicted_ious=self.predicted_ious[masks],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Columns:

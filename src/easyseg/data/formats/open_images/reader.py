@@ -19,7 +19,7 @@ from easyseg.data.formats.open_images.class_titles import read_class_titles, tit
 from easyseg.data.formats.open_images.file_table import FoundFiles, find_files
 from easyseg.data.formats.open_images.index_cache import open_mask_index
 from easyseg.data.formats.open_images.mask_index import NO_SPLIT, MaskIndex
-from easyseg.data.formats.open_images.sample_building import SampleBuilder, TableOfImages
+from easyseg.data.formats.open_images.sample_building import ImagesOfTable, SampleBuilder
 from easyseg.data.formats.open_images.tables import find_tables, split_of_table
 from easyseg.errors import FormatError, SampleError
 from easyseg.structures import SPLITS, LazySamples
@@ -36,23 +36,45 @@ _MOST_TABLES = 255
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Chosen:
-    """What is read of one table.
+    """What is read of one table of I images and M masks.
 
     Attributes:
-        table: the table with its files.
+        path: the CSV file.
+        index: what it says.
+        titles: what each of its labels is called.
+        wanted: (labels,) bool, those that count.
+        image_files: (I,) int64, the number of each image's file, -1 where it is not there.
+        mask_files: (M,) int64, likewise of the masks.
         images: (K,) numbers of the images that are read.
-        num_absent: images of the table that are not in the folder.
-        num_without: images that are, but have no mask of the classes asked for.
+        num_without: images that are there, but have no mask of the classes asked for.
         incomplete: (L,) numbers of images of which a mask is missing.
         missing: (J,) numbers of the masks that are missing.
     """
 
-    table: TableOfImages
+    path: Path
+    index: MaskIndex
+    titles: tuple[str, ...]
+    wanted: npt.NDArray[np.bool_]
+    image_files: npt.NDArray[np.int64]
+    mask_files: npt.NDArray[np.int64]
     images: npt.NDArray[np.int64]
-    num_absent: int
     num_without: int
     incomplete: npt.NDArray[np.int64]
     missing: npt.NDArray[np.int64]
+
+    def num_absent(self) -> int:
+        """Return how many images of the table are not in the folder."""
+        return int(np.count_nonzero(self.image_files < 0))
+
+    def read_part(self, files: FoundFiles) -> ImagesOfTable:
+        """Return the images that are read; the rest of a table of millions need not be kept."""
+        masks = self.index.masks_of_all(self.images, self.wanted)
+        return ImagesOfTable(
+            self.index.part(self.images, masks),
+            self.titles,
+            files.by_stem.files(self.image_files[self.images]),
+            files.by_name.files(self.mask_files[masks]),
+        )
 
 
 def recognises(path: Path, annotations: str | None = None) -> bool:
@@ -89,10 +111,12 @@ def read(
     chosen = [_choose(table, path, titles, files, options) for table in found.masks]
     _refuse_nothing(path, chosen)
     _set_aside_incomplete(chosen, options)
-    builder, splits = _builder(chosen, files, is_verified=options.unverified == "background")
+    tables = tuple(part.read_part(files) for part in chosen)
+    starts = np.cumsum([0, *(table.index.num_images for table in tables)])[:-1].astype(np.int64)
+    builder = SampleBuilder(NAME, tables, starts, is_verified=options.unverified == "background")
     return Layout(
-        LazySamples(builder, splits),
-        names=_class_names(chosen, options),
+        LazySamples(builder, np.concatenate([table.index.splits for table in tables])),
+        names=_class_names(chosen),
         names_source="the table of masks",
         notes=_notes(chosen, files, options),
         labels="objects",
@@ -121,9 +145,13 @@ def _choose(table: Path, root: Path, titles: dict[str, str], files: FoundFiles, 
         is_read &= num_masks > 0
     is_read[incomplete] = False
     return _Chosen(
-        TableOfImages(table, index, called, wanted, images, masks),
+        table,
+        index,
+        called,
+        wanted,
+        images,
+        masks,
         np.flatnonzero(is_read).astype(np.int64),
-        num_absent=int(np.count_nonzero(images < 0)),
         num_without=num_without,
         incomplete=incomplete,
         missing=missing,
@@ -140,15 +168,15 @@ def _wanted(called: tuple[str, ...], options: ReadOptions) -> npt.NDArray[np.boo
 
 def _refuse_nothing(root: Path, chosen: list[_Chosen]) -> None:
     """Refuse a folder that has tables, but none of their images or masks."""
-    images = sum(int(np.count_nonzero(part.table.image_files >= 0)) for part in chosen)
-    first = chosen[0].table
+    images = sum(int(np.count_nonzero(part.image_files >= 0)) for part in chosen)
+    first = chosen[0]
     if not images:
         example = first.index.image_ids[0].decode()
         raise FormatError(
             f"{root}: none of the images in {first.path.name} is here, such as {example}.jpg. Put the images anywhere "
             "below the folder, or type images='...' where they lie elsewhere."
         )
-    if all(len(part.missing) and not (part.table.mask_files >= 0).any() for part in chosen):
+    if all(len(part.missing) and not (part.mask_files >= 0).any() for part in chosen):
         example = first.index.names[0].decode()
         raise FormatError(
             f"{root}: none of the masks in {first.path.name} is here, such as {example}. Put the mask files or their "
@@ -159,7 +187,7 @@ def _refuse_nothing(root: Path, chosen: list[_Chosen]) -> None:
 def _set_aside_incomplete(chosen: Iterable[_Chosen], options: ReadOptions) -> None:
     """Leave out images of which a mask is missing, or raise: its object would be taken for background."""
     for part in chosen:
-        index = part.table.index
+        index = part.index
         image_of_mask = index.image_numbers()
         seen = -1
         for mask in part.missing.tolist():
@@ -170,7 +198,7 @@ def _set_aside_incomplete(chosen: Iterable[_Chosen], options: ReadOptions) -> No
             name = index.names[mask].decode()
             options.bad_samples.add(
                 SampleError(
-                    part.table.path,
+                    part.path,
                     f"the mask {name} of the image {index.image_ids[image].decode()} is not in the folder; so it is "
                     f"with {len(part.missing):,} masks of {len(part.incomplete):,} images.{_complete_classes(part)} "
                     "Add the masks, or leave these images out with on_bad_sample='skip'.",
@@ -180,49 +208,31 @@ def _set_aside_incomplete(chosen: Iterable[_Chosen], options: ReadOptions) -> No
 
 def _complete_classes(part: _Chosen) -> str:
     """Offer the classes of which no mask is missing."""
-    table = part.table
-    broken = np.unique(table.index.label_ids[part.missing])
-    present = np.unique(table.index.label_ids[table.mask_files >= 0])
-    whole = [table.titles[label] for label in np.setdiff1d(present, broken).tolist() if table.wanted[label]]
+    broken = np.unique(part.index.label_ids[part.missing])
+    present = np.unique(part.index.label_ids[part.mask_files >= 0])
+    whole = [part.titles[label] for label in np.setdiff1d(present, broken).tolist() if part.wanted[label]]
     return f" No mask is missing of the classes {', '.join(whole)}: type classes={whole}." if 0 < len(whole) < 9 else ""
 
 
-def _class_names(chosen: list[_Chosen], options: ReadOptions) -> tuple[str, ...]:
-    """Return the classes that the images have, in the order of their names; the order of rows says nothing."""
+def _class_names(chosen: Iterable[_Chosen]) -> tuple[str, ...]:
+    """Return the classes of the images in the folder, in the order of their names; the order of rows says nothing.
+
+    They are all of them, also where only some are asked for: of a misspelt one, the nearest is offered.
+    """
     names: set[str] = set()
     for part in chosen:
-        names |= {part.table.titles[label] for label in _labels_of(part.table.index, part.images)}
+        is_here = part.image_files >= 0
+        is_here[part.incomplete] = False
+        labels = np.unique(part.index.label_ids[np.repeat(is_here, np.diff(part.index.starts))])
+        names |= {part.titles[label] for label in labels}
     return tuple(sorted(names))
 
 
-def _labels_of(index: MaskIndex, images: npt.NDArray[np.int64]) -> list[int]:
-    is_read = np.zeros(index.num_images, bool)
-    is_read[images] = True
-    labels: list[int] = np.unique(index.label_ids[np.repeat(is_read, np.diff(index.starts))]).tolist()
-    return labels
-
-
-def _builder(
-    chosen: list[_Chosen], files: FoundFiles, *, is_verified: bool
-) -> tuple[SampleBuilder, npt.NDArray[np.uint8]]:
-    table_ids = [np.full(len(part.images), at, np.uint8) for at, part in enumerate(chosen)]
-    splits = [part.table.index.splits[part.images] for part in chosen]
-    builder = SampleBuilder(
-        NAME,
-        tuple(part.table for part in chosen),
-        files,
-        np.concatenate(table_ids),
-        np.concatenate([part.images for part in chosen]),
-        is_verified,
-    )
-    return builder, np.concatenate(splits)
-
-
 def _notes(chosen: list[_Chosen], files: FoundFiles, options: ReadOptions) -> tuple[str, ...]:
-    has_boxes = any(bool(np.isfinite(part.table.index.boxes).all()) for part in chosen)
+    has_boxes = any(bool(np.isfinite(part.index.boxes).all()) for part in chosen)
     order = "the smaller over the larger, by their boxes" if has_boxes else "in the order of the table's rows"
     notes = [f"The masks of an image are drawn over each other, {order}, at the image's size."]
-    absent, without = sum(part.num_absent for part in chosen), sum(part.num_without for part in chosen)
+    absent, without = sum(part.num_absent() for part in chosen), sum(part.num_without for part in chosen)
     if absent:
         notes.append(f"Images in the tables that are not in the folder are left out: {absent:,}.")
     if without and options.unlabelled != "background":

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.data.formats.open_images.file_table import FoundFiles
+from easyseg.data.formats.open_images.file_table import Files
 from easyseg.data.formats.open_images.mask_index import MaskIndex
 from easyseg.structures import LabelledObject, MaskPart, Polygons, Sample
 
@@ -17,24 +16,20 @@ _EVERYWHERE = Polygons(((np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TableOfImages:
-    """A table of masks with the files it names.
+class ImagesOfTable:
+    """The images that are read of one table, with the masks that count.
 
     Attributes:
-        path: the CSV file.
-        index: what it says.
+        index: what the table says of them.
         titles: what each of its labels is called.
-        wanted: (labels,) bool, those that count.
-        image_files: (I,) int64, the number of each image's file, -1 where it is not there.
-        mask_files: (M,) int64, likewise of the masks.
+        image_files: (I) their files.
+        mask_files: (M) the files of their masks.
     """
 
-    path: Path
     index: MaskIndex
     titles: tuple[str, ...]
-    wanted: npt.NDArray[np.bool_]
-    image_files: npt.NDArray[np.int64]
-    mask_files: npt.NDArray[np.int64]
+    image_files: Files
+    mask_files: Files
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,42 +38,38 @@ class SampleBuilder:
 
     Attributes:
         source_format: the format's name.
-        tables: the tables of masks.
-        files: the files below the dataset's folder.
-        table_ids: (N,) uint8, the table of each sample.
-        images: (N,) int64, its image in that table.
+        tables: the images of each table, one table after the other.
+        starts: (tables,) int64, the number of each table's first sample.
         is_verified: pixels outside of all masks are background; else they do not count.
     """
 
     source_format: str
-    tables: tuple[TableOfImages, ...]
-    files: FoundFiles
-    table_ids: npt.NDArray[np.uint8]
-    images: npt.NDArray[np.int64]
+    tables: tuple[ImagesOfTable, ...]
+    starts: npt.NDArray[np.int64]
     is_verified: bool
 
     def __call__(self, number: int) -> Sample:
         """Build a sample; its files are named, and not read."""
-        table, image = self.tables[self.table_ids[number]], int(self.images[number])
-        path = self.files.by_stem.path(int(table.image_files[image]))
-        masks = [mask for mask in table.index.masks_of(image) if table.wanted[table.index.label_ids[mask]]]
-        objects = [self._object(table, mask) for mask in drawing_order(table.index, masks)]
+        at = int(np.searchsorted(self.starts, number, side="right")) - 1
+        table, image = self.tables[at], number - int(self.starts[at])
+        objects = [self._object(table, mask) for mask in drawing_order(table.index, image)]
         if not self.is_verified:
             objects.insert(0, LabelledObject(_VOID, _EVERYWHERE))
-        return Sample(path, objects=tuple(objects), source_format=self.source_format)
+        return Sample(table.image_files.path(image), objects=tuple(objects), source_format=self.source_format)
 
-    def _object(self, table: TableOfImages, mask: int) -> LabelledObject:
-        source = self.files.by_name.file(int(table.mask_files[mask]))
-        return LabelledObject(table.titles[table.index.label_ids[mask]], MaskPart(source, is_scaled=True))
+    def _object(self, table: ImagesOfTable, mask: int) -> LabelledObject:
+        title = table.titles[table.index.label_ids[mask]]
+        return LabelledObject(title, MaskPart(table.mask_files[mask], is_scaled=True))
 
 
-def drawing_order(index: MaskIndex, masks: list[int]) -> list[int]:
-    """Return masks of an image in the order they are drawn: the largest box first, so that the smaller ones stay seen.
+def drawing_order(index: MaskIndex, image: int) -> list[int]:
+    """Return an image's masks in the order they are drawn: the largest box first, so that the smaller ones stay seen.
 
     Equal ones, and all where a box is not known, keep the order of their rows.
     """
-    boxes = index.boxes[masks].astype(np.float64)
+    masks = index.masks_of(image)
+    boxes = index.boxes[masks.start : masks.stop].astype(np.float64)
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     if not np.isfinite(areas).all():
-        return masks
+        return list(masks)
     return [masks[at] for at in np.argsort(-areas, kind="stable").tolist()]
