@@ -150,6 +150,12 @@ def test_images_and_masks_that_the_server_lacks(server: Any, to: Path, patience:
     assert len(load_dataset(to)) == 10
 
 
+def test_a_place_without_any_of_the_images(server: Any, to: Path, patience: Patience) -> None:
+    """A wrong address is no dataset without images."""
+    with pytest.raises(DownloadError, match=r"None of the 4 images is at http.*/nowhere .* Check the address"):
+        fetch(server, to, patience, limit=4, images_url=f"{server.address}/nowhere")
+
+
 def test_an_error_leaves_a_folder_that_the_same_call_completes(
     server: Any, to: Path, tmp_path: Path, patience: Patience, fault: Any
 ) -> None:

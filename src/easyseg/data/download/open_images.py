@@ -131,6 +131,10 @@ def _download(folder: Path, settings: DownloadSettings, progress: Progress, pati
     plan = _plan(table, labels, settings.limit)
     missing = _fetch_masks(web, folder, plan, settings, progress)
     missing |= _fetch_images(web, folder, plan, settings, progress)
+    if len(missing) == len(plan.images):
+        raise DownloadError(
+            f"None of the {len(missing):,} images is at {settings.images_url} with all its masks. Check the address."
+        )
     kept = {name for name, image_id in plan.mask_names().items() if image_id not in missing}
     _write_rows(table, folder / table.name, kept)
     write_bytes(folder / _CLASS_NAMES, names_file.read_bytes())

@@ -42,12 +42,17 @@ def random_rows(count: int, *, images: int, seed: int = 0) -> list[list[str]]:
     return rows
 
 
-def test_every_row_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Arrays and rows agree, whatever the size of a batch, and rows of an image keep their order."""
-    monkeypatch.setattr(mask_index, "_BATCH_ROWS", 7)
+@pytest.mark.parametrize("letters", [1, 700, 1 << 18])
+@pytest.mark.parametrize("quoted", [0, 50, 99])
+def test_every_row_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, letters: int, quoted: int) -> None:
+    """Arrays and rows agree, whatever the size of a batch, and wherever quotes begin; rows keep their order."""
+    monkeypatch.setattr(mask_index, "_BATCH_LETTERS", letters)
+    monkeypatch.setattr(mask_index, "_LONGEST_BATCH", 7)
     rows = random_rows(100, images=30)
+    lines = [",".join(row) for row in rows]
+    lines[quoted] = lines[quoted].replace(rows[quoted][2], f'"{rows[quoted][2]}"')
     seen: list[int] = []
-    index = read_mask_index(write_table(tmp_path / "t.csv", *map(",".join, rows)), seen.append)
+    index = read_mask_index(write_table(tmp_path / "t.csv", *lines), seen.append)
     assert seen[-1] == 100
     assert (index.num_images, index.num_masks) == (30, 100)
     assert index.image_ids.tolist() == sorted(index.image_ids.tolist())
@@ -126,7 +131,12 @@ def test_a_split_that_is_none_is_named(tmp_path: Path) -> None:
         (b"ImageID,Name\na,b\n", "its columns are ImageID, Name; expected MaskPath"),
         (HEADER.encode() + b"\n", "has no rows"),
         (HEADER.encode() + b"\n\xff\xfe\xfa\n", "cannot be read"),
-        (HEADER.encode() + b"\n" + b"a" * 200_000 + b",a,b\n", "cannot be read after row 0"),
+        (HEADER.encode() + b'\n"' + b"a" * 200_000 + b'",a,b\n', "cannot be read after row 0"),
+        (HEADER.encode() + b"\n" + b"a" * 3_000_000, "a line of more than 1,048,576 letters"),
+        (b"a" * 3_000_000, "a line of more than 1,048,576 letters"),
+        (b'"' + b"a" * 3_000_000, "cannot be read after row 0"),
+        (b"\n\n", "its columns are none"),
+        (HEADER.encode(), "has no rows"),
     ],
 )
 def test_what_is_no_table(tmp_path: Path, data: bytes, words: str) -> None:
