@@ -20,7 +20,9 @@ LAUGHS = "\n".join(
     ("text", "words"),
     [
         pytest.param(LAUGHS, "aliases", id="billion laughs"),
-        pytest.param(LAUGHS.replace("[", "{x: ").replace(", ", ", y: ").replace("]", "}"), "aliases", id="laughs in mappings"),
+        pytest.param(
+            LAUGHS.replace("[", "{x: ").replace(", ", ", y: ").replace("]", "}"), "aliases", id="laughs in mappings"
+        ),
         pytest.param("a: &a [*a]", "aliases", id="itself"),
         pytest.param("a: &a {b: 1}\nc:\n  <<: *a", "aliases", id="merged"),
         pytest.param("names: " + "[" * 100_000, "brackets inside each other", id="brackets"),

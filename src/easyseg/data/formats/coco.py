@@ -141,9 +141,10 @@ def _categories(content: Fields) -> dict[str, str]:
 
 def _identifier(record: Fields, name: str) -> str:
     value = record.values.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or len(shown(value)) > 50:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+    if not is_number and not (isinstance(value, str) and len(value) <= 200):
         raise record.error(f"{name} is {shown(value)}; expected a whole number or a short text.")
-    return shown(value) if isinstance(value, int) else value
+    return str(value)
 
 
 def _sample(

@@ -122,7 +122,7 @@ def _sample(
 ) -> Sample:
     if stem not in images:
         raise SampleError(base / "JPEGImages" / stem, "the image is missing. Add it, or type images='...'.")
-    numbers = objects.get(stem)
+    numbers = objects.get(stem) if stem in masks else None  # which also holds their classes
     shapes = None if numbers is None else NumberedObjects(numbers, class_name=None, void=(_VOID,))
     if stem not in masks and split != "test":
         raise SampleError(images[stem], "this image stands in a list but has no mask in SegmentationClass. Add it.")

@@ -1,0 +1,312 @@
+"""COCO files: ids, crowds, order, splits, and everything that can be wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from easyseg.data.dataset import load_dataset
+from easyseg.errors import EasySegError, FormatError, SampleError
+from easyseg.structures import IGNORE_INDEX
+
+FILE = "annotations/instances_all.json"
+
+
+@pytest.fixture
+def content(writers: ModuleType, tmp_path: Path) -> dict[str, Any]:
+    """The content of a COCO file, whose images lie in tmp_path."""
+    writers.write_images(tmp_path / "images")
+    return writers.coco_content()
+
+
+def test_ids_are_of_any_kind(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """Ids of images and categories may be texts, sparse, in any order, and mixed with numbers."""
+    words = {7: "9", 90: "k"}
+    for image in content["images"]:
+        image["id"] = str(image["id"])
+    content["categories"] = [{"id": words[each["id"]], "name": each["name"]} for each in content["categories"]]
+    for annotation in content["annotations"]:
+        annotation["category_id"] = words[annotation["category_id"]]
+    writers.write_json(tmp_path / FILE, content)
+    dataset = load_dataset(tmp_path)
+    assert dataset.classes == ["background", "car", "tree"]
+    assert len(dataset.instances(0)) == 3
+
+
+def test_categories_keep_the_order_of_their_ids(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """Class ids follow the categories' numbers, and categories without annotations are classes, too."""
+    content["categories"] = [{"id": 90, "name": "tree"}, {"id": 1000, "name": "bird"}, {"id": 7, "name": "car"}]
+    writers.write_json(tmp_path / FILE, content)
+    assert load_dataset(tmp_path).classes == ["background", "car", "tree", "bird"]
+
+
+def test_a_crowd_does_not_count(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """Crowds, and what other tools mark by ignore, are 255 where nothing else is, and marked among the objects."""
+    content["annotations"][2]["iscrowd"] = 1
+    content["annotations"][5]["ignore"] = 1
+    writers.write_json(tmp_path / FILE, content)
+    dataset = load_dataset(tmp_path)
+    for at in range(2):
+        mask, found = dataset.mask(at), dataset.instances(at)
+        assert found.is_crowd.sum() == 1
+        crowd = found.masks[found.is_crowd][0]
+        cars = found.masks[~found.is_crowd].any(axis=0)
+        np.testing.assert_array_equal(mask == IGNORE_INDEX, crowd & ~cars)
+        np.testing.assert_array_equal(mask == 1, cars)
+    several = load_dataset(tmp_path, task="multilabel").mask(0)
+    np.testing.assert_array_equal(several[..., 1] == IGNORE_INDEX, crowd)
+    assert set(np.unique(several[..., 0])) == {0, 1}
+
+
+def test_smaller_objects_are_on_top(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """By the area that is stated, else that of the shape; the order in the file does not matter."""
+    masks = []
+    for order in (1, -1):
+        for with_area in (False, True):
+            changed = [dict(each) for each in content["annotations"][::order]]
+            if with_area:
+                for annotation in changed:
+                    annotation["area"] = {7: 50.5, 90: 400}[annotation["category_id"]]
+            writers.write_json(tmp_path / FILE, {**content, "annotations": changed})
+            masks.append(load_dataset(tmp_path).mask(0))
+    for mask in masks[1:]:
+        np.testing.assert_array_equal(mask, masks[0])
+    assert "the smaller one is on top" in load_dataset(tmp_path).describe()
+
+
+def test_compressed_run_lengths(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """The compressed spelling reads as the uncompressed one."""
+    from easyseg.geometry import RunLengths
+
+    writers.write_json(tmp_path / FILE, content)
+    before = load_dataset(tmp_path).instances(0)
+    runs = content["annotations"][1]["segmentation"]
+    runs["counts"] = RunLengths(runs["counts"], (30, 40)).to_compressed()
+    writers.write_json(tmp_path / FILE, content)
+    np.testing.assert_array_equal(load_dataset(tmp_path).instances(0).masks, before.masks)
+
+
+def test_polygons_without_inner_brackets_and_thin_ones(
+    content: dict[str, Any], writers: ModuleType, tmp_path: Path
+) -> None:
+    """A single polygon may lack its brackets; one of two points covers nothing, which is told."""
+    first, second = content["annotations"][0], content["annotations"][3]
+    first["segmentation"] = first["segmentation"][0]
+    second["segmentation"] = [[1, 1, 5, 5]]
+    writers.write_json(tmp_path / FILE, content)
+    dataset = load_dataset(tmp_path)
+    assert [len(dataset.instances(at)) for at in range(3)] == [3, 2, 3]
+    assert "Polygons of fewer than three points cover nothing: 1" in dataset.describe()
+
+
+def test_splits_come_from_names(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """instances_train2017.json and instances_val2017.json are splits; key points beside them are left alone."""
+    for split, at in (("train", slice(2)), ("val", slice(2, 3))):
+        ids = range(100, 103)[at]
+        annotations = [each for each in content["annotations"] if each["image_id"] in ids]
+        part = {**content, "images": content["images"][at], "annotations": annotations}
+        writers.write_json(tmp_path / f"annotations/instances_{split}2017.json", part)
+        writers.write_json(tmp_path / f"annotations/person_keypoints_{split}2017.json", content)
+    dataset = load_dataset(tmp_path)
+    assert dataset.splits() == {"train": 2, "val": 1}
+    assert not dataset.validation_is_drawn
+
+
+def test_one_file_for_each_split_folder(writers: ModuleType, tmp_path: Path) -> None:
+    """train/_annotations.coco.json and valid/_annotations.coco.json beside their images, with equal file names."""
+    for split in ("train", "valid"):
+        writers.write_images(tmp_path / split)
+        writers.write_json(tmp_path / split / "_annotations.coco.json", writers.coco_content())
+    dataset = load_dataset(tmp_path)
+    assert dataset.splits() == {"train": 3, "val": 3}
+    assert [sample.name for sample in dataset.samples][:2] == ["train/first.png", "train/second.png"]
+
+
+def test_an_image_in_two_splits_counts_once(writers: ModuleType, tmp_path: Path) -> None:
+    """An image that two splits name belongs to the first, which is told."""
+    writers.write_images(tmp_path / "images")
+    for split in ("train", "val"):
+        writers.write_json(tmp_path / f"{split}.json", writers.coco_content())
+    dataset = load_dataset(tmp_path, validation_fraction=0)
+    assert dataset.splits() == {"train": 3}
+    assert "Images in two splits count in the first only: 3" in dataset.describe()
+
+
+def test_two_files_of_the_same_images(writers: ModuleType, tmp_path: Path) -> None:
+    """Two annotations of an image are an error that says how to choose."""
+    writers.write_images(tmp_path / "images")
+    for name in ("one.json", "two.json"):
+        writers.write_json(tmp_path / name, writers.coco_content())
+    with pytest.raises(FormatError, match=r"both annotate this image.*annotations='one.json' or annotations='two"):
+        load_dataset(tmp_path)
+    assert len(load_dataset(tmp_path, annotations="two.json")) == 3
+    assert len(load_dataset(tmp_path, annotations=tmp_path / "one.json")) == 3
+
+
+def test_images_elsewhere(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """images= names the folder where it is not below the annotations; absolute or relative."""
+    writers.write_json(tmp_path / "labels" / FILE, content)
+    with pytest.raises(SampleError, match=r"'first.png', which is not below .*type images='...'"):
+        load_dataset(tmp_path / "labels")
+    assert len(load_dataset(tmp_path / "labels", images=tmp_path / "images")) == 3
+    assert len(load_dataset(tmp_path / "labels", images="../images")) == 3
+
+
+def test_missing_images_can_be_left_out(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """With on_bad_sample='skip', a missing image is left out, counted and listed."""
+    (tmp_path / "images/second.png").rename(tmp_path / "images/sacond.png")
+    writers.write_json(tmp_path / FILE, content)
+    with pytest.raises(SampleError, match=r"The nearest name is 'sacond\.png'"):
+        load_dataset(tmp_path)
+    dataset = load_dataset(tmp_path, on_bad_sample="skip")
+    assert len(dataset) == 2
+    assert len(dataset.skipped) == 1
+    assert "second.png" in dataset.skipped[0].problem
+    assert "Samples left out because they cannot be used: 1" in dataset.describe()
+    assert dataset.settings["on_bad_sample"] == "skip"
+
+
+def test_broken_image_files_can_be_left_out(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """With on_bad_sample='skip', images that are cut off or of another size are left out, too."""
+    image = tmp_path / "images/first.png"
+    image.write_bytes(image.read_bytes()[:-30])
+    content["images"][1]["width"] = 41
+    content["annotations"] = [each for each in content["annotations"] if each["image_id"] == 102]
+    writers.write_json(tmp_path / FILE, content)
+    with pytest.raises(SampleError, match=r"first\.png: the PNG file is cut off"):
+        load_dataset(tmp_path).verify()
+    dataset = load_dataset(tmp_path, on_bad_sample="skip")
+    assert [sample.name for sample in dataset.samples] == ["third.png"]
+    assert "40 x 30 pixels, its annotation is for 41 x 30" in dataset.skipped[1].problem
+
+
+def test_turned_images_are_told(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """An annotation made for the image before EXIF turned it is refused with this reason."""
+    for image in content["images"]:
+        image["height"], image["width"] = image["width"], image["height"]
+    content["annotations"] = [each for each in content["annotations"] if isinstance(each["segmentation"], list)]
+    writers.write_json(tmp_path / FILE, content)
+    dataset = load_dataset(tmp_path)
+    for use in (dataset.mask, dataset.instances):
+        with pytest.raises(SampleError, match="turned by its EXIF block"):
+            use(0)
+
+
+CHANGES: list[tuple[str, Any, str]] = [
+    ("annotations.0.category_id", 8, r"annotations\[0\]: its category_id, 8, is the id of no category"),
+    ("annotations.0.category_id", None, r"annotations\[0\]: category_id is None; expected a whole number"),
+    ("annotations.0.image_id", 5, r"annotations\[0\]: its image_id, 5, is the id of no image"),
+    ("annotations.0.image_id", True, "image_id is True"),
+    ("annotations.0.image_id", 10**60, "image_id is a number that is far too large"),
+    ("annotations.0.segmentation", [], "it has no segmentation; a mask cannot be drawn"),
+    ("annotations.0.segmentation", None, "it has no segmentation"),
+    ("annotations.0.segmentation", "abc", "segmentation is 'abc'; expected a list"),
+    ("annotations.0.segmentation", [[1, 2, 3]], r"segmentation\[0\] is a list of 3 items; expected at least 1 points"),
+    ("annotations.0.segmentation", [[1, 2, 3, "4"]], "expected at least 1 points"),
+    ("annotations.0.segmentation", [[1, 2, 3, None]], "expected at least 1 points"),
+    ("annotations.0.segmentation", [[1, 2, 3, 4e9]], "infinite or beyond 1,000,000"),
+    ("annotations.0.iscrowd", 2, "iscrowd is 2; expected 0 or 1"),
+    ("annotations.1.segmentation", {"size": [30, 40], "counts": [5]}, "segmentation: .*add up to 5"),
+    ("annotations.1.segmentation", {"size": [30, 40], "counts": "~"}, "segmentation: .*'~'"),
+    ("annotations.1.segmentation", {"size": [30], "counts": []}, "is no size of a mask"),
+    ("annotations.1.segmentation", {"size": [40, 30], "counts": [1200]}, "its mask is of 30 x 40 pixels, its image of"),
+    ("annotations", {}, "annotations is {}; expected a list"),
+    ("annotations.0", 3, r"annotations\[0\] is 3; expected an object"),
+    ("images.0.file_name", None, r"images\[0\]: file_name is None; expected a text"),
+    ("images.0.file_name", 5, "names the image '5'"),
+    ("images.0.file_name", "a\0b", "expected a text"),
+    ("images.0.file_name", "second.png", "second.png stands there twice"),
+    ("images.0.height", 30.5, "expected whole numbers of pixels"),
+    ("images.0.height", 10**9, "expected whole numbers of pixels"),
+    ("images.0.height", "x", "height is 'x'; expected a number"),
+    ("categories.0.id", 90, "the id 90 stands there twice"),
+    ("categories.0.name", [], r"categories\[0\]: name is \[\]; expected a text"),
+    ("info", {"easyseg": {"task": "both"}}, "task is 'both'"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "words"), CHANGES)
+def test_malformed_files_are_refused(
+    place: str, value: Any, words: str, content: dict[str, Any], writers: ModuleType, tmp_path: Path
+) -> None:
+    """Each mistake is told with file and object; what can be left out is, where that was typed."""
+    holder: Any = content
+    *path, last = place.split(".")
+    for part in path:
+        holder = holder[int(part)] if isinstance(holder, list) else holder[part]
+    holder[int(last) if isinstance(holder, list) else last] = value
+    writers.write_json(tmp_path / FILE, content)
+    with pytest.raises(SampleError, match=words) as caught:
+        load_dataset(tmp_path)
+    assert "instances_all.json" in str(caught.value)
+    try:
+        dataset = load_dataset(tmp_path, on_bad_sample="skip", unlabelled="background")
+    except EasySegError:
+        return  # the whole file is at fault
+    assert dataset.skipped
+    broken = {sample.name for sample in dataset.samples} & {"first.png"} if place.startswith("annotations.") else set()
+    assert not broken or "image_id" in place  # never taken for a picture of the background
+
+
+def test_boxes_only_are_told(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """An annotation of a box alone says so."""
+    content["annotations"][0] |= {"segmentation": [], "bbox": [1, 2, 3, 4]}
+    writers.write_json(tmp_path / FILE, content)
+    with pytest.raises(SampleError, match="no segmentation, only a box; a mask cannot be drawn"):
+        load_dataset(tmp_path)
+
+
+def test_a_class_map_of_values_is_refused(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """Classes of objects have names; values and colours for them are refused with the right words."""
+    writers.write_json(tmp_path / FILE, content)
+    for arguments in ({"class_map": {"car": 7}}, {"ignore": [255]}, {"ignore": [(0, 0, 0)]}):
+        with pytest.raises(EasySegError, match="The classes of objects have names: car, tree"):
+            load_dataset(tmp_path, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"{", "not valid JSON"),
+        (b'{"images": NaN, "annotations": [], "categories": []}', "NaN is no number"),
+        (b'{"images": ' + b"[" * 100_000, "not valid JSON"),
+        (b'\xff\xfe{"images": [], "annotations": [], "categories": []}', "not valid JSON"),
+        (b'{"images": ' + b"9" * 5000 + b', "annotations": [], "categories": []}', "not valid JSON"),
+        (b'["images", "annotations", "categories"]', "expected an object"),
+        (b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
+    ],
+)
+def test_files_that_are_no_json(data: bytes, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no JSON, nested too deep, or of numbers too large is refused with its reason."""
+    from easyseg.data.formats import annotation_files
+
+    monkeypatch.setattr(annotation_files, "keys_of", lambda _: frozenset(["images", "annotations", "categories"]))
+    (tmp_path / "a.json").write_bytes(data)
+    with pytest.raises(SampleError, match=words):
+        load_dataset(tmp_path, "coco")
+
+
+def test_larger_files_than_the_limit(writers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file beyond the limit is not read at all; one that vanished says so."""
+    from easyseg.io import json_files
+
+    writers.write_coco(tmp_path)
+    monkeypatch.setattr(json_files, "MAX_BYTES", 10)
+    with pytest.raises(SampleError, match="at most 10 are read"):
+        load_dataset(tmp_path)
+    with pytest.raises(SampleError, match="cannot be read"):
+        json_files.read_json(tmp_path / "no.json")
+    assert json_files.keys_of(tmp_path / "no.json") == frozenset()
+
+
+def test_large_files_are_known_by_their_ends(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """A file is recognised by its first and last bytes, however much lies between."""
+    content["images"] += [{"id": f"x{at}", "file_name": "first.png", "note": "n" * 100} for at in range(4000)]  # 600 kB
+    writers.write_json(tmp_path / FILE, content)
+    from easyseg.data.formats import coco
+
+    assert coco.recognises(tmp_path)

@@ -1,0 +1,205 @@
+"""labelme files: kinds of shapes, groups, names, images inside them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from easyseg.data.dataset import Dataset, load_dataset
+from easyseg.errors import SampleError
+from easyseg.structures import IGNORE_INDEX, EmbeddedImage
+
+
+@pytest.fixture
+def write(writers: ModuleType, tmp_path: Path) -> Any:
+    """Return a function that writes one image with shapes, and reads the dataset."""
+    (image,) = writers.write_images(tmp_path, stems=("street",))
+
+    def write_shapes(*shapes: dict[str, Any], arguments: dict[str, Any] | None = None, **fields: Any) -> Dataset:
+        content = {"version": "5", "shapes": list(shapes), "imagePath": image.name, "imageData": None, **fields}
+        writers.write_json(tmp_path / "street.json", content)
+        return load_dataset(tmp_path, **(arguments or {}))
+
+    return write_shapes
+
+
+def shape(label: str, points: Any, kind: str | None = "polygon", **more: Any) -> dict[str, Any]:
+    """Return a shape as labelme writes it."""
+    return {"label": label, "points": points, "shape_type": kind, "flags": {}, **more}
+
+
+def test_kinds_of_shapes(write: Any, writers: ModuleType) -> None:
+    """Polygons, rectangles from any corner, circles and turned rectangles cover what they should."""
+    dataset = write(
+        shape("a", writers.corners(1, 1, 4, 5), None),
+        shape("b", [[10, 9], [6, 2]], "rectangle"),
+        shape("c", [[20, 15], [20, 20]], "circle"),
+        shape("d", writers.corners(30, 20, 36, 26), "oriented_rectangle"),
+    )
+    found = dataset.instances(0)
+    y, x = np.mgrid[:30, :40] + 0.5
+    expected = [
+        writers.object_mask(1, 1, 4, 5),
+        writers.object_mask(6, 2, 10, 9),
+        np.hypot(x - 20, y - 15) <= 5,
+        writers.object_mask(30, 20, 36, 26),
+    ]
+    np.testing.assert_array_equal(found.masks, expected)
+    assert dataset.classes == ["background", "a", "b", "c", "d"]
+
+
+def test_circles_have_their_area(write: Any) -> None:
+    """A large circle has the area of a circle to a thousandth."""
+    dataset = write(shape("c", [[20, 15], [32, 15]], "circle"))
+    assert dataset.instances(0).masks.sum() == pytest.approx(math.pi * 144, rel=0.01)
+
+
+def test_shapes_without_area_are_left_out(write: Any) -> None:
+    """Lines and points are no objects, and thin polygons cover nothing; both are told."""
+    dataset = write(
+        shape("a", [[1, 1], [9, 1], [9, 9]]),
+        shape("a", [[1, 1], [9, 9]], "line"),
+        shape("a", [[1, 1]], "point"),
+        shape("a", [[1, 1], [9, 9]], "linestrip"),
+        shape("a", [[1, 1], [9, 9]], "polygon"),
+    )
+    assert len(dataset.instances(0)) == 1
+    assert "Shapes without an area (lines, points) left out: 3" in dataset.describe()
+    assert "Polygons of fewer than three points cover nothing: 1" in dataset.describe()
+
+
+def test_groups_join_parts(write: Any, writers: ModuleType) -> None:
+    """Shapes of one label and group_id are one object; of another label, or without group, they are not."""
+    parts = [writers.corners(1, 1, 4, 4), writers.corners(10, 10, 14, 14), writers.corners(20, 20, 25, 25)]
+    dataset = write(
+        shape("a", parts[0], group_id=0),
+        shape("a", parts[1], group_id=0),
+        shape("b", parts[2], group_id=0),
+        shape("a", writers.corners(30, 1, 33, 4), group_id=None),
+        shape("a", [[35, 1], [38, 4]], "rectangle", group_id=None),
+    )
+    found = dataset.instances(0)
+    joined = writers.object_mask(1, 1, 4, 4) | writers.object_mask(10, 10, 14, 14)
+    assert len(found) == 4
+    np.testing.assert_array_equal(found.masks[0], joined)
+
+
+def test_masks_keep_to_themselves(write: Any, writers: ModuleType) -> None:
+    """A mask lies at its points, may reach beyond the image, and in a group stays an object of its own, told."""
+    inside = base64.b64encode(writers.png_bytes(np.ones((6, 8), np.uint8) * 255)).decode()
+    dataset = write(
+        shape("a", [[35, 27], [42, 32]], "mask", mask=inside, group_id=1),
+        shape("a", [[-3.2, -2], [4, 3]], "mask", mask=inside, group_id=1),
+        shape("a", [[60, 60], [67, 65]], "mask", mask=inside),
+    )
+    found = dataset.instances(0)
+    np.testing.assert_array_equal(found.masks[0], writers.object_mask(35, 27, 40, 30))
+    np.testing.assert_array_equal(found.masks[1], writers.object_mask(0, 0, 5, 4))
+    assert len(found) == 2
+    assert "Masks with a group_id count as objects of their own: 2" in dataset.describe()
+
+
+def test_ignored_regions(write: Any, writers: ModuleType) -> None:
+    """__ignore__ is no class; its pixels do not count, as the order of the file has them."""
+    dataset = write(
+        shape("a", writers.corners(0, 0, 10, 10)),
+        shape("__ignore__", writers.corners(5, 0, 20, 10)),
+        shape("b", writers.corners(15, 0, 25, 10)),
+    )
+    assert dataset.classes == ["background", "a", "b"]
+    expected = np.zeros((30, 40), np.uint8)
+    expected[:10, :5], expected[:10, 5:15], expected[:10, 15:25] = 1, IGNORE_INDEX, 2
+    np.testing.assert_array_equal(dataset.mask(0), expected)
+    assert len(dataset.instances(0)) == 2
+
+
+def test_labels_txt_gives_the_order(write: Any, writers: ModuleType, tmp_path: Path) -> None:
+    """Names in labels.txt come first, in their order, used or not; other labels follow."""
+    (tmp_path / "labels.txt").write_text("__ignore__\n_background_\nzebra\nape\n", encoding="utf-8")
+    dataset = write(shape("ape", writers.corners(0, 0, 9, 9)), shape("bee", writers.corners(10, 0, 19, 9)))
+    assert dataset.classes == ["_background_", "zebra", "ape", "bee"]
+    assert set(np.unique(dataset.mask(0))) == {0, 2, 3}
+
+
+@pytest.mark.parametrize("name", ["..\\pictures\\street.png", "/home/x/street.png", "other.png", "", "street"])
+def test_image_paths_of_other_machines(name: str, write: Any, writers: ModuleType) -> None:
+    """The image is found by the tail of its path, else by the annotation's own name."""
+    dataset = write(shape("a", writers.corners(0, 0, 9, 9)), imagePath=name)
+    assert dataset[0].name == "street.png"
+
+
+def test_an_image_inside_the_file(write: Any, writers: ModuleType, tmp_path: Path) -> None:
+    """Where the image file is missing, the embedded one is read; it may be damaged in the usual ways."""
+    image = tmp_path / "street.png"
+    data = image.read_bytes()
+    expected = write(shape("a", writers.corners(0, 0, 9, 9))).image(0)
+    image.unlink()
+    dataset = write(shape("a", writers.corners(0, 0, 9, 9)), imageData=base64.b64encode(data).decode())
+    assert isinstance(dataset[0].image, EmbeddedImage)
+    assert dataset[0].name == "street.json"
+    assert dataset.size_hw(0) == (30, 40)
+    np.testing.assert_array_equal(dataset.image(0), expected)
+    dataset.verify()
+    assert dataset.with_splits().fingerprint() == dataset.fingerprint()
+    for text, words in (
+        ("%%%", "is no base64"),
+        ("", "there is no image in the field"),
+        ("AAAA", "no picture of a known"),
+    ):
+        content = json.loads((tmp_path / "street.json").read_text(encoding="utf-8"))
+        writers.write_json(tmp_path / "street.json", {**content, "imageData": text})
+        for use in (dataset.image, dataset.size_hw):
+            with pytest.raises(SampleError, match=words):
+                use(0)
+
+
+def test_two_files_for_one_image(write: Any, writers: ModuleType, tmp_path: Path) -> None:
+    """A second annotation of an image is an error that names both."""
+    write(shape("a", writers.corners(0, 0, 9, 9)))
+    (tmp_path / "copy.json").write_bytes((tmp_path / "street.json").read_bytes())
+    with pytest.raises(Exception, match=r"copy\.json and street\.json both annotate this image"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ({"points": [[1, 1], [2, 2], [3, 3]], "shape_type": "rectangle"}, "a rectangle has 2 points, this one 3"),
+        ({"points": [[1, 1]], "shape_type": "circle"}, "a circle has 2 points, this one 1"),
+        ({"points": [[1, 1]], "shape_type": "star"}, "shape_type is 'star'; expected polygon"),
+        ({"points": None}, "points is None; expected at least 1 points"),
+        ({"points": [[1, True]]}, "expected at least 1 points"),
+        ({"label": None}, "label is None; expected a text"),
+        ({"label": True}, "label is True; expected a text"),
+        ({"points": [[1, 1], [2, 2]], "shape_type": "mask"}, "it is of type mask but holds none"),
+        ({"points": [[1, 1], [2, 2]], "shape_type": "mask", "mask": "%"}, "its mask is no base64"),
+    ],
+)
+def test_broken_shapes(broken: dict[str, Any], words: str, write: Any, writers: ModuleType) -> None:
+    """A shape that cannot be drawn is named by its number; on_bad_sample='skip' leaves the image out."""
+    good = shape("a", writers.corners(0, 0, 9, 9))
+    with pytest.raises(SampleError, match=rf"street\.json: shapes\[1\].*{words}"):
+        write(good, {**good, **broken})
+    with pytest.raises(Exception, match="so there is nothing to learn"):
+        write(good, {**good, **broken}, arguments={"on_bad_sample": "skip", "unlabelled": "background"})
+
+
+def test_a_damaged_mask_is_told_when_it_is_drawn(write: Any) -> None:
+    """The bytes of a mask are decoded late; the message names the object."""
+    data = base64.b64encode(b"no picture").decode()
+    dataset = write(shape("a", [[1, 1], [2, 2]], "mask", mask=data))
+    for use in (dataset.mask, dataset.instances):
+        with pytest.raises(SampleError, match=r"no picture of a known format.*object 0 of street.png"):
+            use(0)
+
+
+def test_numbers_as_labels(write: Any, writers: ModuleType) -> None:
+    """A label that is a number is its text."""
+    assert write(shape(5, writers.corners(0, 0, 9, 9))).classes == ["5"]

@@ -1,0 +1,119 @@
+"""Supervisely projects: bitmaps, holes, names, broken files."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from easyseg.data.dataset import load_dataset
+from easyseg.errors import SampleError
+
+
+@pytest.fixture
+def root(writers: ModuleType, tmp_path: Path) -> Path:
+    """A project of one dataset and three images."""
+    writers.write_supervisely(tmp_path)
+    return tmp_path
+
+
+def rewrite(root: Path, *objects: Any, **fields: Any) -> None:
+    """Give the first image other objects."""
+    file = root / "ds0/ann/first.png.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**content, "objects": list(objects), **fields}), encoding="utf-8")
+
+
+def packed(data: bytes) -> str:
+    """Return bytes as Supervisely writes a bitmap."""
+    return base64.b64encode(zlib.compress(data)).decode()
+
+
+def test_meta_gives_the_order(root: Path) -> None:
+    """Class ids follow meta.json, also where it lies above one dataset; without it, names are sorted."""
+    assert load_dataset(root).classes == ["background", "tree", "car"]
+    assert load_dataset(root / "ds0").classes == ["background", "tree", "car"]
+    (root / "meta.json").unlink()
+    assert load_dataset(root).classes == ["background", "car", "tree"]
+
+
+def test_holes_and_objects_without_area(root: Path, writers: ModuleType) -> None:
+    """Interior rings are holes; lines and points are left out, told."""
+    ring = {"exterior": writers.corners(2, 2, 20, 20), "interior": [writers.corners(5, 5, 9, 9)]}
+    rewrite(
+        root,
+        {"classTitle": "car", "geometryType": "polygon", "points": ring},
+        {"classTitle": "car", "geometryType": "point", "points": {"exterior": [[1, 1]], "interior": []}},
+        {"classTitle": "car", "shape": "line", "points": {"exterior": [[1, 1], [5, 5]], "interior": []}},
+    )
+    dataset = load_dataset(root)
+    expected = writers.object_mask(2, 2, 20, 20) & ~writers.object_mask(5, 5, 9, 9)
+    np.testing.assert_array_equal(dataset.instances(0).masks, [expected])
+    assert "Objects without an area (points, lines, graphs) left out: 2" in dataset.describe()
+
+
+@pytest.mark.parametrize("kind", ["one bit", "grey", "palette"])
+def test_bitmaps_of_any_png(kind: str, root: Path, writers: ModuleType) -> None:
+    """Bitmaps are PNG files of one bit, of 0 and 255, or of two colours, at their origin."""
+    inside = np.zeros((6, 9), np.uint8)
+    inside[1:4, 2:8] = 1
+    if kind == "palette":
+        from PIL import Image
+
+        picture = Image.fromarray(inside)
+        picture.putpalette([0, 0, 0, 255, 255, 255])
+        import io
+
+        data = io.BytesIO()
+        picture.save(data, "PNG", transparency=0)
+        png = data.getvalue()
+    else:
+        png = writers.png_bytes(inside.astype(bool) if kind == "one bit" else inside * 255)
+    rewrite(root, {"classTitle": "car", "bitmap": {"data": packed(png), "origin": [10, 20]}})
+    expected = np.zeros((30, 40), bool)
+    expected[21:24, 12:18] = True
+    np.testing.assert_array_equal(load_dataset(root).instances(0).masks, [expected])
+
+
+def test_old_annotation_names(root: Path) -> None:
+    """Old projects leave out the image's suffix."""
+    for file in (root / "ds0/ann").iterdir():
+        file.rename(file.with_name(file.name.replace(".png", "")))
+    assert len(load_dataset(root)) == 3
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ({"geometryType": "cloud"}, "geometryType is 'cloud'; expected polygon, bitmap"),
+        ({"points": {"exterior": []}}, "exterior is .*; expected at least 2 points"),
+        ({"points": 3}, "points is 3; expected an object"),
+        ({"classTitle": None}, "classTitle is None; expected a text"),
+        ({"geometryType": "bitmap"}, "data is cut off"),
+        ({"geometryType": "bitmap", "bitmap": {"data": "%", "origin": [1, 1]}}, "no base64 of a compressed PNG"),
+        ({"geometryType": "bitmap", "bitmap": {"data": "AAAA", "origin": [1, 1]}}, "no base64 of a compressed PNG"),
+        ({"geometryType": "bitmap", "bitmap": {"data": packed(b"x"), "origin": [1]}}, "origin is"),
+        ({"geometryType": "bitmap", "bitmap": {"data": packed(b"x")[:-8], "origin": [1, 1]}}, "data is cut off"),
+        ({"geometryType": "bitmap", "bitmap": {"data": packed(bytes(65 << 20)), "origin": [1, 1]}}, "or too large"),
+    ],
+)
+def test_broken_objects(broken: dict[str, Any], words: str, root: Path) -> None:
+    """An object that cannot be read is named by its number; a bitmap that would fill the memory is not unpacked."""
+    good = {"classTitle": "car", "geometryType": "polygon", "points": {"exterior": [[1, 1], [5, 1], [5, 5]]}}
+    rewrite(root, good, {**good, **broken})
+    with pytest.raises(SampleError, match=rf"first\.png\.json: objects\[1\].*{words}"):
+        load_dataset(root)
+    assert len(load_dataset(root, on_bad_sample="skip", unlabelled="background")) == 2
+
+
+def test_missing_images(root: Path) -> None:
+    """An annotation without its image is an error."""
+    (root / "ds0/img/first.png").unlink()
+    with pytest.raises(SampleError, match=r"names the image 'ds0/img/first\.png'"):
+        load_dataset(root)

@@ -1,0 +1,218 @@
+"""YOLO segmentation: layouts, names, splits, and lines that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from easyseg.data.dataset import load_dataset
+from easyseg.errors import EasySegError, FormatError, SampleError
+
+ROW = "0 0.1 0.1 0.5 0.1 0.5 0.5 0.1 0.5"
+
+
+@pytest.fixture
+def write(writers: ModuleType, tmp_path: Path) -> Any:
+    """Return a function that writes images and label files by their paths."""
+
+    def write_files(**files: str) -> Path:
+        for image, rows in files.items():
+            place, name = image.rsplit("__", 1) if "__" in image else ("images", image)
+            place = place.replace("__", "/")
+            writers.write_images(tmp_path / place, stems=(name,))
+            labels = tmp_path / place.replace("images", "labels")
+            labels.mkdir(parents=True, exist_ok=True)
+            (labels / f"{name}.txt").write_text(rows, encoding="utf-8")
+        return tmp_path
+
+    return write_files
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"train__images__a": ROW, "valid__images__b": ROW, "test__images__a": ROW},
+        {"images__train__a": ROW, "images__val__b": ROW, "images__test__a": ROW},
+        {"set__images__train__a": ROW, "set__images__val__b": ROW, "set__images__test__a": ROW},
+    ],
+)
+def test_layouts_with_splits(files: dict[str, str], write: Any) -> None:
+    """Split folders stand above or below images/ and labels/; equal names in two splits stay apart."""
+    dataset = load_dataset(write(**files))
+    assert dataset.format == "yolo"
+    assert dataset.splits() == {"train": 1, "val": 1, "test": 1}
+    assert dataset.classes == ["class_0"]
+    assert all(dataset.mask(at).any() for at in range(3))
+
+
+def test_labels_beside_images(writers: ModuleType, tmp_path: Path) -> None:
+    """Text files beside the images, as darknet has them, with names in classes.txt."""
+    writers.write_images(tmp_path / "obj_train_data", stems=("a", "b"))
+    for stem in ("a", "b"):
+        (tmp_path / f"obj_train_data/{stem}.txt").write_text(ROW, encoding="utf-8")
+    (tmp_path / "classes.txt").write_text("roof\ntree\n", encoding="utf-8")
+    dataset = load_dataset(tmp_path)
+    assert dataset.classes == ["background", "roof", "tree"]
+
+
+@pytest.mark.parametrize(
+    ("yaml", "classes"),
+    [
+        ("names: [roof]", ["roof"]),
+        ("names: [roof, tree]\nnc: 2", ["background", "roof", "tree"]),
+        ("names:\n  0: roof\n  5: tree\npath: /x", ["background", "roof", "tree"]),
+        ("names: {'0': roof}", ["roof"]),
+        ("names: [7, 8]", ["background", "7", "8"]),
+        ("train: images", ["class_0"]),
+    ],
+)
+def test_names_in_data_yaml(yaml: str, classes: list[str], write: Any) -> None:
+    """Names are a list or a mapping, perhaps of numbers as texts."""
+    root = write(a=ROW, b=ROW)
+    (root / "data.yaml").write_text(yaml, encoding="utf-8")
+    assert load_dataset(root).classes == classes
+
+
+@pytest.mark.parametrize(
+    ("yaml", "splits"),
+    [
+        ("names: [a]\ntrain: one/images\nval: two/images", {"train": 1, "val": 1}),
+        ("names: [a]\ntrain: ../one/images\nval: ../two/images\ntest:", {"train": 1, "val": 1}),
+        ("names: [a]\ntrain: [/home/x/data/one/images, /home/x/data/two/images]", {"train": 2}),
+        ("names: [a]\ntrain: first.txt\nval: C:\\data\\second.txt", {"train": 1, "val": 1}),
+        ("names: [a]\ntrain: nowhere\nval: .", {"train": 2}),
+        ("names: [a]\ntrain: missing.txt", {"train": 2}),
+    ],
+)
+def test_splits_in_data_yaml(yaml: str, splits: dict[str, int], write: Any) -> None:
+    """Splits are folders, of this machine or another, or lists of images; else the folders' own names count."""
+    root = write(one__images__a=ROW, two__images__b=ROW)
+    (root / "data.yaml").write_text(yaml, encoding="utf-8")
+    (root / "first.txt").write_text("one/images/a.png\n", encoding="utf-8")
+    (root / "second.txt").write_text("/data/two/images/b.png\n", encoding="utf-8")
+    assert load_dataset(root, validation_fraction=0).splits() == splits
+
+
+def test_lists_beside_the_labels(write: Any) -> None:
+    """train.txt and val.txt name the images that count; others are left out."""
+    root = write(a=ROW, b=ROW, c=ROW)
+    (root / "train.txt").write_text("./images/a.png\n", encoding="utf-8")
+    (root / "val.txt").write_text("/x/images/b.png\n", encoding="utf-8")
+    dataset = load_dataset(root)
+    assert dataset.format == "yolo"
+    assert dataset.splits() == {"train": 1, "val": 1}
+    (root / "val.txt").write_text("images/d.png\n", encoding="utf-8")
+    with pytest.raises(SampleError, match=r"names the image 'images/d\.png'"):
+        load_dataset(root)
+
+
+def test_images_without_objects(write: Any, writers: ModuleType) -> None:
+    """An empty text file and a missing one both mean background; one without image is left out, told."""
+    root = write(a=ROW, b="\n")
+    writers.write_images(root / "images", stems=("c",))
+    (root / "labels/d.txt").write_text(ROW, encoding="utf-8")
+    dataset = load_dataset(root)
+    assert [bool(dataset.mask(at).any()) for at in range(3)] == [True, False, False]
+    assert "Label files that belong to no image left out: 1" in dataset.describe()
+
+
+def test_outlines_are_shares_of_the_image(write: Any) -> None:
+    """Coordinates scale with each image's own size, and may reach a little beyond it."""
+    root = write(a="0 0.5 -0.1 1.2 -0.1 1.2 0.5 0.5 0.5")
+    found = load_dataset(root).instances(0)
+    assert found.boxes.tolist() == [[20, 0, 40, 15]]
+    assert found.masks.sum() == 20 * 15
+
+
+BROKEN = [
+    ("0 0.1 0.1 0.5 0.5 0.4", "it has 6 numbers; expected 'class x1 y1"),
+    ("0 0.1", "it has 2 numbers"),
+    ("car 0.1 0.1 0.5 0.1 0.5 0.5", "it does not consist of numbers"),
+    ("-1 0.1 0.1 0.5 0.1 0.5 0.5", "the class is -1; expected a whole number"),
+    ("0.5 0.1 0.1 0.5 0.1 0.5 0.5", "the class is 0.5"),
+    ("nan 0.1 0.1 0.5 0.1 0.5 0.5", "the class is nan"),
+    ("9e99 0.1 0.1 0.5 0.1 0.5 0.5", "the class is 9e99"),
+    ("0 10 10 50 10 50 50", "coordinates are not in 0..1"),
+    ("0 0.1 nan 0.5 0.1 0.5 0.5", "coordinates are not in 0..1"),
+    ("3 0.1 0.1 0.5 0.1 0.5 0.5", r"class 3 is not among the names in data\.yaml"),
+    ("0 0.5 0.5 0.2 0.2", r"it is a box \(5 numbers\), and no mask can be drawn"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), BROKEN)
+def test_broken_lines(line: str, words: str, write: Any) -> None:
+    """A line that cannot be read is named by file and number; the image is left out where that was typed."""
+    root = write(a=ROW, b=f"{ROW}\n\n{line}")
+    (root / "data.yaml").write_text("names: [roof]", encoding="utf-8")
+    with pytest.raises(SampleError, match=rf"b\.txt: line 3: {words}"):
+        load_dataset(root)
+    dataset = load_dataset(root, on_bad_sample="skip")
+    assert [sample.name for sample in dataset.samples] == ["a.png"]
+    assert len(dataset.skipped) == 1
+
+
+def test_boxes_only(write: Any) -> None:
+    """A dataset of boxes is refused as a whole: no mask can be drawn from a box."""
+    root = write(a="0 0.5 0.5 0.2 0.2", b="1 0.5 0.5 0.2 0.2")
+    with pytest.raises(FormatError, match=r"the labels hold boxes .*no mask can be drawn from a box"):
+        load_dataset(root)
+
+
+def test_thin_polygons(write: Any) -> None:
+    """A line of two and a half points is refused; a flat outline covers nothing."""
+    dataset = load_dataset(write(a=f"{ROW}\n0 0.1 0.1 0.5 0.1 0.9 0.1"))
+    assert len(dataset.instances(0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("yaml", "words"),
+    [
+        ("names: 5", "names is 5; expected a list of names"),
+        ("names: {a: b}", "expected a list of names"),
+        ("names: []", "expected a list of names"),
+        ("names: [[a]]", "expected a list of names"),
+        (f"names: {{{'9' * 50}: a}}", "expected a list of names"),
+        ("names: [a", "is not valid YAML"),
+        ("a: &a [x]\nnames: *a", "aliases"),
+    ],
+)
+def test_broken_data_yaml(yaml: str, words: str, write: Any) -> None:
+    """data.yaml that cannot be read is an error that names it."""
+    root = write(a=ROW)
+    (root / "data.yaml").write_text(yaml, encoding="utf-8")
+    with pytest.raises(FormatError, match=words):
+        load_dataset(root)
+
+
+def test_what_is_no_label_file(write: Any) -> None:
+    """Texts in a folder of labels that hold no rows of numbers are no YOLO labels."""
+    root = write(a="hello world this is text")
+    with pytest.raises(EasySegError, match="no dataset format fits"):
+        load_dataset(root)
+    (root / "labels/a.txt").write_bytes(b"\xff\xfe0 1 1 1 1")
+    with pytest.raises(EasySegError, match="no dataset format fits"):
+        load_dataset(root)
+    with pytest.raises(SampleError, match="expected UTF-8 text"):
+        load_dataset(root, "yolo")
+
+
+def test_files_that_are_too_large(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A label file beyond the limit is not read."""
+    from easyseg.io import text_files
+
+    root = write(a=ROW)
+    monkeypatch.setattr(text_files, "MAX_BYTES", 5)
+    with pytest.raises(SampleError, match="at most 5 are read"):
+        load_dataset(root, "yolo")
+
+
+def test_many_points(write: Any) -> None:
+    """A finely drawn circle has the area of a circle."""
+    turn = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    points = np.stack([0.5 + 0.25 * np.cos(turn), 0.5 + np.sin(turn) / 3], axis=1).ravel()
+    found = load_dataset(write(a="0 " + " ".join(map(str, points)))).instances(0)
+    assert found.masks.sum() == pytest.approx(np.pi * 100, rel=0.02)
