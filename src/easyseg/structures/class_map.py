@@ -90,8 +90,8 @@ class ClassMap:
             raise ClassMapError("A class map needs at least one class; type classes=['name', ...].")
         if len(self.names) > MAX_CLASSES:
             raise ClassMapError(
-                f"{len(self.names)} classes; at most {MAX_CLASSES} fit into one byte per pixel. Type classes=[...] with "
-                "those that count."
+                f"{len(self.names)} classes; at most {MAX_CLASSES} fit into one byte per pixel. Type classes=[...] "
+                "with those that count."
             )
         if len(set(self.names)) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
