@@ -16,6 +16,7 @@ import easyseg
 from easyseg.cli import (
     COMMANDS,
     demo_command,
+    download_command,
     evaluate_command,
     find_learning_rate_command,
     list_command,
@@ -38,6 +39,7 @@ PARSERS = {
     "stages": stages_command.parser,
     "find-learning-rate": find_learning_rate_command.parser,
     "list": list_command.parser,
+    "download": download_command.parser,
     "demo": demo_command.parser,
 }
 
@@ -180,6 +182,7 @@ def test_tables_of_settings_are_complete() -> None:
         "EvaluateSettings": "metrics",
         "PredictSettings": "prediction",
         "DataSettings": "data",
+        "DownloadSettings": "open-images",
     }.items():
         text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
         assert f"<!-- settings: {group} -->" in text

@@ -7,6 +7,7 @@ EasySegError
 │   ├── FormatError         no dataset format, or several, fit the folder
 │   ├── SampleError         one image or mask cannot be used; carries its path
 │   └── ClassMapError       pixel values of the masks and classes do not fit together
+├── DownloadError           a dataset cannot be fetched
 ├── ModelError              the model cannot be built or used this way
 │   └── WeightsError        pretrained weights cannot be had
 ├── TrainingError           training cannot go on
@@ -78,6 +79,10 @@ class SampleError(DataError):
 
 class ClassMapError(DataError):
     """Pixel values of the masks and classes do not fit together."""
+
+
+class DownloadError(EasySegError):
+    """A dataset cannot be fetched."""
 
 
 class ModelError(EasySegError):

@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "measure a trained model on a dataset",
     "predict": "segment images and save the pictures",
     "find-learning-rate": "find a good learning rate before training",
+    "download": "fetch a part of Open Images, with masks",
     "stages": "write a YAML file that trains a model in stages",
     "list": "show the models and encoders there are",
     "demo": "see it work: draw a dataset, train, evaluate, predict (about a minute)",
@@ -37,6 +38,7 @@ examples:
   easyseg predict runs/last --source "photos/*.jpg" --to pictures
   easyseg stages unet resnet50 > stages.yaml
   easyseg list encoders "resnet*"
+  easyseg download open-images --classes Cat Dog --limit 500 --to data/pets
 
 `easyseg COMMAND --help` shows every setting of a command with its default."""
 

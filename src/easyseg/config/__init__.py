@@ -1,6 +1,7 @@
 """Every setting, declared once: type, range, default and help."""
 
 from easyseg.config.base import Settings
+from easyseg.config.download import DownloadSettings
 from easyseg.config.kinds import Auto, Count, Fraction, Positive, Schedule
 from easyseg.config.rate_finder import RateFinderSettings
 from easyseg.config.settings import (
@@ -20,6 +21,7 @@ __all__ = [
     "Auto",
     "Count",
     "DataSettings",
+    "DownloadSettings",
     "EvaluateSettings",
     "FitSettings",
     "Fraction",

@@ -97,6 +97,11 @@ class DataSettings(Settings):
         description="Images without any annotation: pictures of the background, or left out; auto: as is usual in the "
         "format.",
     )
+    unverified: Literal["background", "ignore"] = Field(
+        "background",
+        description="Pixels outside of all masks in Open Images, where nobody looked for all objects: background, or "
+        "not counted.",
+    )
     on_bad_sample: Literal["error", "skip"] = Field(
         "error", description="What a sample that cannot be used does: stop with an error, or be left out and listed."
     )

@@ -24,6 +24,7 @@ from easyseg.data.formats.scanning import existing_folder, listed_once
 from easyseg.data.joining import checked, joined
 from easyseg.data.mask_values import mask_sources
 from easyseg.data.memory import samples_from_memory
+from easyseg.data.object_classes import names_asked_for
 from easyseg.data.sample_files import identity_of, listed, objects_identity, problems_of
 from easyseg.data.sequences import annotated_places, chosen, splits_of
 from easyseg.data.splitting import assign_splits
@@ -277,6 +278,7 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     split: str | None = None,
     task: Task | Literal["auto"] = "auto",
     unlabelled: Literal["auto", "background", "skip"] = "auto",
+    unverified: Literal["background", "ignore"] = "background",
     on_bad_sample: Literal["error", "skip"] = "error",
     validation_fraction: float = 0.2,
     value_range: Sequence[Any] | Literal["auto"] = "auto",
@@ -300,6 +302,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.
         unlabelled: whether images without any annotation are pictures of the "background", or left out ("skip");
             "auto" does what is usual in the format.
+        unverified: what pixels outside of all masks are in Open Images, where nobody looked for all objects:
+            "background", or not counted ("ignore").
         on_bad_sample: "error" stops at a sample that cannot be used; "skip" leaves it out and lists it in
             `Dataset.skipped`.
         validation_fraction: share of the images put aside for validation where the files have no such split.
@@ -325,6 +329,7 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     folder = existing_folder(path)
     pattern = None if annotations is None else os.fspath(annotations)
     options = ReadOptions(pattern, BadSamples(given.on_bad_sample), given.unlabelled, given.class_attribute)
+    options = replace(options, classes=names_asked_for(classes, class_map), unverified=given.unverified)
     with listed_once():
         reader = find_format(folder, "folders" if masks is not None and format == "auto" else format, pattern)
         layout = reader.read(
@@ -332,25 +337,13 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         )
     if given.on_bad_sample == "skip":
         layout = without_bad_samples(layout)
-    wishes = {"classes": classes, "class_map": class_map, "ignore": ignore, "task": task}
-    layout, found = with_classes(layout, **wishes)
+    layout, found = with_classes(layout, classes=classes, class_map=class_map, ignore=ignore, task=task)
     scale = find_value_range(layout.samples, given.value_range)
     notes = (*found.hints, *layout.notes, *filter(None, [scale.note]), *notes_on_skipped(layout.skipped))
     of_the_model = {"classes": list(classes) if classes else None, "seed": seed, "split": split}
-    chosen = {name: value for name, value in of_the_model.items() if value}
-    settings = {"data": str(folder), **given.changed(), **chosen}
-    dataset = Dataset(
-        layout.samples,
-        found,
-        folder,
-        reader.NAME,
-        notes,
-        validation_fraction,
-        seed,
-        settings=settings,
-        value_range=scale.value_range,
-        skipped=layout.skipped,
-    ).with_splits()
+    settings = {"data": str(folder), **given.changed(), **{key: value for key, value in of_the_model.items() if value}}
+    dataset = Dataset(layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings)
+    dataset = replace(dataset, value_range=scale.value_range, skipped=layout.skipped).with_splits()
     return dataset.split(split) if split else dataset
 
 

@@ -22,8 +22,10 @@ from easyseg.geometry import (
 )
 from easyseg.io.images import decode_mask
 from easyseg.io.packed import unpacked
+from easyseg.io.zip_archives import read_archived
 from easyseg.structures import (
     IGNORE_INDEX,
+    ArchivedFile,
     BoxShape,
     ClassMap,
     Instances,
@@ -206,20 +208,38 @@ def _object_mask(sample: Sample, at: int, item: LabelledObject, size_hw: SizeHW)
 
 
 def _part_mask(part: MaskPart, size_hw: SizeHW) -> BoolMask:
-    if isinstance(part.mask, bytes):
-        data = unpacked(part.mask) if part.is_packed else part.mask
-        values = decode_mask(Path("embedded mask"), data).values
-    else:
-        values = load_mask(part.mask).values
+    values = _values_of(part)
     if values.ndim != 2:
         raise DataError(f"its mask has shape {values.shape}; expected one channel.")
     selected: npt.NDArray[np.bool_] = values == part.value if part.value is not None else _bright(values)
     if part.is_scaled and selected.shape != tuple(size_hw):
+        _refuse_other_shape(selected, size_hw)
         scaled = cv2.resize(selected.view(np.uint8), size_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return np.asarray(scaled, bool)
     if part.offset_xy == (0, 0) and selected.shape == tuple(size_hw):
         return selected
     return _placed(selected, part, size_hw)
+
+
+def _values_of(part: MaskPart) -> npt.NDArray[Any]:
+    mask = part.mask
+    if isinstance(mask, bytes):
+        return decode_mask(Path("embedded mask"), unpacked(mask) if part.is_packed else mask).values
+    if isinstance(mask, ArchivedFile):
+        return decode_mask(mask.path, read_archived(mask)).values
+    return load_mask(mask).values
+
+
+def _refuse_other_shape(selected: BoolMask, size_hw: SizeHW) -> None:
+    """Refuse to scale a mask that is no larger or smaller copy of its image, but for the rounding of its sides."""
+    (mask_height, mask_width), (height, width) = selected.shape, size_hw
+    # a side that is off by two pixels changes one of the products by twice the other side
+    if abs(mask_height * width - mask_width * height) > 2 * (height + width):
+        turned = " It may be turned." if (mask_height < mask_width) != (height < width) else ""
+        raise DataError(
+            f"its mask has {mask_width} x {mask_height} pixels, the image {width} x {height}, which is another shape."
+            f"{turned} Save the mask for this image."
+        )
 
 
 def _placed(selected: BoolMask, part: MaskPart, size_hw: SizeHW) -> BoolMask:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from easyseg.brightness import ValueRange
 from easyseg.data.drawing import shape_mask, single_objects
 from easyseg.data.sequences import annotated_places
 from easyseg.data.targets import read_pixels
@@ -57,7 +58,7 @@ def write_coco(dataset: Dataset, path: Path) -> Path:
         for piece in _pieces(dataset, at):
             annotations.append(_annotation(piece, len(annotations) + 1, number, categories[piece.category]))
         if not is_file:
-            _copy_image(sample, path / file_name)
+            _copy_image(sample, path / file_name, dataset.value_range)
     own = {"draw_order": "file", "uncovered": _uncovered(dataset.class_map), "task": dataset.task}
     content = {
         "info": {"description": dataset.name, "easyseg": own},
@@ -82,7 +83,7 @@ def write_masks(dataset: Dataset, path: Path) -> Path:
     colors = [(0, 0, 0)] * first + list(dataset.class_map.colors)
     for at in places:
         split = dataset.samples[at].split or ""
-        _copy_image(dataset.samples[at], path / "images" / split / names[at])
+        _copy_image(dataset.samples[at], path / "images" / split / names[at], dataset.value_range)
         mask_file = (path / "masks" / split / names[at]).with_suffix(".png")
         write_ids(mask_file, dataset.mask(at), colors)
     mapping = {name: at + first for at, name in enumerate(dataset.classes)}
@@ -219,11 +220,11 @@ def _flat_names(dataset: Dataset, places: Sequence[int]) -> dict[int, str]:
     return names
 
 
-def _copy_image(sample: Sample, target: Path) -> None:
+def _copy_image(sample: Sample, target: Path, value_range: ValueRange | None) -> None:
     image = sample.image
     if not isinstance(image, Path):
         channels = image.shape[2] if isinstance(image, np.ndarray) and image.ndim == 3 else 3
-        write_image(target, read_pixels(sample, channels))
+        write_image(target, read_pixels(sample, channels, value_range))
         return
     with opened(image) as source, atomic.atomic_path(target) as temporary, temporary.open("wb") as copy:
         shutil.copyfileobj(source, copy)

@@ -13,7 +13,7 @@ from easyseg.data.dataset import Dataset
 from easyseg.data.mask_values import mask_sources
 from easyseg.data.sample_files import objects_identity
 from easyseg.errors import SampleError
-from easyseg.structures import EmbeddedImage, ImageWindow
+from easyseg.structures import ArchivedFile, EmbeddedImage, ImageWindow
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
@@ -38,6 +38,8 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
 def _identity(source: object) -> bytes:
     if isinstance(source, (EmbeddedImage, ImageWindow)):
         return source.name.encode() + _identity(source.path)
+    if isinstance(source, ArchivedFile):
+        return f"{source.name} {source.num_bytes}".encode()
     if not isinstance(source, Path):
         array = np.ascontiguousarray(source)
         return f"{array.shape} {array.dtype} {hashlib.sha256(array.data).hexdigest()}".encode()

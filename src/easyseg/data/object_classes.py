@@ -64,6 +64,22 @@ def read_object_names(class_map: Any) -> ObjectNames | None:
     return found
 
 
+def names_asked_for(classes: Sequence[str] | None, class_map: Any) -> tuple[str, ...] | None:
+    """Return the names of the objects that the user wants to count, None where that is left open.
+
+    Args:
+        classes: names of classes.
+        class_map: what `read_class_map` returned.
+    """
+    if isinstance(class_map, ClassMap):
+        names = [name for objects in class_map.object_names for name in objects] or list(class_map.names)
+    elif (renamed := read_object_names(class_map)) is not None:
+        names = [name for objects in renamed.values() for name in objects]
+    else:
+        names = [] if classes is None or class_map is not None else list(classes)
+    return tuple(name for name in names if name.lower() not in BACKGROUND_NAMES) or None
+
+
 def class_map_of_objects(names: Sequence[str], wishes: ObjectWishes) -> ClassMap:
     """Return the classes of a dataset of objects.
 

@@ -14,8 +14,8 @@ from easyseg.data.mask_values import mask_sources
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import SampleError
 from easyseg.io.image_sources import check_source
-from easyseg.io.images import check_image
 from easyseg.structures import (
+    ArchivedFile,
     BoxShape,
     EmbeddedImage,
     ImageWindow,
@@ -64,12 +64,22 @@ def find_problem(sample: Sample) -> SampleError | None:
         refuse_other_image(sample, size_hw)
         if not sample.is_annotated:
             return SampleError(place_of(image, sample), "this image has no mask. Add one, or choose another split.")
+        for part in _scaled_parts(sample):
+            check_source(part)
         for source in (*mask_sources(sample), *_mask_sources_of_objects(sample, are_whole=True)):
-            mask_hw = check_image(source) if isinstance(source, Path) else (source.shape[0], source.shape[1])
+            mask_hw = source.shape[:2] if isinstance(source, np.ndarray) else check_source(source)
             refuse_other_size(sample, source, mask_hw, size_hw)
     except SampleError as error:
         return error
     return None
+
+
+def _scaled_parts(sample: Sample) -> Iterator[Path | ArchivedFile]:
+    """Yield the mask files of a sample that need not have the image's size."""
+    for item in () if isinstance(sample.objects, NumberedObjects) else sample.objects or ():
+        shape = item.shape
+        if isinstance(shape, MaskPart) and shape.is_scaled and isinstance(shape.mask, (Path, ArchivedFile)):
+            yield shape.mask
 
 
 def refuse_other_size(sample: Sample, source: object, mask_hw: tuple[int, ...], image_hw: SizeHW) -> None:
@@ -131,7 +141,9 @@ def _shape_bytes(shape: Shape) -> bytes:
     return repr(shape).encode() if isinstance(shape, BoxShape) else shape.counts.tobytes()
 
 
-def _mask_sources_of_objects(sample: Sample, *, are_whole: bool = False) -> Iterator[Path | npt.NDArray[Any]]:
+def _mask_sources_of_objects(
+    sample: Sample, *, are_whole: bool = False
+) -> Iterator[Path | ArchivedFile | npt.NDArray[Any]]:
     """Yield the masks of a sample's objects; with `are_whole`, those that should be as large as the image."""
     objects = sample.objects
     if isinstance(objects, NumberedObjects):
@@ -159,6 +171,8 @@ def identity_of(source: object, root: Path | None) -> bytes:
     """
     if isinstance(source, (EmbeddedImage, ImageWindow)):
         return f"{source.name} ".encode() + identity_of(source.path, root)
+    if isinstance(source, ArchivedFile):
+        return f"{source.name} {source.num_bytes} {source.checksum}\n".encode()
     if not isinstance(source, Path):
         array = np.ascontiguousarray(source)
         return f"{array.shape} {array.dtype}\n".encode() + hashlib.sha256(array.tobytes()).digest()

@@ -27,7 +27,8 @@ from easyseg.io.images import (
     to_bytes,
 )
 from easyseg.io.json_files import read_json
-from easyseg.structures import EmbeddedImage, ImageArray, ImageWindow, SizeHW
+from easyseg.io.zip_archives import read_archived
+from easyseg.structures import ArchivedFile, EmbeddedImage, ImageArray, ImageWindow, SizeHW
 
 
 def read_source(
@@ -90,12 +91,14 @@ def source_size(source: Path | EmbeddedImage | ImageWindow) -> SizeHW:
     return source.size_hw if isinstance(source, ImageWindow) else image_size(source)
 
 
-def check_source(source: Path | EmbeddedImage | ImageWindow) -> SizeHW:
+def check_source(source: Path | EmbeddedImage | ImageWindow | ArchivedFile) -> SizeHW:
     """Return an image's height and width, and make sure as cheaply as possible that the file is complete.
 
     Raises:
         SampleError: it is missing, cut off or no image.
     """
+    if isinstance(source, ArchivedFile):
+        return decoded_size(source.path, read_archived(source))
     return check_image(source) if isinstance(source, Path) else source_size(source)
 
 

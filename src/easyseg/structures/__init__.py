@@ -19,6 +19,7 @@ from easyseg.structures.kinds import (
     Task,
 )
 from easyseg.structures.objects import (
+    ArchivedFile,
     BoxShape,
     Instances,
     LabelledObject,
@@ -35,6 +36,7 @@ __all__ = [
     "MAX_CLASSES",
     "MAX_PIXELS",
     "SPLITS",
+    "ArchivedFile",
     "Batch",
     "BoxShape",
     "ClassMap",

@@ -89,7 +89,10 @@ class ClassMap:
         if not self.names:
             raise ClassMapError("A class map needs at least one class; type classes=['name', ...].")
         if len(self.names) > MAX_CLASSES:
-            raise ClassMapError(f"{len(self.names)} classes; at most {MAX_CLASSES} fit into one byte per pixel.")
+            raise ClassMapError(
+                f"{len(self.names)} classes; at most {MAX_CLASSES} fit into one byte per pixel. Type classes=[...] "
+                "with those that count."
+            )
         if len(set(self.names)) != len(self.names):
             twice = sorted({name for name in self.names if self.names.count(name) > 1})
             raise ClassMapError(f"Class names must differ; more than once in the list: {', '.join(twice)}.")

@@ -40,12 +40,39 @@ class Polygons:
     is_relative: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ArchivedFile:
+    """A file in a zip archive, which is read where it lies.
+
+    Attributes:
+        archive: the zip archive.
+        name: the file's name in it, without folders.
+        start: where its header begins in the archive, in bytes.
+        packed_bytes: how long it is in the archive.
+        num_bytes: how long it is unpacked.
+        checksum: CRC-32 of its unpacked bytes.
+    """
+
+    archive: Path
+    name: str
+    start: int
+    packed_bytes: int
+    num_bytes: int
+    checksum: int
+
+    @property
+    def path(self) -> Path:
+        """What messages call it: archive and name."""
+        return self.archive / self.name
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskPart:
     """An object as a mask, or as one of the values in a mask.
 
     Attributes:
-        mask: a mask file; the bytes of one, such as a PNG inside an annotation file; or an (H, W) array.
+        mask: a mask file, also in a zip archive; the bytes of one, such as a PNG inside an annotation file; or an
+            (H, W) array.
         value: the object is where the mask has this value; None: where it is brighter than half, that is 1 in a mask
             of 0 and 1, and 128 or more in others.
         offset_xy: where the mask's upper left corner lies in the image, for a mask of a part of it.
@@ -53,7 +80,7 @@ class MaskPart:
         is_scaled: the mask covers the whole image at another resolution, and is brought to its size.
     """
 
-    mask: Path | bytes | npt.NDArray[Any]
+    mask: Path | ArchivedFile | bytes | npt.NDArray[Any]
     value: int | None = None
     offset_xy: tuple[int, int] = (0, 0)
     is_scaled: bool = False

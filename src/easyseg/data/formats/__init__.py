@@ -15,6 +15,7 @@ from easyseg.data.formats import (
     instance_ids,
     labelme,
     object_files,
+    open_images,
     supervisely,
     txt_splits,
     via,
@@ -39,6 +40,7 @@ _MODULES: tuple[Format, ...] = (
     geojson,
     object_files,
     instance_ids,
+    open_images,
 )
 FORMATS: dict[str, Format] = {module.NAME: module for module in _MODULES}
 """Every dataset format by the name one types as `format=`."""

@@ -67,14 +67,19 @@ class ReadOptions:
     Attributes:
         annotations: the annotation file or files to use, as a path in the dataset or a pattern for it; None: all.
         bad_samples: what happens to samples that cannot be used.
-        class_attribute: the attribute that holds the class, in formats that leave its name to people.
         unlabelled: images without any annotation: pictures of the background, or left out; auto: as the format has it.
+        class_attribute: the attribute that holds the class, in formats that leave its name to people.
+        classes: names of the objects that the user asks for, None for all; formats of millions of images read only
+            those that have some.
+        unverified: what pixels are that no object covers, in formats whose annotators did not look for all objects.
     """
 
     annotations: str | None = None
     bad_samples: BadSamples = field(default_factory=lambda: STRICT)
     unlabelled: Literal["auto", "background", "skip"] = "auto"
     class_attribute: str | None = None
+    classes: tuple[str, ...] | None = None
+    unverified: Literal["background", "ignore"] = "background"
 
 
 DEFAULTS = ReadOptions()
