@@ -33,7 +33,7 @@ class Case:
         self.images = [self._image() for _ in range(int(self.generator.integers(1, 7)))]
 
     def _image(self):
-        generator, (height, width) = self.generator, self.size_hw
+        generator = self.generator
         num_truths = int(generator.choice([0, 1, 2, 5, 14]))
         masks = [self._mask() for _ in range(num_truths)]
         class_ids = generator.integers(0, self.num_classes, num_truths)
@@ -85,7 +85,8 @@ class Case:
         """Return the twelve figures, and (C,) AP of each class, of another evaluation; NaN where there is none."""
         coco, cocoeval = map(importlib.import_module, MODULES[package])
         images = [
-            {"id": number + 1, "height": self.size_hw[0], "width": self.size_hw[1]} for number in range(len(self.images))
+            {"id": number + 1, "height": self.size_hw[0], "width": self.size_hw[1]}
+            for number in range(len(self.images))
         ]
         header = {"images": images, "categories": [{"id": number, "name": ""} for number in range(self.num_classes)]}
         with contextlib.redirect_stdout(io.StringIO()):

@@ -48,6 +48,7 @@ class Diagnosis:
         num_images_with_truth: images with a true object that counts.
         num_merged_images: how many of these hold a single object of some class, which consists of several parts.
         median_merged_parts: of how many, in the median of such objects; 0 where there is none.
+        num_beyond_limit: true objects that cannot be found, because fewer predictions of a class count in an image.
     """
 
     ap50: float
@@ -58,6 +59,7 @@ class Diagnosis:
     num_images_with_truth: int
     num_merged_images: int
     median_merged_parts: int
+    num_beyond_limit: int
 
     @property
     def worst(self) -> MistakeFigures | None:
@@ -66,41 +68,46 @@ class Diagnosis:
         return max(costly, key=lambda mistake: mistake.gain, default=None)
 
 
-def diagnose(table: MatchTable, *, num_classes: int) -> Diagnosis:
+def diagnose(table: MatchTable, *, num_classes: int, max_detections: int) -> Diagnosis:
     """Return what each kind of mistake costs.
 
     Args:
         table: the matches of all images.
         num_classes: the user's classes.
+        max_detections: how many predictions of each class the table has for an image at most.
     """
     outcomes = table.outcomes[:, 0, 0]
     counts = table.truth_counts[:, 0]
     num_truths = np.bincount(table.truth_class_ids[counts], minlength=num_classes)
-    is_missed = _missed(table)
     ap50 = _ap50(table.class_ids, table.scores, outcomes, num_truths, num_truths)
-    mistakes = []
-    for kind in (kind for kind in Mistake if kind != Mistake.NONE):
-        is_affected = is_missed if kind == Mistake.MISSED else table.mistakes == kind
-        left, class_ids, corrected = num_truths, table.class_ids, outcomes
-        if kind == Mistake.MISSED:
-            left = num_truths - np.bincount(table.truth_class_ids[is_missed], minlength=num_classes)
-        elif kind in (Mistake.CLASSIFICATION, Mistake.LOCALISATION):
-            class_ids, corrected = _corrected(table, is_affected)
-        else:
-            corrected = np.where(is_affected, IGNORED, outcomes).astype(np.uint8)
-        gain = _ap50(class_ids, table.scores, corrected, num_truths, left) - ap50
-        mistakes.append(MistakeFigures(kind.name.lower(), int(is_affected.sum()), gain))
     merged = counts & (table.truth_parts >= _FEWEST_PARTS)
+    images_and_classes = np.stack([table.truth_image_ids, table.truth_class_ids])[:, counts]
+    _, objects = np.unique(images_and_classes, axis=1, return_counts=True)
     return Diagnosis(
         ap50=ap50,
-        mistakes=tuple(mistakes),
-        num_truths=int(num_truths.sum()),
+        mistakes=tuple(_cost(table, kind, num_truths, ap50) for kind in Mistake if kind != Mistake.NONE),
+        num_truths=int(counts.sum()),
         num_found=int((outcomes == TRUE).sum()),
         num_predictions=int((outcomes != IGNORED).sum()),
         num_images_with_truth=len(np.unique(table.truth_image_ids[counts])),
         num_merged_images=len(np.unique(table.truth_image_ids[merged])),
         median_merged_parts=int(np.median(table.truth_parts[merged])) if merged.any() else 0,
+        num_beyond_limit=int(np.maximum(objects - max_detections, 0).sum()),
     )
+
+
+def _cost(table: MatchTable, kind: Mistake, num_truths: IntArray, ap50: float) -> MistakeFigures:
+    """Return what one kind of mistake costs, by correcting it."""
+    is_affected = _missed(table) if kind == Mistake.MISSED else table.mistakes == kind
+    class_ids, outcomes, num_left = table.class_ids, table.outcomes[:, 0, 0], num_truths
+    if kind == Mistake.MISSED:
+        num_left = num_truths - np.bincount(table.truth_class_ids[is_affected], minlength=len(num_truths))
+    elif kind in (Mistake.CLASSIFICATION, Mistake.LOCALISATION):
+        class_ids, outcomes = _corrected(table, is_affected)
+    else:
+        outcomes = np.where(is_affected, IGNORED, outcomes).astype(np.uint8)
+    gain = _ap50(class_ids, table.scores, outcomes, num_truths, num_left) - ap50
+    return MistakeFigures(kind.name.lower(), int(is_affected.sum()), gain)
 
 
 def _missed(table: MatchTable) -> BoolArray:

@@ -97,7 +97,7 @@ class InstanceScorer:
             kind: "mask" or "box"; None: masks where they are measured.
         """
         table = MatchTable.join(self._tables[self._checked_kind(kind)])
-        return diagnose(table, num_classes=self.num_classes)
+        return diagnose(table, num_classes=self.num_classes, max_detections=self.max_detections)
 
     def merge(self, other: InstanceScorer) -> None:
         """Add what another scorer of the same settings measured on other images, such as in another process.
