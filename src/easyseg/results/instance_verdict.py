@@ -16,13 +16,14 @@ _NOT_LEARNED = 0.5  # AP on training images, below which even these are not know
 _MANY_SMALL = 0.2  # share of small objects, from which on they matter for the whole
 
 _CAUSES: Mapping[str, tuple[str, str]] = {
-    "classification": ("Wrong classes hold", "{count} outline an object well but call it something else"),
-    "localisation": ("Rough outlines hold", "{count} overlap their object by less than half"),
-    "both": ("Rough outlines with wrong classes hold", "{count} touch objects of another class only"),
-    "duplicate": ("Repeated predictions hold", "{count} name an object that was found already"),
-    "background": ("Predictions where nothing is hold", "{count} lie on the background"),
-    "missed": ("Missed objects hold", "{count} found by no prediction"),
+    "classification": ("Wrong classes hold", "{count} with a good outline under another class"),
+    "localisation": ("Rough outlines hold", "{count} with less than half of the overlap"),
+    "both": ("Rough outlines under wrong classes hold", "{count} near objects of another class only"),
+    "duplicate": ("Repeated predictions hold", "{count} of objects that were found already"),
+    "background": ("Predictions where nothing is hold", "{count} on the background"),
+    "missed": ("Missed objects hold", "{count} without any prediction"),
 }
+"""For each kind of mistake: who is to blame, and what was counted."""
 
 
 def verdict(scores: InstanceScores, diagnosis: Diagnosis, training: InstanceScores | None = None) -> str:
@@ -67,7 +68,7 @@ def _main_mistake(scores: InstanceScores, diagnosis: Diagnosis) -> str:
     subject, detail = _CAUSES[worst.name]
     noun = "true object" if worst.name == "missed" else "prediction"
     return (
-        f"{subject} the model back most: {detail.format(count=counted(worst.count, noun))}, and without that {name} "
+        f"{subject} the model back most: {detail.format(count=counted(worst.count, noun))}; without this, {name} "
         f"would be {diagnosis.ap50 + worst.gain:.2f} instead of {diagnosis.ap50:.2f}."
     )
 
@@ -78,7 +79,7 @@ def _counts(diagnosis: Diagnosis) -> str:
     of_kind = {mistake.name: mistake for mistake in diagnosis.mistakes if mistake.name != "missed"}
     most: MistakeFigures = max(of_kind.values(), key=lambda mistake: mistake.count)
     detail = _CAUSES[most.name][1].format(count=str(most.count))
-    return f"of {counted(diagnosis.num_predictions, 'prediction')}, {detail}"
+    return f"{counted(diagnosis.num_predictions, 'prediction')}, {detail}"
 
 
 def _against_training(scores: InstanceScores, training: InstanceScores | None) -> str:

@@ -118,7 +118,7 @@ def _store_objects(objects: TruthObjects | PredictedObjects, noun: str) -> None:
     if masks is None and objects.boxes is None and count:
         raise DataError(f"{count} {noun}s have neither masks nor boxes; give masks=... or boxes=....")
     boxes = StackedRuns.of(masks or ()).boxes if objects.boxes is None else _checked_boxes(objects.boxes, noun)
-    _check_lengths(noun, count, boxes=boxes, **({} if masks is None else {"masks": masks}))
+    _check_lengths(noun, count, **({} if masks is None else {"masks": masks}), boxes=boxes)
     object.__setattr__(objects, "class_ids", class_ids.astype(np.int64).reshape(count))
     object.__setattr__(objects, "masks", masks)
     object.__setattr__(objects, "boxes", boxes)
