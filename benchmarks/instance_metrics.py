@@ -147,20 +147,22 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(CONTESTANTS[options.measure], options.images)))
         return
-    seconds: dict[str, list[float]] = {name: [] for name in options.only}
+    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in options.only}
     for number in range(1, options.rounds + 1):
         for name in options.only:
             command = [sys.executable, __file__, "--measure", name, "--images", str(options.images)]
             found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            seconds[name].append(found["seconds"])
+            rounds[name].append(found)
             words = "  ".join(f"{what} {value}" for what, value in found.items())
             print(f"round {number}  {name:17} {words}", flush=True)
+    first = options.only[0]
     for name in options.only[1:]:
-        ratios = [theirs / ours for theirs, ours in zip(seconds[name], seconds[options.only[0]], strict=True)]
-        print(
-            f"{name} / {options.only[0]}: median {statistics.median(ratios):.2f} "
-            f"(from {min(ratios):.2f} to {max(ratios):.2f})"
-        )
+        for what in ("seconds", "processor seconds"):
+            ratios = [theirs[what] / ours[what] for theirs, ours in zip(rounds[name], rounds[first], strict=True)]
+            print(
+                f"{name} / {first}, {what}: median {statistics.median(ratios):.2f} "
+                f"(from {min(ratios):.2f} to {max(ratios):.2f})"
+            )
 
 
 def measure(contestant: Callable[[], Any], num_images: int) -> dict[str, Any]:

@@ -131,6 +131,14 @@ def test_crowds_make_no_mistakes():
     assert (diagnosis.num_truths, diagnosis.num_predictions) == (1, 2)
 
 
+def test_touching_a_crowd_is_no_rough_outline():
+    """A prediction with a fifth of it in a crowd of its class is wrong, but there is no object it could have meant."""
+    scorer = InstanceScorer(1, masks=False)
+    truth = TruthObjects([0, 0], boxes=[OBJECT, FAR], is_crowd=[False, True])
+    scorer.add(0, truth, PredictedObjects([0, 0], [0.5, 0.9], boxes=[OBJECT, [58, 52, 68, 54]]))
+    assert _costs(scorer.diagnosis()) == {"background": (1, 0.5)}
+
+
 @pytest.mark.parametrize(
     ("same", "other", "expected"),
     [

@@ -191,6 +191,15 @@ def test_masks_are_forgotten():
     assert kept <= 10 * 200
 
 
+def test_images_have_numbers():
+    """A name would fail only when everything is joined, far from where it was given."""
+    scorer = InstanceScorer(1)
+    with pytest.raises(DataError, match=r"image_id='a.png'; expected the image's number"):
+        scorer.add("a.png", TruthObjects([], []), PredictedObjects([], []))
+    scorer.add(np.int64(3), TruthObjects([], []), PredictedObjects([], []))
+    assert scorer.to_arrays()["image_ids"].tolist() == [3]
+
+
 def test_bad_settings_are_refused():
     """At least one class, and at least the ten predictions that AR10 needs."""
     with pytest.raises(ConfigError, match="num_classes=0"):

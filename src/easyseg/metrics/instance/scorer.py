@@ -61,9 +61,11 @@ class InstanceScorer:
             prediction: the objects that were found; none is fine.
 
         Raises:
-            DataError: the image was measured before, a class id is out of range, masks are missing, or those of the
-                prediction have another size than the true ones.
+            DataError: `image_id` is no whole number, the image was measured before, a class id is out of range, masks
+                are missing, or those of the prediction have another size than the true ones.
         """
+        if not isinstance(image_id, (int, np.integer)):
+            raise DataError(f"image_id={image_id!r}; expected the image's number in the dataset, such as 0.")
         if image_id in self._image_ids:
             raise DataError(f"Image {image_id} was measured before; give each image a number of its own.")
         self._check_classes(truth, "true object")
