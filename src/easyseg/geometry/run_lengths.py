@@ -70,9 +70,19 @@ class RunLengths:
         """Return the run lengths of an (H, W) mask, true (or not 0) inside."""
         if mask.ndim != 2:
             raise DataError(f"A mask of shape {mask.shape} has no run lengths; give (H, W).")
-        pixels = _transposed(np.asarray(mask, bool)).ravel()
-        flips = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
-        return cls.from_flips(np.concatenate([flips, np.zeros(int(pixels[:1].sum()), np.intp)]), mask.shape)
+        inside = np.asarray(mask, bool)
+        rows = np.flatnonzero(inside.any(axis=1))
+        if not rows.size:
+            return cls.from_flips(rows, inside.shape)
+        # most objects are small, so only the box around them is turned into columns
+        top, bottom = int(rows[0]), int(rows[-1]) + 1
+        columns = np.flatnonzero(inside[top:bottom].any(axis=0))
+        left, right = int(columns[0]), int(columns[-1]) + 1
+        # a false pixel under each column ends its last run; where the run goes on in the next column, two flips cancel
+        pixels = np.zeros((right - left, bottom - top + 1), bool)
+        pixels[:, :-1] = _transposed(inside[top:bottom, left:right])
+        x, y = np.divmod(np.flatnonzero(np.diff(pixels.ravel(), prepend=False)), pixels.shape[1])
+        return cls.from_flips((left + x) * inside.shape[0] + top + y, inside.shape)
 
     @classmethod
     def from_flips(cls, positions: npt.NDArray[np.integer[Any]], size_hw: SizeHW) -> RunLengths:

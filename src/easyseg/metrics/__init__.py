@@ -1,5 +1,14 @@
-"""How good a segmentation is: one confusion matrix, and every figure that follows from it."""
+"""How good a segmentation is: of pixels, from one confusion matrix; of objects, as COCO measures them."""
 
+from easyseg.metrics.instance import (
+    Diagnosis,
+    InstanceFigures,
+    InstanceScorer,
+    InstanceScores,
+    MistakeFigures,
+    PredictedObjects,
+    TruthObjects,
+)
 from easyseg.metrics.semantic import (
     CLASS_METRICS,
     METRICS,
@@ -10,4 +19,19 @@ from easyseg.metrics.semantic import (
     scores,
 )
 
-__all__ = ["CLASS_METRICS", "METRICS", "ConfusionMatrix", "Direction", "SemanticScores", "direction_of", "scores"]
+__all__ = [
+    "CLASS_METRICS",
+    "METRICS",
+    "ConfusionMatrix",
+    "Diagnosis",
+    "Direction",
+    "InstanceFigures",
+    "InstanceScorer",
+    "InstanceScores",
+    "MistakeFigures",
+    "PredictedObjects",
+    "SemanticScores",
+    "TruthObjects",
+    "direction_of",
+    "scores",
+]

@@ -1,0 +1,220 @@
+"""What an evaluation of predicted objects found: COCO's figures, and which mistakes cost how much."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from easyseg.errors import DataError
+from easyseg.metrics.instance import Diagnosis, InstanceFigures, InstanceScorer, InstanceScores, Kind
+from easyseg.results.instance_verdict import verdict
+from easyseg.results.words import counted, timing_line
+
+_COLUMNS: Mapping[str, str] = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_small": "small",
+    "ap_medium": "medium",
+    "ap_large": "large",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InstanceReport:
+    """What an evaluation of objects found. `str(report)` is a table; figures are numbers from 0 to 1.
+
+    A figure with nothing to measure, such as AP of a class that no image has, is NaN, shown as "n/a".
+
+    Attributes:
+        scores: COCO's figures of the masks, or of the boxes where only boxes are predicted; `report.ap` and the like
+            are short for those over all classes.
+        box_scores: the figures of the boxes beside masks; None where there are no masks.
+        diagnosis: what each kind of mistake costs, measured as `scores`.
+        classes: the classes' names.
+        split: the part of the dataset that was measured.
+        training_scores: the figures of the same model on images it was trained on; None where it was not measured.
+        seconds: wall time in all.
+        timing: wall time by what it went into.
+    """
+
+    scores: InstanceScores
+    box_scores: InstanceScores | None
+    diagnosis: Diagnosis
+    classes: tuple[str, ...]
+    split: str = "val"
+    training_scores: InstanceScores | None = None
+    seconds: float = 0.0
+    timing: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_scorer(
+        cls,
+        scorer: InstanceScorer,
+        *,
+        names: Sequence[str],
+        split: str = "val",
+        training: InstanceScorer | None = None,
+        seconds: float = 0.0,
+        timing: Mapping[str, float] | None = None,
+    ) -> InstanceReport:
+        """Report what a scorer measured.
+
+        Args:
+            scorer: has measured all images of the split.
+            names: the classes' names.
+            split: the part of the dataset that was measured.
+            training: has measured the same model on images it was trained on.
+            seconds: wall time in all.
+            timing: wall time by what it went into.
+
+        Raises:
+            DataError: there are more or fewer names than classes.
+        """
+        if len(names) != scorer.num_classes:
+            raise DataError(f"{len(names)} class names for {scorer.num_classes} measured classes; give one for each.")
+        return cls(
+            scores=scorer.scores(),
+            box_scores=scorer.scores("box") if "mask" in scorer.kinds else None,
+            diagnosis=scorer.diagnosis(),
+            classes=tuple(names),
+            split=split,
+            training_scores=None if training is None else training.scores(scorer.kinds[0]),
+            seconds=seconds,
+            timing=dict(timing or {}),
+        )
+
+    @property
+    def kind(self) -> Kind:
+        """What `scores` were measured on: "mask" or "box"."""
+        return self.scores.kind
+
+    @property
+    def ap(self) -> float:
+        """Average precision over IoU thresholds .50 to .95 and the classes, COCO's main figure."""
+        return self.scores.overall.ap
+
+    @property
+    def ap50(self) -> float:
+        """Average precision at IoU .50, over the classes."""
+        return self.scores.overall.ap50
+
+    @property
+    def ap75(self) -> float:
+        """Average precision at IoU .75, over the classes."""
+        return self.scores.overall.ap75
+
+    @property
+    def box_ap(self) -> float:
+        """Average precision of the boxes over IoU thresholds .50 to .95 and the classes."""
+        return (self.box_scores or self.scores).overall.ap
+
+    @property
+    def verdict(self) -> str:
+        """One or two sentences on what holds the model back most."""
+        return verdict(self.scores, self.diagnosis, self.training_scores)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures over all classes by name: "mask_ap", "mask_ap50", ..., "box_ap", ...; NaN where there is none."""
+        return {**(self.box_scores.to_dict() if self.box_scores else {}), **self.scores.to_dict()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; figures that do not exist are None."""
+        diagnosis = asdict(self.diagnosis) | {"verdict": self.verdict}
+        values = {
+            "split": self.split,
+            "num_images": self.scores.num_images,
+            "max_detections": self.scores.max_detections,
+            "seconds": self.seconds,
+            "metrics": self.metrics,
+            "classes": [
+                {"name": name, "num_objects": int(self.scores.num_truths[place, 0])}
+                | asdict(self.scores.classes[place])
+                for place, name in enumerate(self.classes)
+            ],
+            "diagnosis": diagnosis,
+            "training_metrics": self.training_scores.to_dict() if self.training_scores else None,
+            "timing": dict(self.timing),
+        }
+        plain: dict[str, Any] = _plain(values)
+        return plain
+
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def __str__(self) -> str:
+        objects = counted(self.diagnosis.num_truths, "object")
+        lines = [f"{self.split}: {counted(self.scores.num_images, 'image')}, {objects}"]
+        lines += [*self._class_lines(), self._recall_line(), "", *self._mistake_lines(), "", self.verdict]
+        if self.seconds:
+            lines.append(timing_line(self.scores.num_images, self.seconds, self.timing))
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        images = counted(self.scores.num_images, "image")
+        return f"InstanceReport({self.split}, {images}, {self.kind} AP {_shown(self.ap)})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the table."""
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    def _class_lines(self) -> list[str]:
+        """Return the table of the classes; boxes beside masks have one column, their AP."""
+        width = max(len(name) for name in (*self.classes, "class"))
+        titles = [f"{self.kind} AP", *list(_COLUMNS.values())[1:], f"AR{self.scores.max_detections}"]
+        boxes = self.box_scores
+        titles += ["box AP"] if boxes else []
+        head = f"{'class':{width}}" + "".join(f"{title:>9}" for title in [*titles, "objects"])
+
+        def line(name: str, figures: InstanceFigures, box_ap: float | None, count: int) -> str:
+            values = [getattr(figures, column) for column in _COLUMNS] + [figures.ar]
+            values += [] if box_ap is None else [box_ap]
+            return f"{name:{width}}" + "".join(f"{_shown(value):>9}" for value in values) + f"{count:>9}"
+
+        rows = [
+            line(name, self.scores.classes[place], boxes.classes[place].ap if boxes else None, count)
+            for place, (name, count) in enumerate(zip(self.classes, self.scores.num_truths[:, 0].tolist(), strict=True))
+        ]
+        mean = line("mean", self.scores.overall, boxes.overall.ap if boxes else None, self.diagnosis.num_truths)
+        return [head, *rows, "-" * len(head), mean]
+
+    def _recall_line(self) -> str:
+        overall = self.scores.overall
+        words = f"recall with at most 1 or 10 predictions of a class: AR1 {_shown(overall.ar1)}, "
+        words += f"AR10 {_shown(overall.ar10)}"
+        if self.diagnosis.num_beyond_limit:
+            words += (
+                f"\n{counted(self.diagnosis.num_beyond_limit, 'object')} cannot be found: images hold more than "
+                f"max_detections={self.scores.max_detections} of a class"
+            )
+        return words
+
+    def _mistake_lines(self) -> list[str]:
+        """Return the table of the mistakes, and the comparison with the training images."""
+        lines = [f"{'mistake':16}{'count':>9}{'AP50 lost':>11}"]
+        lines += [f"{row.name:16}{row.count:>9}{_shown(row.gain):>11}" for row in self.diagnosis.mistakes]
+        found, predictions = self.diagnosis.num_found, counted(self.diagnosis.num_predictions, "prediction")
+        lines.append(f"{found} of {self.diagnosis.num_truths} found at IoU .50, by {predictions}")
+        if self.training_scores:
+            there = self.training_scores.overall
+            lines.append(f"on training images: {self.kind} AP {_shown(there.ap)}, AP50 {_shown(there.ap50)}")
+        return lines
+
+
+def _shown(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{value:.4f}"
+
+
+def _plain(value: Any) -> Any:
+    """Return the same with None for each NaN, at any depth."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
