@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from easyseg.data.dataset import as_dataset, load_dataset
 from easyseg.data.value_ranges import find_value_range
 from easyseg.errors import DataError, SampleError
 from easyseg.io.images import write_image
-from easyseg.structures import Sample
+from easyseg.structures import EmbeddedImage, Sample
 
 
 def _noise(low: float, high: float, dtype: str, *, count: int = 6, bands: int = 1) -> list[np.ndarray]:
@@ -196,3 +198,35 @@ def test_real_files_of_16_bits_and_floats_are_read(shared_data: Path) -> None:
         assert image.shape == (100, 101, 1)
         assert (image.min(), image.max()) == (0, 255)
         assert 100 < image.mean() < 155
+
+
+def test_only_annotated_images_decide(tmp_path: Path) -> None:
+    """A broken image that nobody trains on does no harm; where none is annotated, all count; no images, no range."""
+    (tmp_path / "broken.tif").write_bytes(b"II*\0")
+    images = _noise(0, 4095, "uint16")
+    mask = np.zeros((40, 50), np.uint8)
+    annotated = [Sample(image, mask) for image in images]
+    found = find_value_range([Sample(tmp_path / "broken.tif"), *annotated])
+    assert found == find_value_range(annotated)
+    assert found.value_range is not None
+    with pytest.raises(SampleError, match="broken"):
+        find_value_range([Sample(tmp_path / "broken.tif"), *map(Sample, images)])
+    assert find_value_range([]).value_range is None
+
+
+def test_images_inside_json_files(tmp_path: Path) -> None:
+    """A picture of 12 bits that lies in a JSON file is scaled as one in a file of its own."""
+    (pixels,) = _noise(0, 4095, "uint16", count=1)
+    write_image(tmp_path / "whole.png", pixels[..., 0])
+    text = base64.b64encode((tmp_path / "whole.png").read_bytes()).decode()
+    (tmp_path / "inside.json").write_text(json.dumps({"imageData": text}), encoding="utf-8")
+    mask = np.zeros((40, 50), np.uint8)
+    own, inside = (
+        as_dataset([Sample(image, mask)], classes=["one"])
+        for image in (tmp_path / "whole.png", EmbeddedImage(tmp_path / "inside.json"))
+    )
+    assert inside.value_range == own.value_range is not None
+    np.testing.assert_array_equal(inside.image(0), own.image(0))
+    assert inside.image(0).max() == 255
+    copy = load_dataset(inside.to_masks(tmp_path / "copy"), split="train")
+    np.testing.assert_array_equal(copy.image(0), own.image(0))

@@ -17,7 +17,7 @@ from easyseg.brightness import ValueRange
 from easyseg.config import DataSettings
 from easyseg.data.bad_samples import notes_on_skipped, without_bad_samples
 from easyseg.data.class_maps import infer_class_map, read_class_map, with_classes
-from easyseg.data.describing import description, empty_split, no_masks
+from easyseg.data.describing import description, empty_split, no_masks, read_already
 from easyseg.data.export import write_coco, write_masks
 from easyseg.data.formats import BadSamples, ReadOptions, find_format
 from easyseg.data.formats.scanning import existing_folder, listed_once
@@ -31,7 +31,7 @@ from easyseg.data.splitting import assign_splits
 from easyseg.data.targets import read_instances, read_pixels, read_target
 from easyseg.data.threads import map_in_threads
 from easyseg.data.value_ranges import find_value_range
-from easyseg.errors import DataError, known_arguments, unknown_name
+from easyseg.errors import known_arguments, unknown_name
 from easyseg.io.image_sources import source_size
 from easyseg.structures import (
     SPLITS,
@@ -319,10 +319,7 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
             the message says what was found and what to type.
     """
     if isinstance(path, Dataset):
-        raise DataError(
-            "load_dataset takes a folder's path, but was given a Dataset, which is read already. Use it as it is; or "
-            f"read its folder anew: load_dataset({str(path.path or 'folder')!r}, ...)."
-        )
+        raise read_already(path)
     class_map = read_class_map(class_map)
     plain_map = class_map.to_dict() if isinstance(class_map, ClassMap) else class_map
     given = DataSettings.collect({**locals(), "class_map": plain_map})

@@ -49,3 +49,11 @@ def no_masks(dataset: Dataset) -> DataError:
         "or measured on them; they can only be predicted. Add masks, or choose a split that has them, "
         f"such as split={other!r}."
     )
+
+
+def read_already(dataset: Dataset) -> DataError:
+    """Say that a dataset was given in place of a folder."""
+    return DataError(
+        "load_dataset takes a folder's path, but was given a Dataset, which is read already. Use it as it is; or "
+        f"read its folder anew: load_dataset({str(dataset.path or 'folder')!r}, ...)."
+    )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.brightness import Numbers, ValueRange, kind_of_numbers
+from easyseg.data.sequences import annotated_places, chosen
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import DataError
 from easyseg.io.image_sources import source_number_type, source_numbers
@@ -49,7 +50,7 @@ def find_value_range(samples: Sequence[Sample], wanted: Any = "auto") -> FoundRa
     at either end, together for images of one, three or four bands, and band by band for more.
 
     Args:
-        samples: the images.
+        samples: the images; where some are annotated, only these are looked at.
         wanted: "auto"; or a pair of numbers, or one pair for each band, which are taken as they are.
 
     Raises:
@@ -58,9 +59,13 @@ def find_value_range(samples: Sequence[Sample], wanted: Any = "auto") -> FoundRa
     """
     if wanted != "auto":
         pairs = [wanted] if np.ndim(wanted) == 1 else wanted
-        chosen = ValueRange(tuple(float(low) for low, _ in pairs), tuple(float(high) for _, high in pairs))
-        return FoundRange(chosen, f"image values {chosen} become 0 .. 255, as value_range says")
-    looked_at = [samples[at] for at in np.unique(np.linspace(0, len(samples) - 1, MOST_IMAGES).round().astype(int))]
+        given = ValueRange(tuple(float(low) for low, _ in pairs), tuple(float(high) for _, high in pairs))
+        return FoundRange(given, f"image values {given} become 0 .. 255, as value_range says")
+    candidates = chosen(samples, annotated_places(samples)) or samples  # others may be broken without harm
+    if not candidates:
+        return FoundRange()
+    places = np.unique(np.linspace(0, len(candidates) - 1, MOST_IMAGES).round().astype(int)).tolist()
+    looked_at = [candidates[at] for at in places]
     types = map_in_threads(_type_of, looked_at)
     kinds = {kind_of_numbers(dtype) for dtype in types}
     if kinds <= {"bytes"}:
@@ -75,11 +80,11 @@ def find_value_range(samples: Sequence[Sample], wanted: Any = "auto") -> FoundRa
     values = _bands(map_in_threads(_some_values, looked_at), looked_at)
     found = _range_of(values, kinds.pop(), types[0])
     names = " and ".join(sorted({dtype.name for dtype in types}))
-    seen = f"{len(looked_at)} of {len(samples)} images" if len(looked_at) < len(samples) else f"{len(samples)} images"
+    of_all = f" of {len(candidates)}" if len(looked_at) < len(candidates) else ""
     return FoundRange(
         found,
-        f"images hold {names}: the values {found} become 0 .. 255 (seen in {seen}: {_extremes(values)}); for others "
-        "type value_range=(low, high)",
+        f"images hold {names}: the values {found} become 0 .. 255 (seen in {len(looked_at)}{of_all} images: "
+        f"{_extremes(values)}); for others type value_range=(low, high)",
     )
 
 

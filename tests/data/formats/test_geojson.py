@@ -144,6 +144,26 @@ def test_bands_that_no_picture_has(writers: ModuleType, tmp_path: Path) -> None:
         dataset.image(0)
 
 
+def test_bands_of_other_numbers_are_scaled(writers: ModuleType, tmp_path: Path) -> None:
+    """Windows are scaled by the values they hold, or as value_range says, one band or many."""
+    ring = on_earth(writers.corners(1, 1, 9, 9), UTM)
+    write_features(tmp_path / "city.geojson", feature("Polygon", [ring]), crs=UTM)
+    values = np.random.default_rng(0).integers(0, 1000, (30, 40, 5)).astype(np.uint16)
+    values *= np.arange(1, 6, dtype=np.uint16)
+    write_raster(tmp_path / "city.tif", values)
+    dataset = load_dataset(tmp_path)
+    assert isinstance(dataset.samples[0].image, ImageWindow)
+    assert dataset.value_range is not None
+    assert dataset.value_range.highs == pytest.approx([1000, 2000, 3000, 4000, 5000], rel=0.01)
+    assert dataset.image(0, channels=5).max(axis=(0, 1)).tolist() == [255] * 5
+    np.testing.assert_array_equal(dataset.image(0), dataset.image(0, channels=5)[..., :3])
+    chosen = load_dataset(tmp_path, value_range=(0, 10_000)).image(0, channels=5)
+    np.testing.assert_array_equal(chosen, np.rint(values / 10_000 * 255))
+    write_raster(tmp_path / "city.tif", values[..., :1])
+    grey = load_dataset(tmp_path, value_range=(0, 1000)).image(0)
+    np.testing.assert_array_equal(grey, np.repeat(np.rint(values[..., :1] / 1000 * 255), 3, axis=2))
+
+
 def test_files_of_a_rasters_name(pixels: np.ndarray, writers: ModuleType, tmp_path: Path) -> None:
     """Where each file has a raster's name, its features count there only, though all lie in the same place."""
     for stem, box in (("a", (1, 1, 9, 9)), ("b", (20, 1, 29, 9))):
