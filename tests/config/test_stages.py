@@ -146,7 +146,7 @@ def test_unknown_keys_are_refused_with_the_nearest():
         UnknownNameError, match=r"^Stage 'x': No setting of a stage named 'epoch'\. Did you mean 'epochs'"
     ):
         read_stages([{"title": "x", "epoch": 3}])
-    with pytest.raises(ConfigError, match=r"^Stage 'x': 'learning_rate' is given twice, once as 'learning_rate'"):
+    with pytest.raises(ConfigError, match=r"^Stage 'x': 'learning_rate' is given twice"):
         read_stages([{"title": "x", "lr": 1, "learning_rate": 1}])
 
 
