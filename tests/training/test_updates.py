@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -16,13 +18,14 @@ PLAN = LoopPlan(CPU, epochs=1, steps_per_epoch=2, evaluate_every=2, learning_rat
 
 
 class Plain(nn.Module):
-    """A convolution; the pass number `fails_at` runs out of memory."""
+    """A normalisation, at rest unless a test wants it, and a convolution; the pass number `fails_at` runs out of memory."""
 
     def __init__(self) -> None:
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.head = nn.Conv2d(3, 1, 1)
+        self.norm = nn.BatchNorm2d(3, affine=False).eval()
         self.fails_at = 0
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -32,7 +35,7 @@ class Plain(nn.Module):
         return {"square": self.infer(batch.images.float() / 255).square().mean()}
 
     def infer(self, images: Tensor) -> Tensor:
-        return torch.as_tensor(self.head(images))
+        return torch.as_tensor(self.head(self.norm(images)))
 
     def parts(self) -> dict[str, nn.Module]:
         return {"head": self}
@@ -74,6 +77,20 @@ def test_restored_gradients_outlive_the_end_of_memory() -> None:
     run.update.learn(batch(1), PLAN, run.position)
     assert run.update.pieces == 4
     assert torch.allclose(model.head.weight, expected, rtol=1e-6, atol=0)
+
+
+def test_statistics_forget_the_pass_that_ran_out_of_memory() -> None:
+    """Its first half has gone into them; they are as if the batch had come in quarters at once."""
+    found = []
+    for pieces, fails_at in ((2, 2), (4, 0)):
+        model, run = new_run()
+        model.norm.train()
+        run.update.pieces, model.fails_at = pieces, fails_at
+        run.update.learn(batch(0), replace(PLAN, accumulate=1), run.position)
+        assert run.update.pieces == 4
+        found.append(model.norm.running_mean.clone())
+    assert torch.equal(*found)
+    assert found[0].any()
 
 
 def test_step_that_a_stage_leaves_open_is_dropped() -> None:
