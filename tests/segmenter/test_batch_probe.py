@@ -183,3 +183,11 @@ def test_batch_size_that_was_typed_belongs_to_the_run(session: Any) -> None:
     """Memory does not choose another one for a run that goes on."""
     session(at=3, batch_size=1)
     assert session(batch_size="auto").history["step"] == [8, 16, 24]
+
+
+def test_usual_batch_size_belongs_to_the_run_as_well(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory chose it, too, by sufficing."""
+    monkeypatch.setattr(planning, "choose_fitting_batch", lambda usual, request, free_bytes: BatchChoice(usual))
+    session(at=2, batch_size="auto", epochs=30)
+    with pytest.raises(ConfigError, match=r"batch_size was \d+ and is 3 now"):
+        session(batch_size=3, epochs=30)

@@ -192,15 +192,15 @@ def test_training_outlives_a_disk_that_is_full_after_an_epoch(
 
 
 GROUP = """
-import os, signal, sys, time
+import sys, time
 from easyseg import Segmenter
 from easyseg.training.callbacks import Callback
 
 class Striker(Callback):
     def batch_ended(self, report):
         if report.step == 3:
-            os.killpg(0, int(sys.argv[3]))
-            time.sleep(0.5)  # workers that obey are gone by now, and torch has noticed
+            print("here", flush=True)
+            time.sleep(1)  # workers that obey are gone by then, and torch has noticed
 
 segmenter = Segmenter("pspnet", "test_resnet", weights=None, image_size=32, precision="fp32", seed=3)
 segmenter.fit(sys.argv[1], epochs=3, batch_size=2, workers=2, run_dir=sys.argv[2], verbose=False, callbacks=Striker())
@@ -213,13 +213,18 @@ def test_signal_to_all_processes_of_a_run_saves_it(tmp_path: Path) -> None:
     data = write_shapes(tmp_path / "shapes", count=12, size=40)
     programs = {
         number: subprocess.Popen(
-            [sys.executable, "-c", GROUP, str(data), str(tmp_path / number.name), str(int(number))],
+            [sys.executable, "-c", GROUP, str(data), str(tmp_path / number.name)],
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         for number in (signal.SIGTERM, signal.SIGINT)
     }
+    for number, program in programs.items():
+        assert program.stdout is not None
+        if program.stdout.readline():  # else it has failed, and says why
+            os.killpg(program.pid, number)
     errors = {number: program.communicate(timeout=120)[1].decode() for number, program in programs.items()}
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)):  # as Python ends after Ctrl-C
         assert programs[number].returncode == code, errors[number]
