@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from torch import Tensor
 
 from easyseg.data.shapes import write_shapes
 from easyseg.errors import ConfigError, OutputError
-from easyseg.reports.run_folder import RunFolder
-from easyseg.segmenter import recording, resuming
+from easyseg.io.locks import run_lock
+from easyseg.reports.run_folder import RunFolder, claim_run_path
+from easyseg.segmenter import fitting, places, recording, resuming
 from easyseg.segmenter.recording import Recording
 from easyseg.training.callbacks import Callback, StepReport
 from easyseg.training.loggers import Logger
@@ -230,3 +232,80 @@ def test_signal_to_all_processes_of_a_run_saves_it(tmp_path: Path) -> None:
         assert programs[number].returncode == code, errors[number]
         assert saved(tmp_path / number.name) == [3], errors[number]
         assert "it was interrupted; run the same command again to go on" in log(tmp_path / number.name)
+
+
+def test_runs_that_begin_in_the_same_second_get_a_folder_each(tmp_path: Path) -> None:
+    """Whoever makes the folder has it, and the others make one beside it."""
+    path, found = tmp_path / "runs" / "now", []
+    start = threading.Barrier(8)
+
+    def claim() -> None:
+        start.wait()
+        found.append(claim_run_path(path))
+
+    threads = [threading.Thread(target=claim) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {folder.name for folder in found} == {"now", *(f"now_{number}" for number in range(2, 9))}
+
+
+def test_runs_without_a_name_have_folders_of_their_own(
+    session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the clock gives both the same name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(places, "new_run_path", lambda label: Path("runs", "now"))
+    new_job, inner = fitting.new_job, []
+
+    def slow(*arguments: Any, **settings: Any) -> Any:
+        if not inner:  # the second one begins and ends while the first one builds its model
+            inner.append(True)
+            session(run_dir="auto", epochs=1)
+        return new_job(*arguments, **settings)
+
+    monkeypatch.setattr(fitting, "new_job", slow)
+    session(run_dir="auto", epochs=1)
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["now", "now_2"]
+    assert all((path / "history.csv").is_file() for path in Path("runs").iterdir())
+
+
+def test_fit_that_failed_leaves_no_part_frozen(session: Any) -> None:
+    """Neither by the stage it broke off in, nor by `freeze` of this one `fit`."""
+    segmenter = session(at=6, freeze="encoder")
+    assert segmenter.network.frozen == frozenset()
+    assert all(weight.requires_grad for weight in segmenter.network.parameters())
+
+
+def test_run_that_goes_on_is_not_asked_for_room(
+    session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoints have theirs already; and room for gradients is asked for where batches share a step."""
+    asked: list[int] = []
+    monkeypatch.setattr(resuming, "check_space", lambda folder, num_bytes: asked.append(num_bytes))
+    session(at=3)
+    session(epochs=3)
+    assert len(asked) == 1
+    session(folder="shared", epochs=1, accumulate=2)
+    assert asked[1] > asked[0]
+
+
+def test_runs_at_work_and_runs_that_vanish_are_no_interrupted_ones(
+    session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that nobody works at goes on; without one, a new one begins."""
+    monkeypatch.chdir(tmp_path)
+    session(at=3, folder="runs/a")
+    with run_lock(tmp_path / "runs/a"):
+        session(at=4, run_dir="auto")
+    assert len(list(Path("runs").iterdir())) == 2
+    is_locked = resuming.is_locked
+
+    def ended_meanwhile(path: Path) -> bool:
+        shutil.rmtree(path / "checkpoints")
+        return is_locked(path)
+
+    monkeypatch.setattr(resuming, "is_locked", ended_meanwhile)
+    assert len(session(run_dir="auto").history) == 3
+    assert len(list(Path("runs").iterdir())) == 3

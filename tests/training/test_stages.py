@@ -305,7 +305,7 @@ def random_plans(chance, model, compute):
     images, given, batches = chance.randint(1, 20), [], []
     for number in range(chance.randint(1, 3)):
         schedule, epochs, batch_size = chance.choice(SCHEDULES), chance.randint(1, 4), chance.randint(2, 9)
-        step_size = chance.choice([None, chance.randint(1, epochs)]) if schedule == "step" else None
+        step_size = chance.choice([None, *range(1, epochs)]) if schedule == "step" else None
         given.append(Stage(str(number), epochs=epochs, schedule=schedule, step_size=step_size, batch_size=batch_size))
         batches.append(-(-images // batch_size))
     stages = resolve_stages(fit_settings(stages=given), model)

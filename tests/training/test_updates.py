@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from easyseg.devices import Compute
+from easyseg.errors import CheckpointError
 from easyseg.structures import Batch
-from easyseg.training.callbacks import BestTracker
+from easyseg.training.callbacks import BestTracker, Callback
 from easyseg.training.progress import LoopPlan, Position
 from easyseg.training.run import TrainingRun
 
@@ -41,11 +45,13 @@ class Plain(nn.Module):
         return {"head": self}
 
 
-def new_run(compute: Compute = CPU) -> tuple[Plain, TrainingRun]:
+def new_run(compute: Compute = CPU, observers: Sequence[Callback] = ()) -> tuple[Plain, TrainingRun]:
     """Return a network and its training."""
     model = Plain()
     groups = [{"params": list(model.parameters()), "lr": 0.1, "max_learning_rate": 0.1}]
-    return model, TrainingRun(model, torch.optim.SGD(groups), compute=compute, best=BestTracker("mean_iou"))
+    return model, TrainingRun(
+        model, torch.optim.SGD(groups), compute=compute, best=BestTracker("mean_iou"), observers=observers
+    )
 
 
 def batch(seed: int) -> Batch:
@@ -117,3 +123,46 @@ def test_open_step_is_saved() -> None:
     state = run.update.state()
     assert state["images"] == [0, 1, 2, 3]
     assert len(state["losses"]) == 1
+
+
+def test_run_goes_on_in_another_precision() -> None:
+    """A scale means nothing to a session without a scaler, and one with it finds its own where none was saved."""
+    half = Compute(torch.device("cpu"), torch.float16)
+    for then, now in ((half, CPU), (CPU, half)):
+        _, first = new_run(then)
+        first.position.batch = 1
+        _, second = new_run(now)
+        own = second.state()[0]["scaler"]
+        second.restore(*first.state())
+        assert second.position.batch == 1
+        assert second.state()[0]["scaler"] == own
+    assert own["scale"] > 1
+
+
+class Forgetful(Callback):
+    """Cannot take up what it said itself."""
+
+    def state(self) -> dict[str, Any]:
+        return {"scores": [1]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        raise KeyError("scores_of_old")
+
+
+def test_callback_that_cannot_take_up_its_state_is_named() -> None:
+    """With what it complained of, and what to do."""
+    _, run = new_run(observers=[Forgetful()])
+    with pytest.raises(CheckpointError, match=r"callback Forgetful cannot take up the state .*scores_of_old.*run_dir"):
+        run.restore(*run.state())
+
+
+def test_callbacks_of_other_types_are_named() -> None:
+    """As many as then, but others: nobody could tell whose state is whose."""
+    _, then = new_run(observers=[Forgetful()])
+    _, now = new_run(observers=[Callback()])
+    with pytest.raises(CheckpointError, match=r"Forgetful took part then, Callback does now\. Pass the same ones"):
+        now.restore(*then.state())
+    _, turned = new_run(observers=[Callback(), Forgetful()])
+    _, other = new_run(observers=[Forgetful(), Callback()])
+    with pytest.raises(CheckpointError, match=r"had them in another order\. Pass"):
+        other.restore(*turned.state())
