@@ -278,9 +278,7 @@ def test_fit_that_failed_leaves_no_part_frozen(session: Any) -> None:
     assert all(weight.requires_grad for weight in segmenter.network.parameters())
 
 
-def test_run_that_goes_on_is_not_asked_for_room(
-    session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_that_goes_on_is_not_asked_for_room(session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its checkpoints have theirs already; and room for gradients is asked for where batches share a step."""
     asked: list[int] = []
     monkeypatch.setattr(resuming, "check_space", lambda folder, num_bytes: asked.append(num_bytes))

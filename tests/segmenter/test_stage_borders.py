@@ -14,7 +14,6 @@ from easyseg.segmenter.recording import Recording
 from easyseg.training.finiteness import FinitenessGuard
 from easyseg.training.progress import Position
 
-
 PATIENCE = {"a": 10, "b": 2, "c": 3}
 
 

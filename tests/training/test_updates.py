@@ -22,7 +22,7 @@ PLAN = LoopPlan(CPU, epochs=1, steps_per_epoch=2, evaluate_every=2, learning_rat
 
 
 class Plain(nn.Module):
-    """A normalisation, at rest unless a test wants it, and a convolution; the pass number `fails_at` runs out of memory."""
+    """A normalisation, at rest unless wanted, and a convolution; the pass number `fails_at` runs out of memory."""
 
     def __init__(self) -> None:
         super().__init__()
