@@ -260,7 +260,10 @@ class Trials:
             strikes = [self._interrupt(run_dir, aim)]
             tries += 1
         before, code = resumed(run_dir), 0
-        while is_unfinished(run_dir) and self._random.random() < 0.35:
+        while is_unfinished(run_dir) and (
+            (index % 4 == 1 and len(strikes) == 1)  # else it would be left to chance whether any is struck again
+            or self._random.random() < 0.35
+        ):
             again = self._interrupt(run_dir, "train")
             if again["hit"]:
                 strikes.append(again)

@@ -47,6 +47,8 @@ def records(path: Path) -> Iterator[Any]:
             position += left
             continue
         _, length, kind = struct.unpack_from("<IHB", data, position)
+        if position + HEAD_BYTES + length > len(data):  # still being written
+            return
         content += data[position + HEAD_BYTES : position + HEAD_BYTES + length]
         position += HEAD_BYTES + length
         if kind in (WHOLE, LAST):
@@ -97,7 +99,7 @@ def runs(folder: Path) -> list[Run]:
     while True:
         paths = folder.glob("wandb/offline-run-*/*.wandb")
         found = [Run(path) for path in sorted(paths, key=lambda path: (_moment(path), path.stat().st_mtime))]
-        if all(hasattr(run, "exit_code") for run in found) or time.monotonic() > until:
+        if all(run.exit_code is not None for run in found) or time.monotonic() > until:
             return found
         time.sleep(0.1)
 
