@@ -94,7 +94,7 @@ class Run:
 
 
 def runs(folder: Path) -> list[Run]:
-    """Return the offline runs below a run folder, oldest first, as soon as wandb's own process has written their ends."""
+    """Return the offline runs below a run folder, oldest first, when wandb's own process has written their ends."""
     until = time.monotonic() + LATEST_SECONDS
     while True:
         paths = folder.glob("wandb/offline-run-*/*.wandb")
