@@ -13,7 +13,14 @@ import pytest
 import torch
 
 from easyseg import devices
-from easyseg.devices import Compute, available_memory, processor_count, repeatable_only, resolve_compute
+from easyseg.devices import (
+    Compute,
+    available_memory,
+    is_out_of_memory,
+    processor_count,
+    repeatable_only,
+    resolve_compute,
+)
 from easyseg.errors import ConfigError, TrainingError
 
 
@@ -247,3 +254,23 @@ def test_no_two_processes_share_a_gpu(monkeypatch: pytest.MonkeyPatch, name: str
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ConfigError, match=words):
         resolve_compute(name, "fp32")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (MemoryError(), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("MPS backend out of memory"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), False),
+    ],
+    ids=str,
+)
+def test_errors_that_mean_too_little_memory(error: Exception, expected: bool) -> None:
+    """In the words of torch and of the libraries below it; other faults of a GPU are not met by smaller batches."""
+    assert is_out_of_memory(error) is expected

@@ -15,6 +15,7 @@ import torch
 
 from easyseg import Segmenter
 from easyseg.config import ModelSettings
+from easyseg.errors import ConfigError
 from easyseg.segmenter import batch_probe, planning
 from easyseg.segmenter.batch_probe import (
     BYTES_PER_PIXEL,
@@ -165,3 +166,28 @@ def test_run_trains_with_what_fits_and_goes_on_with_it(
     assert "Batch size 1 in place of 2" in (tmp_path / "run/log.txt").read_text()
     assert "batch_size: 1" in (tmp_path / "run/config.yaml").read_text()
     assert history["step"][-1] == 16
+
+
+def test_batch_size_that_memory_chose_belongs_to_the_run(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual one, typed by hand, is another training; what was chosen then, typed or not, is the same."""
+    monkeypatch.setattr(planning, "choose_fitting_batch", lambda usual, request, free_bytes: BatchChoice(1))
+    session(at=3, batch_size="auto")
+    with pytest.raises(ConfigError, match=r"batch_size was 1 and is 2 now"):
+        session(batch_size=2)
+    session(at=5, batch_size=1)
+    monkeypatch.setattr(planning, "choose_fitting_batch", lambda usual, request, free_bytes: BatchChoice(usual))
+    assert session(batch_size="auto").history["step"] == [8, 16, 24]
+
+
+def test_batch_size_that_was_typed_belongs_to_the_run(session: Any) -> None:
+    """Memory does not choose another one for a run that goes on."""
+    session(at=3, batch_size=1)
+    assert session(batch_size="auto").history["step"] == [8, 16, 24]
+
+
+def test_usual_batch_size_belongs_to_the_run_as_well(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory chose it, too, by sufficing."""
+    monkeypatch.setattr(planning, "choose_fitting_batch", lambda usual, request, free_bytes: BatchChoice(usual))
+    session(at=2, batch_size="auto", epochs=30)
+    with pytest.raises(ConfigError, match=r"batch_size was \d+ and is 3 now"):
+        session(batch_size=3, epochs=30)

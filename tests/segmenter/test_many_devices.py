@@ -125,7 +125,7 @@ def test_signal_to_one_ends_both_and_the_run_goes_on(found: Found) -> None:
     """SIGTERM to the second process saves once; the same command comes to the very result of an undisturbed run."""
     assert [codes["interrupted_first"] for codes in found.codes] == [143, 143]
     assert [codes["interrupted_again"] for codes in found.codes] == [0, 0]
-    assert "Going on in epoch 2" in found.words("interrupted_again")
+    assert "of epoch 2, " in found.words("interrupted_again")
     assert str(found.of("interrupted_again")["rows"]) == str(found.of("undisturbed")["rows"])  # NaN is not NaN
     assert difference(found.weights("interrupted"), found.weights("undisturbed")) == 0
     assert (found.folder / "undisturbed.run" / "report.html").is_file()
@@ -136,7 +136,7 @@ def test_run_goes_on_with_fewer_processes(found: Found) -> None:
     assert [codes["fewer_first"] for codes in found.codes] == [143, 143]
     assert found.codes[0]["fewer_again"] == 0
     words = found.words("fewer_again")
-    assert "Going on in epoch 2" in words
+    assert "of epoch 2, " in words
     assert "processes 2 then, 1 now" in words
     assert len(found.of("fewer_again")["rows"]) == 3
 

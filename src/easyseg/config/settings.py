@@ -232,6 +232,10 @@ class FitSettings(Settings):
                 )
         return self
 
+    def with_frozen(self, parts: tuple[str, ...]) -> Self:
+        """Return the same with these parts frozen, too."""
+        return self.model_copy(update={"freeze": (*parts, *(self.freeze or ())) or None})
+
     def left_to_stages(self) -> tuple[str, ...]:
         """Return the settings that have no effect, since every stage has its own."""
         if not isinstance(self.stages, tuple):

@@ -197,8 +197,7 @@ class Segmenter:
             deterministic: refuse operations that are not repeatable.
             time_budget: train for so many seconds, whatever `epochs` says; the schedule fits itself to it.
             overfit_batches: train and measure on the images of so many batches alone, without augmentation: a trial.
-            resume: "auto" goes on with the run in `run_dir` where that was interrupted, or, without a name, with the
-                newest interrupted run of these settings and data; True: there must be one; False: never.
+            resume: "auto" goes on where this very training was interrupted; True: there must be one; False: never.
             checkpoint_every_seconds: of training between two checkpoints; one is saved at the ends of epochs, too.
             run_dir: folder for the results; "auto": a new one below "runs"; None: none, and nothing to resume.
             callbacks: observers, see `easyseg.callbacks`.
@@ -212,8 +211,7 @@ class Segmenter:
             TrainingError: the loss stopped being a finite number.
             OutputError: the run folder cannot be written.
         """
-        settings = FitSettings.collect(locals())
-        settings = settings.model_copy(update={"freeze": (*self._frozen, *(settings.freeze or ())) or None})
+        settings = FitSettings.collect(locals()).with_frozen(self._frozen)
         try:
             return run_training(
                 data,

@@ -218,7 +218,6 @@ class _Session:
             self._loader.resize_batches(stage.batch_size)
             if run.position.stage_step == 0:
                 self._begin_anew(stage, stages[run.position.stage - 1] if run.position.stage else None)
-            self._patience.patience = stage.patience
             train(
                 run,
                 self._loader,

@@ -131,7 +131,8 @@ class TrainingRun:
         Raises:
             CheckpointError: it is not of this model, or of other observers.
         """
-        _refuse_other_observers([name for name, _ in numbers["observers"]], self.observers)
+        if self.world.is_first:  # the others observe nothing
+            _refuse_other_observers([name for name, _ in numbers["observers"]], self.observers)
         load_arrays(self.model, arrays["model"])
         _restore_optimizer(self.model, self.optimizer, numbers["optimizer"], arrays.get("optimizer", {}))
         for group, rate in zip(self.optimizer.param_groups, numbers["learning_rates"], strict=True):
