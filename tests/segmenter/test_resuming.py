@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import errno
 import hashlib
 import json
@@ -25,6 +26,7 @@ from easyseg import Segmenter, Stage
 from easyseg.errors import CheckpointError, ConfigError, OutputError, RunLockedError
 from easyseg.io import snapshots
 from easyseg.io.images import read_image, write_image
+from easyseg.reports import run_folder
 from easyseg.reports.run_folder import RunFolder
 from easyseg.segmenter import fitting, resuming
 from easyseg.segmenter.recording import Recording
@@ -390,7 +392,14 @@ def test_finished_run_is_never_touched(
     train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree_hash: Hash
 ) -> None:
     """The same command again is refused where the folder has a name, and gets a new one where it has none."""
+
+    class Noon(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Noon:
+            return cls(2031, 5, 4, 12, 0, 0, tzinfo=tz)
+
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_folder.datetime, "datetime", Noon)  # both runs without a name begin in one second
     train()
     before = tree_hash(tmp_path / "run")
     with pytest.raises(

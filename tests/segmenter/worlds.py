@@ -148,6 +148,7 @@ def start(name: str, folder: Path, rank: int, port: str) -> int:
         world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
         os.environ.update({key: str(value) for key, value in world.items()})
         os.environ.update({"MASTER_ADDR": "localhost", "TORCHELASTIC_USE_AGENT_STORE": "True"})
+    measured = measurement()
     try:
         found = case(name, folder, rank)
         code = 0
@@ -158,7 +159,23 @@ def start(name: str, folder: Path, rank: int, port: str) -> int:
     found["seconds"] = time.perf_counter() - began
     (folder / f"{name}.{rank}.json").write_text(json.dumps(found))
     sys.stderr.flush()
+    if measured is not None:
+        measured.stop()
+        measured.save()
     os._exit(code)
+
+
+def measurement() -> Any:
+    """Begin to note which lines are reached, where the tests that started this program do so, too."""
+    if "COVERAGE_FILE" not in os.environ:
+        return None
+    import coverage
+
+    begun = coverage.Coverage(data_suffix=True, branch=True, source=["easyseg"])
+    # easyseg is imported already; what this process prints belongs to the tests
+    begun.set_option("run:disable_warnings", ["module-not-measured", "already-imported", "no-data-collected"])
+    begun.start()
+    return begun
 
 
 def main(folder: Path, rank: int, cases: list[str]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import errno
+import itertools
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +168,9 @@ def _is_own_config(path: Path) -> bool:
 
 
 def new_run_path(label: str, *, parent: Path = RUNS) -> Path:
-    """Return a path below `parent`, named by the time and `label`; `claim_run_path` makes it this run's own."""
+    """Return a free path below `parent`, named by the time and `label`; `claim_run_path` makes it this run's own."""
     moment = datetime.datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-    return parent / f"{moment}_{label}"
+    return next(path for path in _numbered(parent / f"{moment}_{label}") if not path.exists())
 
 
 def claim_run_path(path: Path) -> Path:
@@ -179,17 +180,21 @@ def claim_run_path(path: Path) -> Path:
         OutputError: it cannot be made.
     """
     make_folder(path.parent)
-    number = 1
+    names = _numbered(path)
     while True:
-        chosen = path if number == 1 else path.with_name(f"{path.name}_{number}")
+        chosen = next(names)
         try:
             chosen.mkdir()
         except FileExistsError:
-            number += 1
+            continue
         except OSError as error:
             raise output_error(chosen, error) from error
-        else:
-            return chosen
+        return chosen
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    yield from (path.with_name(f"{path.name}_{number}") for number in itertools.count(2))
 
 
 def find_run(path: str | Path) -> Path:
