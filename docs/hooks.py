@@ -19,6 +19,8 @@ _VERBS = {
     "Segmenter": config.ModelSettings,
     "load_dataset": config.DataSettings,
     "fit": config.FitSettings,
+    "Stage": config.Stage,
+    "find_learning_rate": config.RateFinderSettings,
     "evaluate": config.EvaluateSettings,
     "predict": config.PredictSettings,
 }

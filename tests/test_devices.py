@@ -13,7 +13,14 @@ import pytest
 import torch
 
 from easyseg import devices
-from easyseg.devices import Compute, available_memory, processor_count, repeatable_only, resolve_compute
+from easyseg.devices import (
+    Compute,
+    available_memory,
+    is_out_of_memory,
+    processor_count,
+    repeatable_only,
+    resolve_compute,
+)
 from easyseg.errors import ConfigError, TrainingError
 
 
@@ -193,3 +200,77 @@ def test_operation_that_is_not_repeatable_is_named() -> None:
         raise RuntimeError(torch_says)
     with pytest.raises(RuntimeError, match=r"^shapes differ$"), repeatable_only(torch.device("cpu")):
         raise RuntimeError("shapes differ")
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    """Put this process into a world as torchrun does."""
+    usual = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in {**usual, "MASTER_ADDR": "localhost", "MASTER_PORT": "1", **values}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_process_numbers_are_the_launchers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a launcher, this is the only process; without local numbers, there is one machine."""
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    assert devices.process_numbers() == devices.ProcessNumbers()
+    monkeypatch.setenv("WORLD_SIZE", "4")  # a scheduler's, say
+    assert devices.process_numbers().size == 1
+    launched(monkeypatch, RANK="3", WORLD_SIZE="4", LOCAL_RANK="1", LOCAL_WORLD_SIZE="2")
+    assert devices.process_numbers() == devices.ProcessNumbers(3, 4, 1, 2)
+    launched(monkeypatch, LOCAL_RANK="", LOCAL_WORLD_SIZE="")
+    assert devices.process_numbers() == devices.ProcessNumbers(1, 2, 1, 2)
+
+
+@pytest.mark.parametrize("values", [{"RANK": "2"}, {"LOCAL_RANK": "2"}, {"WORLD_SIZE": "two"}])
+def test_contradicting_numbers_are_refused(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    """A rank that the world does not have, or no number at all."""
+    launched(monkeypatch, **values)
+    with pytest.raises(ConfigError, match=next(iter(values))):
+        devices.process_numbers()
+
+
+@pytest.mark.parametrize(("name", "expected"), [("auto", "cuda:1"), ("cuda", "cuda:1"), ("cpu", "cpu")])
+def test_each_process_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch, name: str, expected: str) -> None:
+    """The one of its number on the machine."""
+    launched(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert str(resolve_compute(name, "fp32").device) == expected
+
+
+def test_processes_without_gpus_share_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody asked for GPUs."""
+    launched(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert str(resolve_compute("auto", "fp32").device) == "cpu"
+
+
+@pytest.mark.parametrize(("name", "words"), [("cuda:0", "would be shared by all 2"), ("cuda", "has one CUDA device")])
+def test_no_two_processes_share_a_gpu(monkeypatch: pytest.MonkeyPatch, name: str, words: str) -> None:
+    """By name, or because there are too few."""
+    launched(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match=words):
+        resolve_compute(name, "fp32")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (MemoryError(), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("MPS backend out of memory"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), False),
+    ],
+    ids=str,
+)
+def test_errors_that_mean_too_little_memory(error: Exception, expected: bool) -> None:
+    """In the words of torch and of the libraries below it; other faults of a GPU are not met by smaller batches."""
+    assert is_out_of_memory(error) is expected

@@ -72,7 +72,12 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             super().__init__(model, "resnet18", **{**settings, "weights": None, "image_size": 32})
 
         def fit(self, data: Any, validation: Any = None, **settings: Any) -> Any:
-            return super().fit(data, validation, **{**settings, "epochs": 1, "batch_size": 4})
+            short = {"epochs": 1, "step_size": None, "schedule": None}
+            if isinstance(settings.get("stages"), list):
+                settings["stages"] = [stage.model_copy(update=short) for stage in settings["stages"]]
+            else:
+                settings["epochs"] = 1
+            return super().fit(data, validation, **{**settings, "batch_size": 4})
 
         def find_learning_rate(self, data: Any, **settings: Any) -> Any:
             return super().find_learning_rate(data, **{**settings, "steps": 10, "batch_size": 4})

@@ -126,6 +126,7 @@ def test_settings_are_the_flags_of_the_command_line(groups: tuple[type[Settings]
         "legend",
         "overwrite",
         "dry_run",
+        "devices",
         "device",
         "precision",
     }

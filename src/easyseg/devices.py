@@ -17,8 +17,20 @@ from easyseg.errors import ConfigError, TrainingError
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _NEVER = 2**31 - 1
 
+_LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells the processes it starts
+
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 _REPEATABLE_WORKSPACE = ":4096:8"  # from NVIDIA's documentation of cuBLAS, on reproducibility
+
+
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+)
+"""Words of errors that are no `OutOfMemoryError`, from torch's and NVIDIA's sources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,43 @@ class Compute:
 
     def __str__(self) -> str:
         return f"{self.device} ({self.precision})"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessNumbers:
+    """Which of the processes that work together this one is, as `torchrun` has it.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: number of processes.
+        local_rank: number of this process on its machine, from 0.
+        local_size: number of processes on its machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+
+def process_numbers() -> ProcessNumbers:
+    """Return what the launcher of this process has left in its environment; one process alone where nobody launched it.
+
+    Raises:
+        ConfigError: the environment contradicts itself.
+    """
+    if not all(os.environ.get(name) for name in _LAUNCHED):
+        return ProcessNumbers()
+    words = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")}
+    words["LOCAL_RANK"] = words["LOCAL_RANK"] or words["RANK"]
+    words["LOCAL_WORLD_SIZE"] = words["LOCAL_WORLD_SIZE"] or words["WORLD_SIZE"]
+    found = ", ".join(f"{name}={text}" for name, text in words.items())
+    if not all(text.isdigit() for text in words.values()):
+        raise ConfigError(f"The environment has {found}; whole numbers belong there. Type torchrun, which sets them.")
+    numbers = ProcessNumbers(*(int(text) for text in words.values()))
+    if numbers.rank >= numbers.size or numbers.local_rank >= numbers.local_size:
+        raise ConfigError(f"The environment has {found}; ranks count from 0. Type torchrun, which sets them.")
+    return numbers
 
 
 def resolve_compute(device: str = "auto", precision: str = "auto") -> Compute:
@@ -121,7 +170,13 @@ def keep_freed_memory() -> bool:
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that memory did not suffice, on whatever device."""
     words = str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in words
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in words for word in _OUT_OF_MEMORY)
+
+
+def free_cached_memory(device: torch.device) -> None:
+    """Give back what torch keeps of a GPU's memory for later, which lies in pieces of the wrong sizes by now."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def available_memory() -> int:
@@ -151,6 +206,9 @@ def _container_limit() -> int:
 
 
 def _device(name: str) -> torch.device:
+    numbers = process_numbers()
+    if numbers.size > 1:
+        return _own_device(name, numbers)
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", torch.cuda.current_device())
@@ -166,6 +224,28 @@ def _device(name: str) -> torch.device:
     return device
 
 
+def _own_device(name: str, numbers: ProcessNumbers) -> torch.device:
+    """Return the device of one of several processes: a GPU for each, or the CPU for all."""
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if name not in ("auto", "cuda"):
+        raise ConfigError(
+            f"device={name!r} would be shared by all {numbers.size} processes. Type device='cuda', which gives each "
+            "its own GPU, or device='cpu'."
+        )
+    count = torch.cuda.device_count()
+    if numbers.local_size > count:
+        raise ConfigError(missing_gpus(numbers.local_size, count))
+    return torch.device("cuda", numbers.local_rank)
+
+
+def missing_gpus(wanted: int, found: int) -> str:
+    """Return the words for a machine that has fewer GPUs than processes."""
+    there = {0: "no CUDA device", 1: "one CUDA device"}.get(found, f"{found} CUDA devices")
+    fewer = f"Start {found} processes (--devices {found}), or t" if found else "T"
+    return f"{wanted} processes on this machine need a GPU each, and it has {there}. {fewer}ype device='cpu'."
+
+
 def _fast_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
@@ -178,11 +258,28 @@ def _fast_dtype(device: torch.device) -> torch.dtype:
 
 def memory_in_words(device: str) -> str:
     """Return the most memory used so far, such as "2.1 GB", of the GPU or else of this process; "" where unknown."""
-    if device.startswith("cuda"):
-        return f"{torch.cuda.max_memory_allocated(device) / 1e9:.1f} GB"
+    most = most_memory_used(torch.device(device))
+    return f"{most / 1e9:.1f} GB" if most else ""
+
+
+def most_memory_used(device: torch.device) -> int:
+    """Return the most bytes used so far, of the GPU or else of this process; 0 where unknown."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        # of this program alone: what `getrusage` tells begins with what the process had that started it
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration, ValueError):
+        pass
     try:
         import resource  # not on Windows
     except ImportError:
-        return ""
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9:.1f} GB"
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes a training may take on a device."""
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_memory()

@@ -38,7 +38,13 @@ hint_wording: ContextVar[Callable[[str], str]] = ContextVar("hint_wording", defa
 
 
 class EasySegError(Exception):
-    """Base of every error that easyseg raises on purpose."""
+    """Base of every error that easyseg raises on purpose.
+
+    Attributes:
+        is_told: another process of the same training says it already.
+    """
+
+    is_told: bool = False
 
 
 class ConfigError(EasySegError):

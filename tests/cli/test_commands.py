@@ -211,9 +211,18 @@ def test_newest_run_is_named_where_it_was_not(tmp_path: Path, calls: Any, capsys
     make_run(tmp_path / "old", seconds=10)
     new = make_run(tmp_path / "new", seconds=20)
     assert main(["evaluate", str(tmp_path / "last"), "--data", "x"]) == 0
-    assert f"The newest finished run is {new}." in capsys.readouterr().err
+    assert f"The newest run with a model is {new}." in capsys.readouterr().err
     assert main(["evaluate", str(new), "--data", "x"]) == 0
     assert not capsys.readouterr().err
+
+
+def test_model_of_an_interrupted_run_is_told(tmp_path: Path, calls: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its figures are not those of a finished training."""
+    run = make_run(tmp_path / "run")
+    (run / "history.csv").write_text("")
+    (run / "checkpoints").mkdir()
+    assert main(["evaluate", str(run), "--data", "x"]) == 0
+    assert f"{run} was interrupted: this is its best model so far" in capsys.readouterr().err
 
 
 def test_pattern_without_quotes_is_told(calls: Any, capsys: pytest.CaptureFixture[str]) -> None:

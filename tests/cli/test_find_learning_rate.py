@@ -72,3 +72,19 @@ def test_a_real_sweep_from_the_command_line(tmp_path: Path, monkeypatch: pytest.
     words = ["--data", "shapes", "--encoder", "test_resnet", "--weights", "none", "--image-size", "32"]
     assert main(["find-learning-rate", *words, "--steps", "10", "--batch-size", "2"]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["learning_rates.png", "shapes"]
+
+
+def test_frozen_parts_and_stages_of_the_file_are_heeded(
+    asked: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sweep freezes what the training will, and its suggestion is for where a staged training takes one."""
+    frozen: list[Any] = []
+    monkeypatch.setattr(easyseg.Segmenter, "freeze", lambda self, parts: frozen.append(parts))
+    (tmp_path / "config.yaml").write_text(
+        "data: scans\nfreeze: encoder\nstages:\n- {title: heads, train: heads, epochs: 5, lr: 0.1}\n"
+    )
+    assert main(["find-learning-rate", "config.yaml"]) == 0
+    assert frozen == [("encoder",)]
+    shown = capsys.readouterr().out
+    assert "Use it as lr of the first stage: 0.01" in shown
+    assert "easyseg train" not in shown

@@ -140,3 +140,19 @@ def test_a_folder_is_no_config_file(tmp_path: Path) -> None:
     """Whoever gives the dataset in the config's place is told the flag."""
     with pytest.raises(ConfigError, match=f"--data {tmp_path}"):
         gather({}, tmp_path, GROUPS)
+
+
+def test_stages_of_ones_own_stand_in_a_file() -> None:
+    """The one word that the shell takes is fine_tune; others are told where stages are written."""
+    with pytest.raises(ConfigError, match=r"stages=heads: expected fine_tune\. .* 'easyseg train FILE' takes it"):
+        read_value(FitSettings, "stages", "heads")
+    assert read_value(FitSettings, "stages", "fine_tune") == "fine_tune"
+    assert read_value(FitSettings, "stages", "none") is None
+
+
+def test_flag_that_stages_leave_without_effect_is_refused(tmp_path: Path) -> None:
+    """Every stage of the file says its own."""
+    path = tmp_path / "config.yaml"
+    path.write_text("stages:\n- {title: heads, train: heads, epochs: 5}\n")
+    with pytest.raises(ConfigError, match="epochs=3 has no effect"):
+        chosen(FitSettings, gather({"epochs": "3"}, path, GROUPS))

@@ -34,7 +34,8 @@ def test_what_it_writes_trains(
     settings = calls.keywords("fit")
     network = build_semantic(model, encoder, num_classes=1, weights=None)
     assert calls.keywords("Segmenter") == {"model": network.model_name, "encoder": network.encoder_name}
-    fit = FitSettings.of({**settings, "batch_size": 1, "learning_rate": 1.0, "encoder_learning_rate": 1.0})
+    rates = {"learning_rate": 1.0, "encoder_learning_rate": 1.0}
+    fit = FitSettings.of({**settings, "batch_size": 1}).model_copy(update=rates)
     stages = resolve_stages(fit, network, random_parts=("decoder", "head"))
     assert [stage.name for stage in stages] == names
     assert sum(stage.epochs for stage in stages) == 20

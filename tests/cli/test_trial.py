@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from easyseg.cli import main
-from easyseg.cli.trial import judge_trial, trial_settings
+from easyseg.cli.trial import judge_trial, refuse_taken_folder, trial_settings
 from easyseg.config import Stage
 from easyseg.data.shapes import write_shapes
 from easyseg.results import History
@@ -61,6 +61,27 @@ def test_given_settings_do_not_make_a_trial_long() -> None:
     settings = trial_settings({"stages": stages, "time_budget": None})
     assert [(stage.epochs, stage.step_size, stage.patience) for stage in settings["stages"]] == [(20, None, None)]
     assert trial_settings({"time_budget": 9000.0})["time_budget"] is None
+
+
+def test_trial_tells_no_logger() -> None:
+    """A run that is kept nowhere must not show up among those that are."""
+    assert trial_settings({"loggers": ("wandb",)})["loggers"] == ()
+
+
+def test_trial_refuses_the_folder_that_training_would(
+    shapes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A finished run is never overwritten; one that was interrupted would go on."""
+    monkeypatch.chdir(shapes.parent)
+    run = shapes.parent / "run"
+    run.mkdir()
+    (run / "history.csv").write_text("")
+    assert main(words(shapes, "--run-dir", "run")) == 2
+    shown = capsys.readouterr().err
+    assert "run holds an earlier run" in shown
+    assert "A trial" not in shown
+    (run / "checkpoints").mkdir()
+    refuse_taken_folder("run")
 
 
 @pytest.mark.parametrize(("losses", "status"), [((1.0, 0.89), 0), ((1.0, 0.91), 1), ((1.0, 1.5), 1)])

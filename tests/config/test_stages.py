@@ -115,6 +115,8 @@ def test_no_stages_and_the_default_ones():
         ({"schedule": "cosin"}, "Did you mean 'cosine'?"),
         ({"step_size": 0.5}, "Whole epochs after which the learning rate falls to a tenth"),
         ({"step_size": 6, "epochs": 5}, "step_size=6 counts epochs, and the stage has 5"),
+        ({"step_size": 5, "epochs": 5}, "its learning rate would never fall. Type a step_size below 5"),
+        ({"step_size": 1, "epochs": 1}, "Type no step_size, or schedule='constant'"),
         ({"step_size": 2, "schedule": "cosine"}, "step_size=2 goes with schedule='step', not with 'cosine'"),
         ({"train": "heed"}, "Did you mean 'head'?"),
         ({"train": []}, "[] names no parts of a model"),
@@ -146,7 +148,7 @@ def test_unknown_keys_are_refused_with_the_nearest():
         UnknownNameError, match=r"^Stage 'x': No setting of a stage named 'epoch'\. Did you mean 'epochs'"
     ):
         read_stages([{"title": "x", "epoch": 3}])
-    with pytest.raises(ConfigError, match=r"^Stage 'x': 'learning_rate' is given twice, once as 'learning_rate'"):
+    with pytest.raises(ConfigError, match=r"^Stage 'x': 'learning_rate' is given twice\. Take one"):
         read_stages([{"title": "x", "lr": 1, "learning_rate": 1}])
 
 
@@ -206,3 +208,23 @@ def test_stages_are_said_in_words():
     """Help and errors speak of stages, not of functions."""
     assert FitSettings.expects("stages") == "a list (each a Stage), 'fine_tune' or None"
     assert not {"stages", "freeze"} & (ModelSettings.model_fields.keys() | DataSettings.model_fields.keys())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "others"), [("epochs", 9, {"learning_rate": 0.1}), ("learning_rate", 0.1, {"epochs": 9})]
+)
+def test_what_every_stage_says_itself_is_refused_beside_them(name, value, others):
+    """It would have no effect; where one stage leaves it open, it has."""
+    closed, open_one = Stage("a", **{name: value}), Stage("b", **others)
+    with pytest.raises(ConfigError, match=rf"{name}={2 * value} has no effect, for every stage says its own"):
+        FitSettings.of({"stages": [closed], name: 2 * value})
+    settings = FitSettings.of({"stages": [closed, open_one], name: 2 * value})
+    assert settings.left_to_stages() == ()
+    assert FitSettings.of({"stages": [closed]}).left_to_stages() == (name,)
+    assert FitSettings.of({name: value}).left_to_stages() == ()
+
+
+def test_short_words_of_yaml_are_no_arguments_of_python():
+    """`lr` and `title` stand in files; in Python the message says what to type."""
+    with pytest.raises(UnknownNameError, match=r"No argument of Stage named 'lr'\. Type learning_rate=\.\.\."):
+        Stage("a", lr=0.1)

@@ -16,8 +16,8 @@ import torch
 
 from easyseg.data import loaders
 from easyseg.data.dataset import Dataset, load_dataset
-from easyseg.data.loaders import TrainingLoader
-from easyseg.data.sampling import epoch_order
+from easyseg.data.loaders import Preparation, TrainingLoader
+from easyseg.data.sampling import Part, epoch_order
 from easyseg.data.shapes import SHAPE_CLASSES, write_shapes
 from easyseg.data.transforms import build_augmentation
 from easyseg.errors import DataError, SampleError
@@ -44,11 +44,14 @@ def new_loader(dataset: Dataset, **settings: Any) -> TrainingLoader:
     preprocessing = settings.pop("preprocessing", CANVAS)
     augment = settings.pop("augment", "standard")
     count = len(dataset)
+    names = [name for name in ("workers", "cache_bytes", "allocate") if name in settings]
+    preparation = Preparation(**{name: settings.pop(name) for name in names})
     settings = {"batch_size": 3, "order": lambda epoch: epoch_order(count, seed=0, epoch=epoch)} | settings
     return TrainingLoader(
         dataset,
         preprocessing=preprocessing,
         augmentation=build_augmentation(augment, preprocessing=preprocessing, seed=0),
+        preparation=preparation,
         **settings,
     )
 
@@ -271,3 +274,38 @@ def _children() -> Iterator[int]:
             continue
         if int(fields[1]) == os.getpid() and fields[0] != "Z":
             yield int(entry.name)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_parts_make_up_the_whole_batches(size: int, workers: int) -> None:
+    """Each image comes once, changed as it would be for one process; a part may have none in the last batch."""
+    dataset = in_memory(*[(40, 30)] * 7)
+    whole = list(new_loader(dataset, batch_size=4).epoch(2))
+    parts = [
+        list(new_loader(dataset, batch_size=4, part=Part(rank, size), workers=workers).epoch(2)) for rank in range(size)
+    ]
+    assert [len(part) for part in parts] == [len(whole)] * size
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert all(share.whole == batch.indices for share in shares)
+        assert sum((share.indices for share in shares), ()) == batch.indices
+        assert torch.equal(torch.cat([share.images[: len(share)] for share in shares]), batch.images)
+        assert torch.equal(torch.cat([share.targets[: len(share)] for share in shares]), batch.targets)
+        assert all(len(share.images) == max(1, len(share)) for share in shares)
+
+
+def test_parts_go_on_within_an_epoch() -> None:
+    """A resumed epoch knows the whole batches from there on."""
+    loader = new_loader(in_memory(*[(40, 30)] * 7), batch_size=2, part=Part(1, 2))
+    assert same(list(loader.epoch(1, start=2)), list(loader.epoch(1))[2:])
+    assert [batch.whole for batch in loader.epoch(1, start=2)] == [batch.whole for batch in loader.epoch(1)][2:]
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+@pytest.mark.parametrize("size", range(1, 6))
+def test_parts_are_even(count: int, size: int) -> None:
+    """Neighbours, every place once, none with two more than another, and the first never without any."""
+    parts = [Part(rank, size).of(count) for rank in range(size)]
+    assert [place for part in parts for place in part] == list(range(count))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert len(parts[0]) >= 1

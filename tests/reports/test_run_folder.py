@@ -13,7 +13,7 @@ from easyseg.config import read_yaml
 from easyseg.errors import CheckpointError, OutputError
 from easyseg.io.images import read_image
 from easyseg.reports import run_folder
-from easyseg.reports.run_folder import BEST_MODEL, RunFolder, check_run_path, find_run, new_run_path
+from easyseg.reports.run_folder import BEST_MODEL, RunFolder, check_run_path, claim_run_path, find_run, new_run_path
 from easyseg.results import History
 
 
@@ -57,7 +57,9 @@ def test_earlier_run_is_never_overwritten(tmp_path: Path) -> None:
     first.write_config({"epochs": 3})
     first.write_history(History())
     first.log("hours of work")
-    with pytest.raises(OutputError, match=r"run holds an earlier run.*Type another run_dir, or delete it"):
+    with pytest.raises(
+        OutputError, match=r"an earlier run.*Type another run_dir; to train its model further, weights="
+    ):
         RunFolder(tmp_path / "run")
     assert first.log_path.read_text() == "hours of work\n"
 
@@ -157,7 +159,7 @@ def test_new_run_paths_differ_within_one_second(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(run_folder.datetime, "datetime", Noon)
     names = []
     for _ in range(3):
-        path = new_run_path("unet-resnet18", parent=tmp_path / "runs")
+        path = claim_run_path(new_run_path("unet-resnet18", parent=tmp_path / "runs"))
         RunFolder(path)
         names.append(path.name)
     assert names == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,12 @@ from easyseg import Segmenter
 from easyseg.data.shapes import draw_shapes, write_shapes
 from easyseg.io.images import write_image
 from easyseg.results import History
+from easyseg.segmenter import fitting
+from easyseg.training.callbacks import Callback, StepReport
 
 Task = Literal["binary", "multiclass", "multilabel"]
 Fit = Callable[..., tuple[Segmenter, History]]
+Sessions = Callable[..., Segmenter]
 
 IMAGE_SIZE = 32
 """Height and width the networks here see, in pixels."""
@@ -83,6 +87,46 @@ def fit() -> Fit:
         return segmenter, segmenter.fit(data, validation, **{**usual, **settings})
 
     return train
+
+
+class Striker(Callback):
+    """Does something after a batch; a session that nothing happens to has one, too."""
+
+    def __init__(self, at: int | None, what: Callable[[], None]) -> None:
+        self.at, self.what = at, what
+
+    def batch_ended(self, report: StepReport) -> None:
+        if report.step == self.at:
+            self.what()
+
+
+def break_off() -> None:
+    """Fail as nothing catches it."""
+    raise SystemError("power failure")
+
+
+@pytest.fixture
+def session(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sessions:
+    """Return a function that trains in the folder "run", three epochs of four batches, each of which is saved.
+
+    It draws no curves and no report. After batch `at` it breaks off, without an error for the test, or does `what`.
+    """
+    monkeypatch.setattr(fitting, "finish_run", lambda *arguments, **settings: None)
+
+    def run(at: int | None = None, what: Callable[[], None] = break_off, **settings: Any) -> Segmenter:
+        data, folder = settings.pop("data", shapes), settings.pop("folder", "run")
+        segmenter = Segmenter(
+            "pspnet", "test_resnet", weights=None, image_size=32, seed=3, **settings.pop("model", {"precision": "fp32"})
+        )
+        callbacks = [Striker(at, what), *settings.pop("callbacks", [])]
+        usual = {"batch_size": 2, "learning_rate": 0.003, "patience": None, "augment": "none", "verbose": False}
+        usual |= {} if settings.get("stages") else {"epochs": 3}
+        usual |= {"checkpoint_every_seconds": 1e-6, "run_dir": tmp_path / folder}
+        with suppress(SystemError):
+            segmenter.fit(data, callbacks=callbacks, **{**usual, **settings})
+        return segmenter
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,9 @@ from easyseg.training.callbacks import Callback, FitInfo, FitSummary, StepReport
 PHASES = ("start", "train", "save", "evaluate", "finish")
 TIMEOUT_SECONDS = 60.0
 
+MOST_TRIES = 10
+"""So often a case that is aimed at an evaluation is begun anew where the signal missed it."""
+
 STAGES = [
     Stage("heads", train="heads", epochs=1, learning_rate=0.001, restore_best=True),
     Stage("all", epochs=3, learning_rate=0.003, layer_decay=0.7, batch_size=3),
@@ -250,11 +253,17 @@ class Trials:
         """Interrupt a training once or several times; then go on to its end."""
         run_dir = self._root / f"case_{index}"
         strikes = [self._interrupt(run_dir, aim)]
-        while not strikes[0]["hit"]:
+        tries = 1
+        # evaluations are over in milliseconds, and on a slow machine the signal may come after them
+        while not strikes[0]["hit"] or (aim == "evaluate" != strikes[0]["sent_in"] and tries < MOST_TRIES):
             shutil.rmtree(run_dir, ignore_errors=True)
             strikes = [self._interrupt(run_dir, aim)]
+            tries += 1
         before, code = resumed(run_dir), 0
-        while is_unfinished(run_dir) and self._random.random() < 0.35:
+        while is_unfinished(run_dir) and (
+            (index % 4 == 1 and len(strikes) == 1)  # else it would be left to chance whether any is struck again
+            or self._random.random() < 0.35
+        ):
             again = self._interrupt(run_dir, "train")
             if again["hit"]:
                 strikes.append(again)
@@ -291,7 +300,7 @@ def is_unfinished(run_dir: Path) -> bool:
 def resumed(run_dir: Path) -> int:
     """Count how often the run went on from a checkpoint."""
     log = run_dir / "log.txt"
-    return log.read_text().count("Going on in epoch ") if log.is_file() else 0
+    return log.read_text().count("Going on after ") if log.is_file() else 0
 
 
 def main(root: Path, name: str, count: int, seed: int) -> None:

@@ -62,6 +62,11 @@ def fail() -> None:
     raise PowerFailureError
 
 
+def ctrl_c() -> None:
+    """Ask for an end as a person does."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no curves and no report."""
@@ -88,13 +93,15 @@ def train(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         data: Any = shapes,
         model: str = "pspnet",
         image_size: int = 32,
+        segmenter: Segmenter | None = None,
         **settings: Any,
     ) -> Result:
         last.clear()
         run_dir = folder if folder == "auto" else tmp_path / folder
         callbacks = [Interrupter(at, what), *settings.pop("callbacks", [])]
-        segmenter = Segmenter(model, "test_resnet", weights=None, image_size=image_size, precision="bf16", seed=3)
-        usual = {"batch_size": 2, "epochs": 3, "learning_rate": 0.003, "patience": None, "augment": "none"}
+        segmenter = segmenter or new_segmenter(model, image_size)
+        usual = {"batch_size": 2, "learning_rate": 0.003, "patience": None, "augment": "none"}
+        usual |= {} if settings.get("stages") else {"epochs": 3}
         usual |= {"checkpoint_every_seconds": 1e-6, "verbose": False, "run_dir": run_dir}
         segmenter.fit(data, callbacks=callbacks, **{**usual, **settings})
         path = newest(Path("runs")) if folder == "auto" else tmp_path / folder
@@ -112,6 +119,11 @@ def interrupt(train: Callable[..., Result]) -> Callable[..., None]:
             train(*arguments, at=at, **settings)
 
     return run
+
+
+def new_segmenter(model: str = "pspnet", image_size: int = 32) -> Segmenter:
+    """Return the same untrained model every time."""
+    return Segmenter(model, "test_resnet", weights=None, image_size=image_size, precision="bf16", seed=3)
 
 
 def digest(weights: Mapping[str, Tensor]) -> str:
@@ -166,7 +178,9 @@ def test_run_goes_on_from_every_batch(
     for step in steps:
         interrupt(f"run_{step}", at=step, workers=workers, **EVERYTHING)
         assert train(f"run_{step}", workers=workers, **EVERYTHING) == expected, step
-        words = f"Going on in epoch {(step - 2) // 4 + 1}, after {step - 1} batches."
+        words = (
+            f"Going on after {step - 1} batches; of epoch {(step - 2) // 4 + 1}, {(step - 2) % 4 + 1} of 4 are done."
+        )
         assert (words in log(tmp_path / f"run_{step}")) == (step > 1)
         shutil.rmtree(tmp_path / f"run_{step}")
 
@@ -195,7 +209,7 @@ def test_run_goes_on_as_often_as_it_must(train: Any, interrupt: Any, tmp_path: P
     for step in range(1, 13):
         interrupt(at=step, **EVERYTHING)
     assert train(**EVERYTHING) == expected
-    assert log(tmp_path / "run").count("Going on in epoch") == 11
+    assert log(tmp_path / "run").count("Going on after") == 11
 
 
 def test_patience_and_best_score_go_on(train: Any, interrupt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,6 +272,93 @@ def test_second_signal_is_not_waited_for(train: Any, interrupt: Any, tmp_path: P
     assert train(**EVERYTHING) == expected
 
 
+@pytest.mark.parametrize("was_trained", [False, True], ids=["new", "trained before"])
+@pytest.mark.parametrize("folder", ["run", "auto"])
+def test_same_segmenter_goes_on(
+    train: Any, interrupt: Any, shapes: Path, was_trained: bool, folder: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """A cell of a notebook, stopped and run again, goes on, though its segmenter has the best model so far by now."""
+    monkeypatch.chdir(tmp_path)
+
+    def begun() -> Segmenter:
+        segmenter = new_segmenter()
+        if was_trained:
+            segmenter.fit(shapes, epochs=1, batch_size=2, augment="none", run_dir=None, verbose=False)
+        return segmenter
+
+    expected = train("whole", segmenter=begun())
+    segmenter = begun()
+    interrupt(folder, at=9, what=ctrl_c, expected=KeyboardInterrupt, segmenter=segmenter)
+    assert len(segmenter.history) == 2
+    assert train(folder, segmenter=segmenter) == expected
+    # and once finished, it is a model like any other
+    after = train("after", segmenter=segmenter, epochs=1)
+    assert after["last"] != train("first", epochs=1)["last"]
+
+
+def test_run_of_another_starting_model_is_refused(train: Any, interrupt: Any, shapes: Path) -> None:
+    """What a training began with belongs to it; and resume=False never takes one up."""
+    segmenter = new_segmenter()
+    interrupt(at=5, segmenter=segmenter)
+    segmenter.fit(shapes, epochs=1, batch_size=2, run_dir=None, verbose=False)
+    with pytest.raises(ConfigError, match=r"began with a new model, and this one begins with a trained model"):
+        train(segmenter=segmenter)
+
+
+def test_callback_that_cannot_be_saved_is_refused_at_once(train: Any, tmp_path: Path) -> None:
+    """Not after an hour, at the first checkpoint."""
+
+    class Odd(Callback):
+        def state(self) -> dict[str, Any]:
+            return {"scores": np.zeros(3)}
+
+    words = r"The callback Odd cannot be saved.*Odd\.state\(\)\['scores'\] is a ndarray.*x\.tolist\(\)"
+    with pytest.raises(ConfigError, match=words):
+        train(callbacks=[Odd()])
+    assert not saved(tmp_path / "run")
+
+
+def test_callback_that_cannot_be_saved_later_ends_nothing(train: Any, tmp_path: Path) -> None:
+    """The training is worth more than its checkpoints."""
+
+    class Odd(Callback):
+        found: Any = 0
+
+        def state(self) -> dict[str, Any]:
+            return {"found": self.found}
+
+        def batch_ended(self, report: StepReport) -> None:
+            self.found = np.float32(1)
+
+    train(callbacks=[Odd()], epochs=1)
+    assert "could not be written, and training goes on: The callback Odd" in log(tmp_path / "run")
+
+
+def test_disk_that_is_too_full_is_told_before_training(
+    train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There must be room for two checkpoints: weights, the best ones, gradients, and Adam's two moments."""
+
+    def full(folder: Path, num_bytes: int) -> None:
+        raise OutputError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(resuming, "check_space", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            train()
+    asked: list[int] = []
+    sizes: list[int] = []
+
+    class Weigher(Callback):
+        def batch_ended(self, report: StepReport) -> None:
+            files = [path for path in (tmp_path / "kept/checkpoints").glob("0*/*") if path.name != "state.json"]
+            sizes.append(sum(path.stat().st_size for path in files))
+
+    monkeypatch.setattr(resuming, "check_space", lambda folder, num_bytes: asked.append(num_bytes))
+    train("kept", epochs=2, callbacks=[Weigher()], **EVERYTHING)
+    assert 0.9 * asked[0] <= max(sizes) <= 1.05 * asked[0]
+
+
 def test_signals_are_left_as_they_were(train: Any, interrupt: Any) -> None:
     """Whoever calls `fit` keeps their own handlers."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
@@ -293,7 +394,7 @@ def test_finished_run_is_never_touched(
     train()
     before = tree_hash(tmp_path / "run")
     with pytest.raises(
-        OutputError, match=r"run holds an earlier run, which is never overwritten\. Type another run_dir"
+        OutputError, match=r"run holds an earlier run, which is at its end and never overwritten\. Type another run_dir"
     ):
         train()
     assert tree_hash(tmp_path / "run") == before
@@ -364,7 +465,7 @@ def test_newest_interrupted_run_of_the_same_training_goes_on(
     train("auto")
     assert len(list(Path("runs").iterdir())) == 3
     assert [(path / "checkpoints").is_dir() for path in paths] == [True, False, True]
-    words = "Going on with the interrupted run runs/b (resume=False begins a new one).\nGoing on in epoch 1, after 4 b"
+    words = "Going on with the interrupted run runs/b (resume=False begins a new one).\nGoing on after 4 batches; "
     assert words in log(paths[1])
 
 
@@ -372,7 +473,7 @@ def test_named_run_says_that_it_goes_on(train: Any, interrupt: Any, tmp_path: Pa
     """On the screen and in its log."""
     interrupt(at=4)
     train()
-    assert f"Going on with the interrupted run {tmp_path / 'run'} (resume=False begins a new one)." in log(
+    assert f"Going on with the interrupted run {tmp_path / 'run'} (another run_dir begins a new one)." in log(
         tmp_path / "run"
     )
 
@@ -384,7 +485,7 @@ def test_named_run_says_that_it_goes_on(train: Any, interrupt: Any, tmp_path: Pa
         ({"ema": 0.5, "augment": "light"}, ["ema was False and is 0.5", "augment was 'none' and is 'light'"]),
         ({"model": "linknet"}, ["model was 'pspnet' and is 'linknet' now"]),
         ({"image_size": 64}, ["image_size was [32, 32] and is [64, 64] now"]),
-        ({"stages": STAGES}, ["stages was None and is [{", "'heads'"]),
+        ({"stages": STAGES, "epochs": 50}, ["stages was None and is [{", "'heads'"]),
         ({"class_weights": [1, 2, 3, 4]}, ["class_weights was None and is [1.0, 2.0, 3.0, 4.0] now"]),
     ],
 )
@@ -434,7 +535,7 @@ def test_other_thread_count_goes_on_with_a_word(train: Any, interrupt: Any, tmp_
         torch.set_num_threads(1)
     words = "The result may differ in its last digits: threads 1 then, 2 now."
     assert words in log(tmp_path / "run")
-    assert "Going on in epoch 2, after 5 batches." in log(tmp_path / "run")
+    assert "Going on after 5 batches; of epoch 2, 1 of 4 are done." in log(tmp_path / "run")
 
 
 def test_second_process_is_refused_with_the_id_of_the_first(train: Any, interrupt: Any, tmp_path: Path) -> None:
@@ -528,7 +629,7 @@ def test_older_checkpoint_stands_in_for_a_damaged_one(train: Any, interrupt: Any
     damage(tmp_path / "run", 6)
     assert train(**EVERYTHING) == expected
     assert "The checkpoint 000000006 cannot be used (" in log(tmp_path / "run")
-    assert "Going on in epoch 2, after 5 batches." in log(tmp_path / "run")
+    assert "Going on after 5 batches; of epoch 2, 1 of 4 are done." in log(tmp_path / "run")
 
 
 def test_damaged_checkpoints_are_never_forgotten(train: Any, interrupt: Any, tmp_path: Path, tree_hash: Hash) -> None:
@@ -645,7 +746,9 @@ def test_callbacks_keep_their_state(train: Any, interrupt: Any) -> None:
 def test_other_callbacks_are_refused(train: Any, interrupt: Any, tmp_path: Path) -> None:
     """Nobody could tell whose state is whose."""
     interrupt(at=8, callbacks=[Counter()])
-    with pytest.raises(CheckpointError, match=r"had \d callbacks and loggers, this one has \d\. Pass the same ones"):
+    with pytest.raises(
+        CheckpointError, match=r"other callbacks or loggers.*: Counter took part then\. Pass the same ones"
+    ):
         train()
     assert saved(tmp_path / "run") == [6, 7]
 

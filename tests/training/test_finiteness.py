@@ -16,6 +16,7 @@ from easyseg.training import finiteness
 from easyseg.training.callbacks import BestTracker
 from easyseg.training.engine import train
 from easyseg.training.finiteness import LIMIT, SkippedStep
+from easyseg.training.optim import MovingAverage
 from easyseg.training.progress import LoopPlan
 from easyseg.training.run import TrainingRun
 
@@ -62,12 +63,24 @@ class Poisoned:
 
 
 def run(
-    bad: set[int], *, count: int = 8, poison: float = math.nan, accumulate: int = 1, on_device: bool = False
+    bad: set[int],
+    *,
+    count: int = 8,
+    poison: float = math.nan,
+    accumulate: int = 1,
+    on_device: bool = False,
+    averages: list[MovingAverage] | None = None,
 ) -> tuple[Normalised, list[SkippedStep]]:
-    """Train for an epoch; return the model and the steps that were reported as skipped."""
+    """Train for an epoch; return the model and the steps that were reported as skipped.
+
+    A list of `averages` is given the moving average of the weights.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Normalised(poison)
+    average = MovingAverage(model, decay=0.5) if averages is not None else None
+    if average is not None and averages is not None:
+        averages.append(average)
     skipped: list[SkippedStep] = []
 
     def report(steps: Sequence[SkippedStep]) -> None:
@@ -79,6 +92,7 @@ def run(
         torch.optim.AdamW(groups, fused=True),
         compute=CPU,
         best=BestTracker("mean_iou"),
+        average=average,
         report_skipped=report,
     )
     training.guard._decides_on_device = on_device  # as on a GPU; the fused optimizer of a CPU obeys the same word
@@ -130,6 +144,19 @@ def test_decision_on_the_device_leaves_the_weights_alone(lag: int, monkeypatch: 
     assert torch.equal(later.head.weight, at_once.head.weight)
     assert all(value.isfinite().all() for value in later.state_dict().values())
     assert [step.step for step in skipped] == [2, 4]
+
+
+@pytest.mark.parametrize("lag", [1, 50])
+def test_decision_on_the_device_spoils_no_average(lag: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics are put back before anybody averages them, and equal those of steps that were skipped at once."""
+    monkeypatch.setattr(finiteness, "GPU_LAG", lag)
+    averages: list[MovingAverage] = []
+    at_once, _ = run({2, 4}, averages=averages)
+    later, _ = run({2, 4}, on_device=True, averages=averages)
+    assert torch.equal(later.norm.running_mean, at_once.norm.running_mean)
+    assert torch.equal(later.norm.running_var, at_once.norm.running_var)
+    for average in averages:
+        assert all(value.isfinite().all() for value in average.state_dict().values())
 
 
 def test_decision_on_the_device_ends_training_as_well(monkeypatch: pytest.MonkeyPatch) -> None:

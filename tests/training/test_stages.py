@@ -34,9 +34,9 @@ def model():
 
 def fit_settings(**values):
     """Return settings with the numbers that "auto" has become by the time stages are worked out."""
-    return FitSettings.of(
-        {"epochs": 10, "batch_size": 8, "learning_rate": 1e-2, "encoder_learning_rate": 1e-3, **values}
-    )
+    numbers = {"epochs": 10, "learning_rate": 1e-2, "encoder_learning_rate": 1e-3}
+    missing = {name: number for name, number in numbers.items() if name not in values}
+    return FitSettings.of({"batch_size": 8, **values}).model_copy(update=missing)
 
 
 def resolved(model, *stages, **values):
@@ -159,6 +159,21 @@ def test_a_random_part_must_learn_at_some_time(model):
     resolve_stages(fit_settings(stages=[heads, Stage("all")]), model, random_parts=random_parts)
     resolve_stages(fit_settings(stages=[heads, top], freeze="decoder"), model, random_parts=random_parts)
     resolve_stages(fit_settings(stages=[heads, top]), model)
+
+
+def test_a_part_of_a_random_decoder_is_not_enough(model):
+    """What a pattern leaves out would stay random, too."""
+    stages = [Stage("x", train=["head", "*.decoder.blocks.0.*"])]
+    with pytest.raises(ConfigError, match=r"^No stage trains decoder, which would stay random"):
+        resolve_stages(fit_settings(stages=stages), model, random_parts=("decoder", "head"))
+
+
+def test_fine_tuning_a_model_whose_encoder_is_frozen_is_one_stage(model):
+    """Nothing would be left for the stages that free the encoder in turn."""
+    (stage,) = resolve_stages(fit_settings(stages="fine_tune", freeze="encoder"), model)
+    assert stage.epochs == 10
+    assert any(".decoder." in name for name in stage.trained)
+    assert not any(".encoder." in name for name in stage.trained)
 
 
 def test_a_random_encoder_is_named_as_a_whole(model):
@@ -290,7 +305,7 @@ def random_plans(chance, model, compute):
     images, given, batches = chance.randint(1, 20), [], []
     for number in range(chance.randint(1, 3)):
         schedule, epochs, batch_size = chance.choice(SCHEDULES), chance.randint(1, 4), chance.randint(2, 9)
-        step_size = chance.choice([None, chance.randint(1, epochs)]) if schedule == "step" else None
+        step_size = chance.choice([None, *range(1, epochs)]) if schedule == "step" else None
         given.append(Stage(str(number), epochs=epochs, schedule=schedule, step_size=step_size, batch_size=batch_size))
         batches.append(-(-images // batch_size))
     stages = resolve_stages(fit_settings(stages=given), model)
@@ -377,9 +392,9 @@ def test_the_table_shows_parts_rates_and_norms(model):
 
 
 def test_the_table_tells_norms_that_are_frozen_in_part(model):
-    """Where only some norms of a part learn, the table says so; one epoch is one epoch."""
-    (stage,) = resolved(model, Stage("norms", train=["head", "*.bn1.*"], epochs=1, step_size=1))
+    """Where only some norms of a part learn, the table says so; an interval of one epoch is every epoch."""
+    (stage,) = resolved(model, Stage("norms", train=["head", "*.bn1.*"], epochs=2, step_size=1))
     table = stage_table(stage, model, number=1, count=1).splitlines()
-    assert table[0] == "Stage 1 of 1, norms: epoch 1, batches of 8, a tenth of the rate every epoch"
+    assert table[0] == "Stage 1 of 1, norms: epochs 1 to 2, batches of 8, a tenth of the rate every epoch"
     assert table[2].endswith("partly frozen")
     assert table[6].split() == ["decoder", "3,151,552", "0", "-", "frozen"]

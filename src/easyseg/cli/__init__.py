@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EasySegError as error:
         if debug:
             raise
+        if error.is_told:
+            return USAGE_ERROR
         sys.stderr.write(f"easyseg: {_as_typed(str(error))}\n")
         return USAGE_ERROR
     except KeyboardInterrupt:

@@ -47,7 +47,7 @@ def run(words: list[str]) -> int:
     _say(f"[4/4] Saving pictures into {folder / 'pictures'}")
     photos = data / "test" / "images"
     names = PictureNames(photos, folder / "pictures")
-    save_pictures(segmenter.predict(photos), names, kind="side_by_side", legend=True)
+    save_pictures(segmenter.predict(photos), names.of, kind="side_by_side", legend=True)
     _say(f"\nDone in {time.perf_counter() - started:.0f} s: mean IoU {_mean_iou(report):.3f} on the test images.")
     _say(f"  report    {folder / 'run' / 'report.html'}\n  pictures  {folder / 'pictures'}{_NEXT}")
     return 0

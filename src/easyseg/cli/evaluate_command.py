@@ -12,6 +12,7 @@ from easyseg.cli.datasets import open_dataset
 from easyseg.cli.options import add_settings, chosen, gather
 from easyseg.cli.parser import Parser
 from easyseg.cli.runs import name_chosen_run, resolve_last
+from easyseg.cli.speaking import speaks
 from easyseg.config import DataSettings, EvaluateSettings, ModelSettings, read_yaml
 from easyseg.errors import CheckpointError, ConfigError
 from easyseg.io.atomic import write_text
@@ -41,8 +42,10 @@ def run(words: list[str]) -> int:
     data = _read({**of_run, **values}, segmenter, wants_val=wants_val)
     if wants_val and "validation" in of_run and not isinstance(data, str):
         settings["split"] = "val" if "val" in data.splits() else "all"
-    name_chosen_run(arguments.run, run_path)
     report = segmenter.evaluate(data, **settings)
+    if not speaks():
+        return 0
+    name_chosen_run(arguments.run, run_path)
     sys.stdout.write(f"{report}\n")
     if arguments.json:
         write_text(arguments.json, report.to_json() + "\n")

@@ -17,7 +17,8 @@ examples:
   easyseg find-learning-rate --data data/camvid --model unet --encoder resnet50
   easyseg find-learning-rate config.yaml --plot rates.png
 
-CONFIG is a YAML file for `easyseg train`; what has to do with the sweep is taken from it."""
+CONFIG is a YAML file for `easyseg train`. Model, data, batch size, loss, optimizer, augmentation, class weights,
+workers and frozen parts are taken from it."""
 
 _PLOT = "learning_rates.png"
 
@@ -34,10 +35,15 @@ def run(words: list[str]) -> int:
         )
     model, sweep, data = (chosen(group, values) for group in (ModelSettings, RateFinderSettings, DataSettings))
     known = {name: value for name, value in model.items() if name in ("classes", "seed")}
-    curve = easyseg.Segmenter(**model).find_learning_rate(open_dataset(values["data"], data, known), **sweep)
+    segmenter = easyseg.Segmenter(**model)
+    if values.get("freeze"):
+        segmenter.freeze(FitSettings.of({"freeze": values["freeze"]}).freeze or ())
+    curve = segmenter.find_learning_rate(open_dataset(values["data"], data, known), **sweep)
     curve.plot(arguments.plot)
     sys.stdout.write(f"{curve}\nPlot: {arguments.plot}\n")
-    if curve.suggestion is not None:
+    if curve.suggestion is not None and values.get("stages"):
+        sys.stdout.write(f"Use it as lr of the first stage: {curve.suggestion:.2g}\n")
+    elif curve.suggestion is not None:
         sys.stdout.write(f"Use it with: easyseg train --learning-rate {curve.suggestion:.2g} ...\n")
     return 0
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from easyseg.cli.parser import Parser
 from easyseg.config import Settings, read_yaml
-from easyseg.config.stages import gather_numbered_stages
+from easyseg.config.stages import FINE_TUNE, gather_numbered_stages
 from easyseg.errors import ConfigError, unknown_name
 
 Group = type[Settings]
@@ -176,7 +176,22 @@ def _class_value(text: str) -> int | tuple[int, ...] | str:
     return (red, green, blue)
 
 
-_READERS: dict[str, Callable[[str], Any]] = {"class_map": _read_classes, "ignore": _read_ignored}
+def _read_stages_word(text: str) -> str | None:
+    if text.lower() in ("none", "null"):
+        return None
+    if text == FINE_TUNE:
+        return text
+    raise ConfigError(
+        f"stages={text}: expected {FINE_TUNE}. Stages of your own stand in a YAML file; 'easyseg stages MODEL ENCODER' "
+        "writes one, and 'easyseg train FILE' takes it."
+    )
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "class_map": _read_classes,
+    "ignore": _read_ignored,
+    "stages": _read_stages_word,
+}
 
 
 def _split(text: str) -> list[str]:

@@ -84,5 +84,17 @@ class Parser(argparse.ArgumentParser):
         return result
 
 
+def without_flag(words: Sequence[str], flag: str) -> list[str]:
+    """Return the words without a flag and its value, however that is joined to it."""
+    rest = iter(words)
+    kept = []
+    for word in rest:
+        if word == flag:
+            next(rest, None)
+        elif not word.startswith(f"{flag}="):
+            kept.append(word)
+    return kept
+
+
 def _is_switch_value(word: str) -> bool:
     return word.lower() in _SWITCH_WORDS or word.replace(".", "", 1).isdigit()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import easyseg
 from easyseg.cli.options import add_settings, chosen, gather
 from easyseg.cli.parser import Parser
 from easyseg.cli.runs import name_chosen_run, resolve_last
+from easyseg.cli.speaking import speaks
 from easyseg.config import ModelSettings, PredictSettings
 from easyseg.errors import OutputError
 
@@ -39,10 +40,12 @@ def run(words: list[str]) -> int:
     names = PictureNames(arguments.source, arguments.to, overwrite=arguments.overwrite)
     run_path = resolve_last(arguments.run)
     segmenter = easyseg.Segmenter.load(run_path, **model)
-    name_chosen_run(arguments.run, run_path)
+    place_of = _shared_names(names, arguments.source, recursive=predict.get("recursive", True))
+    if speaks():
+        name_chosen_run(arguments.run, run_path)
     begun = time.perf_counter()
     results = segmenter.predict(arguments.source, **predict)
-    count = save_pictures(results, names, kind=arguments.kind, legend=arguments.legend)
+    count = save_pictures(results, place_of, kind=arguments.kind, legend=arguments.legend)
     seconds = time.perf_counter() - begun
     sys.stdout.write(f"{count} picture{'s' if count != 1 else ''} in {arguments.to}\n")
     timing = getattr(results, "timing", None)  # a single image has none: it is hardly more than the start
@@ -54,13 +57,46 @@ def run(words: list[str]) -> int:
     return 0
 
 
+def _shared_names(names: PictureNames, source: str, *, recursive: bool) -> Callable[[Path], Path]:
+    """Return what tells where the picture of an image goes.
+
+    Where several processes share the images, each must know the names that the others take: all are given out first.
+    """
+    from easyseg.devices import process_numbers  # these load torch, which is loaded by now
+    from easyseg.prediction.sources import find_sources
+
+    numbers = process_numbers()
+    if numbers.size == 1:
+        return names.of
+    places: dict[Path, Path] = {}
+    for index, image in enumerate(found.path for found in find_sources(source, recursive=recursive)):
+        if image is None:
+            continue
+        if index % numbers.size == numbers.rank:
+            places[image] = names.of(image)
+        else:
+            names.leave_out(image)
+    return places.__getitem__
+
+
 def save_pictures(
-    results: SemanticResult | Iterable[SemanticResult], names: PictureNames, *, kind: PlotKind, legend: bool = False
+    results: SemanticResult | Iterable[SemanticResult],
+    place_of: Callable[[Path], Path],
+    *,
+    kind: PlotKind,
+    legend: bool = False,
 ) -> int:
-    """Save a picture of each result as it comes, so memory stays bounded; return how many there were."""
+    """Save a picture of each result as it comes, so memory stays bounded; return how many there were.
+
+    Args:
+        results: of the predictions.
+        place_of: tells where the picture of an image goes.
+        kind: what to draw.
+        legend: add the names of the classes.
+    """
     count = 0
     for result in results if isinstance(results, Iterable) else [results]:
-        result.save(names.of(result.path or Path(result.name)), kind=kind, legend=legend)
+        result.save(place_of(result.path or Path(result.name)), kind=kind, legend=legend)
         count += 1
     return count
 
@@ -92,12 +128,7 @@ class PictureNames:
         Raises:
             OutputError: a file lies there already, or it would lie among the images.
         """
-        relative = image.relative_to(self._root) if self._root in image.parents else Path(image.name)
-        candidate = self._target / relative.with_suffix(".png")
-        number = 2
-        while candidate in self._taken:  # a.jpg and a.tif, or a.jpg of two folders
-            candidate = self._target / relative.with_name(f"{relative.stem}_{number}.png")
-            number += 1
+        candidate = self._free_name(image)
         if not self._root.is_file() and candidate.parent.resolve() == image.parent.resolve():
             raise self._mixed(image.parent.resolve())
         if candidate.exists() and candidate.samefile(image):
@@ -108,6 +139,19 @@ class PictureNames:
                 "--overwrite if files of these names may go."
             )
         self._taken.add(candidate)
+        return candidate
+
+    def leave_out(self, image: Path) -> None:
+        """Give the name that this image would get to no other; another process makes its picture."""
+        self._taken.add(self._free_name(image))
+
+    def _free_name(self, image: Path) -> Path:
+        relative = image.relative_to(self._root) if self._root in image.parents else Path(image.name)
+        candidate = self._target / relative.with_suffix(".png")
+        number = 2
+        while candidate in self._taken:  # a.jpg and a.tif, or a.jpg of two folders
+            candidate = self._target / relative.with_name(f"{relative.stem}_{number}.png")
+            number += 1
         return candidate
 
     def _mixed(self, folder: Path) -> OutputError:

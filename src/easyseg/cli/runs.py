@@ -8,8 +8,12 @@ from pathlib import Path
 
 def name_chosen_run(given: str | Path, found: Path) -> None:
     """Say which run was taken where the words left it open, so that nobody measures another one than he thinks."""
+    from easyseg.reports.run_folder import is_interrupted  # loads OpenCV, which `--help` need not wait for
+
     if Path(given) != found:
-        sys.stderr.write(f"The newest finished run is {found}.\n")
+        sys.stderr.write(f"The newest run with a model is {found}.\n")
+    if is_interrupted(found):
+        sys.stderr.write(f"{found} was interrupted: this is its best model so far, not that of a finished training.\n")
 
 
 def resolve_last(path: str | Path) -> Path:

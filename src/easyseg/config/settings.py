@@ -103,7 +103,7 @@ class FitSettings(Settings):
     """What `Segmenter.fit(...)` takes beside the data."""
 
     epochs: Count = Field(50, description="Passes over the training images.")
-    batch_size: Count | Auto = Field("auto", description="Images per step.")
+    batch_size: Count | Auto = Field("auto", description="Images per step, on all devices together.")
     learning_rate: Positive | Auto = Field("auto", description="Highest learning rate of the schedule.")
     encoder_learning_rate: Positive | Auto = Field(
         "auto", description="The same for the encoder; auto: a tenth where it is pretrained, else the same."
@@ -149,6 +149,9 @@ class FitSettings(Settings):
     workers: Annotated[int, Field(ge=0)] | Auto = Field("auto", description="Processes that prepare batches.")
     cache: Literal["auto", "ram", "none"] = Field("auto", description="Keep decoded images in memory.")
     compile: bool = Field(False, description="Compile the network with torch.compile.")
+    sync_batchnorm: bool = Field(
+        False, description="On several GPUs, normalise over the images of all of them instead of each its own."
+    )
     deterministic: bool = Field(False, description="Refuse operations that are not repeatable.")
     time_budget: Positive | None = Field(
         None, description="Train for so many seconds, whatever epochs says; the schedule fits itself to it."
@@ -191,6 +194,30 @@ class FitSettings(Settings):
         if self.stages is not None and self.time_budget is not None:
             raise ValueError("stages and time_budget contradict each other: stages count epochs. Take one of them out.")
         return self
+
+    @model_validator(mode="after")
+    def _stages_leave_nothing_without_effect(self) -> Self:
+        for name in self.left_to_stages():
+            default = type(self).model_fields[name].default
+            if getattr(self, name) != default:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} has no effect, for every stage says its own. Change it in the "
+                    "stages, or take it out of those that are to have this one."
+                )
+        return self
+
+    def with_frozen(self, parts: tuple[str, ...]) -> Self:
+        """Return the same with these parts frozen, too."""
+        return self.model_copy(update={"freeze": (*parts, *(self.freeze or ())) or None})
+
+    def left_to_stages(self) -> tuple[str, ...]:
+        """Return the settings that have no effect, since every stage has its own."""
+        if not isinstance(self.stages, tuple):
+            return ()
+        stages = self.stages
+        return tuple(
+            name for name in ("epochs", "learning_rate") if all(getattr(stage, name) is not None for stage in stages)
+        )
 
     @field_validator("callbacks", "loggers", mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from easyseg.config.base import Settings
 from easyseg.config.kinds import Count, Positive, Schedule
 from easyseg.config.parts import read_selectors
 from easyseg.config.words import explain
-from easyseg.errors import ConfigError, UnknownNameError, closest, unknown_name
+from easyseg.errors import ConfigError, UnknownNameError, closest, known_arguments, unknown_name
 
 FINE_TUNE = "fine_tune"
 
@@ -66,6 +66,7 @@ class Stage(Settings):
     batch_size: Count | None = Field(None, description="Images per step.")
     restore_best: bool = Field(False, description="End with the best weights so far, not with the last.")
 
+    @known_arguments({word: f"{name}=..." for word, name in OTHER_WORDS.items()})
     def __init__(
         self,
         name: str | None = None,
@@ -107,7 +108,7 @@ class Stage(Settings):
                 stranger = unknown_name("setting of a stage", word, (*cls.model_fields, *OTHER_WORDS))
                 raise UnknownNameError(f"{_called(title)}: {stranger}")
             if name in renamed:
-                raise ConfigError(f"{_called(title)}: {name!r} is given twice, once as {word!r}. Take one of them out.")
+                raise ConfigError(f"{_called(title)}: {name!r} is given twice. Take one of them out.")
             renamed[name] = value
         if title is not None:
             renamed["name"] = str(title)
@@ -141,10 +142,10 @@ def check_step_size(step_size: int | None, epochs: int | None) -> None:
     Raises:
         ValueError: it is; the message says in what unit it counts.
     """
-    if step_size is not None and epochs is not None and step_size > epochs:
+    if step_size is not None and epochs is not None and step_size >= epochs:
         raise ValueError(
             f"step_size={step_size} counts epochs, and the stage has {epochs}: its learning rate would never fall. "
-            f"Type a step_size below {epochs}, or schedule='constant'."
+            f"Type {f'a step_size below {epochs}' if epochs > 1 else 'no step_size'}, or schedule='constant'."
         )
 
 

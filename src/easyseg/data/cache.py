@@ -1,7 +1,8 @@
 """Decoded images and masks kept in memory that worker processes share.
 
 An item is decoded and resized when it is first asked for, by whichever process asks; from then on it is copied from
-memory. The memory is an anonymous shared mapping: forked workers see the same pages, so nothing is held twice.
+memory. The memory is a shared mapping: forked workers see the same pages, and so do the other processes of a training
+on several devices of one machine (see `machine_memory`); nothing is held twice.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ import numpy.typing as npt
 from easyseg.structures import ImageArray, MaskArray, SizeHW
 
 Decode = Callable[[int], tuple[ImageArray, MaskArray]]
+Allocate = Callable[[int], npt.NDArray[np.uint8]]
+"""Returns so many bytes, all 0, that other processes share."""
+
+
+def shared_bytes(length: int) -> npt.NDArray[np.uint8]:
+    """Return (length,) uint8 zeros that processes forked from this one share with it."""
+    return np.frombuffer(mmap.mmap(-1, max(1, length)), np.uint8)
 
 
 class DecodedCache:
@@ -25,17 +33,27 @@ class DecodedCache:
         sizes_hw: the height and width of every item.
         channels: C.
         mask_channels: K, or 0 for (h, w) masks.
+        allocate: where the memory comes from, called once.
     """
 
-    def __init__(self, decode: Decode, *, sizes_hw: Sequence[SizeHW], channels: int, mask_channels: int) -> None:
+    def __init__(
+        self,
+        decode: Decode,
+        *,
+        sizes_hw: Sequence[SizeHW],
+        channels: int,
+        mask_channels: int,
+        allocate: Allocate = shared_bytes,
+    ) -> None:
         self._decode = decode
         self._sizes = np.array(sizes_hw, np.int64).reshape(-1, 2)
         self._channels = channels
         self._mask_channels = mask_channels
         ends = np.cumsum(self._item_bytes())
         self._starts = np.concatenate([[0], ends]).astype(np.int64)
-        self._pixels = _shared_bytes(int(self._starts[-1]))
-        self._filled = _shared_bytes(len(self._sizes))
+        size, count = int(self._starts[-1]), len(self._sizes)
+        memory = allocate(size + count)
+        self._pixels, self._filled = memory[:size], memory[size : size + count]
 
     @staticmethod
     def bytes_needed(sizes_hw: Sequence[SizeHW], *, channels: int, mask_channels: int) -> int:
@@ -73,7 +91,3 @@ class DecodedCache:
     def _item_bytes(self) -> npt.NDArray[np.int64]:
         areas: npt.NDArray[np.int64] = self._sizes[:, 0] * self._sizes[:, 1]
         return areas * (self._channels + max(1, self._mask_channels))
-
-
-def _shared_bytes(length: int) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(mmap.mmap(-1, max(1, length)), np.uint8)

@@ -6,17 +6,19 @@ batches, and an epoch can be entered at any batch.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from easyseg.data.cache import DecodedCache
+from easyseg.data.cache import Allocate, DecodedCache, shared_bytes
 from easyseg.data.dataset import Dataset
+from easyseg.data.sampling import WHOLE, Part
 from easyseg.data.threads import map_in_threads
 from easyseg.data.transforms import Augmentation
 from easyseg.errors import DataError, EasySegError, SampleError
@@ -30,6 +32,26 @@ Order = Callable[[int], npt.NDArray[np.int64]]
 Key = tuple[int, int]
 """An epoch and an item's number in the dataset."""
 
+_COUNTS_NOT = -1
+"""Stands for the number of an image that only fills a part of a batch that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """How batches come about; nothing here changes them.
+
+    Attributes:
+        workers: processes that prepare batches; 0 prepares them in this one.
+        cache_bytes: memory that decoded images may take; 0 decodes them every epoch.
+        allocate: returns memory for them, which whoever prepares batches shares.
+        pin_memory: put batches where a CUDA device can fetch them on its own.
+    """
+
+    workers: int = 0
+    cache_bytes: int = 0
+    allocate: Allocate = shared_bytes
+    pin_memory: bool = False
+
 
 class TrainingLoader:
     """Batches of a dataset, epoch by epoch.
@@ -40,9 +62,8 @@ class TrainingLoader:
         augmentation: changes them at random.
         order: returns which image comes when in an epoch, (len(dataset),) integers; see `sampling.epoch_order`.
         batch_size: images per batch; the last batch of an epoch may be smaller.
-        workers: processes that prepare batches; 0 prepares them in this one.
-        cache_bytes: memory that decoded images may take; 0 decodes them every epoch.
-        pin_memory: put batches where a CUDA device can fetch them on its own.
+        preparation: how they come about.
+        part: which part of each batch is wanted here. It may be empty in the last batch of an epoch, see `Batch`.
 
     Attributes:
         num_images: in the dataset.
@@ -58,27 +79,27 @@ class TrainingLoader:
         augmentation: Augmentation,
         order: Order,
         batch_size: int,
-        workers: int = 0,
-        cache_bytes: int = 0,
-        pin_memory: bool = False,
+        preparation: Preparation = Preparation(),
+        part: Part = WHOLE,
     ) -> None:
         if not len(dataset):
             raise DataError("The training split is empty; a run needs at least one image.")
         self.num_images = len(dataset)
-        self._batches = _EpochBatches(len(dataset), batch_size, order)
-        read = _reader(dataset, preprocessing, cache_bytes=cache_bytes, workers=workers)
+        self._batches = _EpochBatches(len(dataset), batch_size, order, part)
+        read = _reader(dataset, preprocessing, preparation)
+        workers = preparation.workers
         self.cached_bytes = read.size_bytes if isinstance(read, DecodedCache) else 0
-        self.spare_bytes = cache_bytes - self.cached_bytes
+        self.spare_bytes = preparation.cache_bytes - self.cached_bytes
         self._loader = DataLoader(
             _Items(read, augmentation, in_threads=workers == 0),
             batch_sampler=self._batches,
             num_workers=workers,
             collate_fn=_collate,
             persistent_workers=workers > 0,
-            pin_memory=pin_memory,
+            pin_memory=preparation.pin_memory,
             prefetch_factor=4 if workers else None,
             multiprocessing_context=start_method() if workers else None,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_begin_worker,
             generator=torch.Generator().manual_seed(0),  # else every epoch would draw from the global generator
         )
 
@@ -97,10 +118,11 @@ class TrainingLoader:
             SampleError: an image or mask cannot be used; it names the file.
         """
         self._batches.epoch, self._batches.start = number, start
+        wholes = self._batches.wholes()
         for batch in self._loader:
             if isinstance(batch, _Failure):
                 raise batch.error()
-            yield batch
+            yield batch if wholes is None else replace(batch, whole=next(wholes))
 
     def close(self) -> None:
         """End the worker processes; no epoch can be asked for afterwards.
@@ -112,21 +134,35 @@ class TrainingLoader:
 
 
 class _EpochBatches(Sampler[list[Key]]):
-    """The keys of each batch of the epoch set in `epoch`, from batch `start` on."""
+    """The keys of this part of each batch of the epoch set in `epoch`, from batch `start` on.
 
-    def __init__(self, length: int, batch_size: int, order: Order) -> None:
+    A part without images gets the batch's first one, with a number below 0 to say that it does not count.
+    """
+
+    def __init__(self, length: int, batch_size: int, order: Order, part: Part) -> None:
         self.epoch = self.start = 0
         self._length = length
         self.batch_size = batch_size
         self._order = order
+        self._part = part
 
     def __len__(self) -> int:
         return -(-self._length // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Key]]:
+        for whole in self._wholes():
+            places = self._part.of(len(whole))
+            own = [whole[place] for place in places] or [_COUNTS_NOT - whole[0]]
+            yield [(self.epoch, index) for index in own]
+
+    def wholes(self) -> Iterator[tuple[int, ...]] | None:
+        """Return the numbers of all images of each batch; None where they are those of this part."""
+        return self._wholes() if self._part.size > 1 else None
+
+    def _wholes(self) -> Iterator[tuple[int, ...]]:
         order = self._order(self.epoch)
         for start in range(self.start * self.batch_size, self._length, self.batch_size):
-            yield [(self.epoch, int(index)) for index in order[start : start + self.batch_size]]
+            yield tuple(order[start : start + self.batch_size].tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +198,10 @@ class _Items(torch.utils.data.Dataset[Item | _Failure]):
         self._in_threads = in_threads
 
     def __getitem__(self, key: Key) -> Item | _Failure:
-        return self._changed(key, self._pair(key[1]))
+        return self._changed(key, self._pair(_number_of(key)))
 
     def __getitems__(self, keys: list[Key]) -> list[Item | _Failure]:
-        indices = [index for _, index in keys]
+        indices = [_number_of(key) for key in keys]
         is_read = isinstance(self._read, DecodedCache) and self._read.holds(indices)
         if self._in_threads and not is_read:
             pairs = map_in_threads(self._pair, indices)
@@ -184,21 +220,28 @@ class _Items(torch.utils.data.Dataset[Item | _Failure]):
             return pair
         epoch, index = key
         try:
-            image, mask = self._augmentation(*pair, epoch=epoch, index=index)
+            image, mask = self._augmentation(*pair, epoch=epoch, index=_number_of(key))
         except EasySegError as error:
             return _Failure.of(error)
         return image, mask, index
 
 
-def _reader(dataset: Dataset, preprocessing: Preprocessing, *, cache_bytes: int, workers: int) -> Read:
+def _number_of(key: Key) -> int:
+    """Return an item's number in the dataset, whether or not it counts."""
+    return key[1] if key[1] >= 0 else _COUNTS_NOT - key[1]
+
+
+def _reader(dataset: Dataset, preprocessing: Preprocessing, preparation: Preparation) -> Read:
     decode = _Decode(dataset, preprocessing)
-    # an anonymous mapping reaches forked workers only
-    if not cache_bytes or (workers and start_method() != "fork"):
+    # a mapping reaches forked workers only
+    if not preparation.cache_bytes or (preparation.workers and start_method() != "fork"):
         return decode
-    sizes, channels = decode.sizes_hw(), preprocessing.in_channels
-    if DecodedCache.bytes_needed(sizes, channels=channels, mask_channels=_mask_channels(dataset)) > cache_bytes:
+    sizes, channels, mask_channels = decode.sizes_hw(), preprocessing.in_channels, _mask_channels(dataset)
+    if DecodedCache.bytes_needed(sizes, channels=channels, mask_channels=mask_channels) > preparation.cache_bytes:
         return decode
-    return DecodedCache(decode, sizes_hw=sizes, channels=channels, mask_channels=_mask_channels(dataset))
+    return DecodedCache(
+        decode, sizes_hw=sizes, channels=channels, mask_channels=mask_channels, allocate=preparation.allocate
+    )
 
 
 def cache_bytes_needed(dataset: Dataset, preprocessing: Preprocessing) -> int:
@@ -239,7 +282,7 @@ def _collate(items: list[Item | _Failure]) -> Batch | _Failure:
     targets = torch.from_numpy(_stack([mask for _, mask, _ in ready], IGNORE_INDEX))
     if targets.ndim == 4:
         targets = targets.permute(0, 3, 1, 2)
-    return Batch(images, targets, tuple(index for _, _, index in ready))
+    return Batch(images, targets, tuple(index for _, _, index in ready if index >= 0))
 
 
 def _stack(arrays: list[npt.NDArray[np.uint8]], fill: int) -> npt.NDArray[np.uint8]:
@@ -258,8 +301,14 @@ def start_method() -> str:
     return "fork" if sys.platform == "linux" else "spawn"
 
 
-def _one_thread(worker: int) -> None:
-    """Keep OpenCV from starting a thread per processor in every worker; it can hang in forked processes."""
+def _begin_worker(worker: int) -> None:
+    """Prepare a worker process.
+
+    Ctrl-C and schedulers signal whole groups of processes. Only the one that trains may answer: a worker that ended
+    first would end the training with an error, before everything is saved. It ends with that process in any case.
+    """
     import cv2
 
-    cv2.setNumThreads(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    cv2.setNumThreads(0)  # OpenCV would start a thread per processor in every worker, and can hang in forked processes

@@ -5,6 +5,8 @@ Resuming in the middle of an epoch is a slice of the same array, whatever the nu
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,31 @@ from easyseg.errors import ConfigError
 
 _ORDER_STREAM = 1
 """First word of the seed, so that no other random numbers of the run follow the same sequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of every batch belongs to this process, where several share them.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: number of processes.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    def of(self, count: int) -> range:
+        """Return the places of this process in a batch of `count` images.
+
+        They are neighbours, and as many as any other process has, or one more or less; the first process always has
+        some.
+        """
+        return range(*(-(-count * rank // self.size) for rank in (self.rank, self.rank + 1)))
+
+
+WHOLE = Part()
+"""All of every batch: the part of a process that works alone."""
 
 
 def epoch_order(

@@ -76,6 +76,15 @@ def run_lock(folder: str | os.PathLike[str]) -> Iterator[None]:
             os.close(descriptor)
 
 
+def is_locked(folder: str | os.PathLike[str]) -> bool:
+    """Tell whether another process, or another run of this one, is at work in a run folder."""
+    try:
+        with run_lock(folder):
+            return False
+    except RunLockedError:
+        return True
+
+
 def _open_held(path: Path) -> int:
     """Return a descriptor of the file with the lock on it.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -111,7 +112,8 @@ class SemanticModel(nn.Module):
             raise ModelError(
                 "The model has no criterion yet. Set model.criterion to a function (logits, targets) -> dict."
             )
-        return self.criterion(self(batch.images), batch.targets)
+        counted = slice(None) if batch.indices else slice(0)
+        return self.criterion(self(batch.images)[counted], batch.targets[counted])
 
     def parts(self) -> dict[str, nn.Module]:
         """Return encoder[0] (shallow) .. encoder[-1] (deep), decoder and head: together every parameter, once.
@@ -161,6 +163,15 @@ class SemanticModel(nn.Module):
         super().train(mode)
         self._hold_still()
         return self
+
+    def synchronise_normalisation(self) -> None:
+        """Let batch normalisation, in training, use the images of all processes that train the model together.
+
+        Weights and statistics stay as they are, and so do their names.
+        """
+        # timm's, which knows layers that activate, too
+        self.network = convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
+        self.freeze(self._frozen)  # the modules that stand still may be others now
 
     def _hold_still(self) -> None:
         for module in self._still:

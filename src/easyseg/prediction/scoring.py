@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -57,6 +58,28 @@ class Scored:
     timing: dict[str, float]
 
 
+class Sharing(Protocol):
+    """The processes that measure together; such as `training.distributed.World`."""
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, from 0."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Number of processes."""
+        ...
+
+    def added(self, part: Tensor) -> Tensor:
+        """Return the sum of all processes' tensors."""
+        ...
+
+    def stacked(self, rows: Tensor) -> Tensor:
+        """Return all processes' rows below each other, in the order of their ranks."""
+        ...
+
+
 class Evaluation:
     """An evaluation that can be repeated, such as after every epoch.
 
@@ -68,6 +91,8 @@ class Evaluation:
         threshold: for the binary and multilabel tasks, in 0..1.
         threads: for reading ahead.
         keep: keep the images ready for the network in memory after the first time.
+        sharing: processes of which each measures some of the images, none of them twice; all get the figures of all.
+            None: this process measures them all.
     """
 
     def __init__(
@@ -80,8 +105,10 @@ class Evaluation:
         threshold: float = 0.5,
         threads: int = 2,
         keep: bool = False,
+        sharing: Sharing | None = None,
     ) -> None:
         self._images = images
+        self._sharing = sharing
         self._preprocessing = preprocessing
         self._compute = compute
         self._batch_size = batch_size
@@ -97,7 +124,7 @@ class Evaluation:
         Args:
             network: images (N, C, h, w) in 0..255 to logits (N, classes, h, w).
             criterion: a loss to report the mean of over images, computed on the canvas as in training.
-            poll: called after every image; may raise, to break the evaluation off.
+            poll: called after every image; may raise, to break the evaluation off. Equally often in every process.
 
         Raises:
             SampleError: an image or mask cannot be used; it names the file.
@@ -112,7 +139,9 @@ class Evaluation:
         matrix = ConfusionMatrix(class_map.num_classes, task=class_map.task, device=self._compute.device)
         per_image = _Blocks()
         losses: list[Tensor] = []
-        prepared = ahead(range(self._images.count), self._prepared, threads=self._threads, depth=predictor.depth)
+        parts = self._parts()
+        own = parts[self._sharing.rank] if self._sharing is not None else parts[0]
+        prepared = ahead(own, self._prepared, threads=self._threads, depth=predictor.depth)
         with evaluation_mode(network), torch.inference_mode():
             for logits, mask, placement in predictor.logits(prepared, watch):
                 with watch.on("scoring"):
@@ -120,11 +149,31 @@ class Evaluation:
                         losses.append(self._loss(criterion, logits, mask))
                     per_image.add(self._compare(predictor, matrix, logits, mask, placement))
                 poll()
-            counts = per_image.stacked()
+            for _ in range(len(own), max(map(len, parts))):
+                poll()
+            counts = self._of_all(per_image.stacked(like=matrix.counts), parts)
             # to the CPU first: Apple's GPU has no float64
-            loss = float(torch.stack(losses).cpu().double().mean()) if losses else None
+            own_losses = torch.stack(losses).cpu().double() if losses else torch.zeros(0, dtype=torch.float64)
+            loss = float(self._of_all(own_losses, parts).mean()) if criterion is not None else None
+            total = matrix.counts.cpu() if self._sharing is None else self._sharing.added(matrix.counts.cpu())
         seconds = time.perf_counter() - begun
-        return Scored(matrix.counts.cpu(), counts, loss, seconds, dict(watch.seconds))
+        return Scored(total, counts, loss, seconds, dict(watch.seconds))
+
+    def _parts(self) -> list[list[int]]:
+        """Return the images of each process: in turn as many as a forward pass takes, so that passes are the same."""
+        count, size = self._images.count, self._sharing.size if self._sharing is not None else 1
+        passes = [
+            list(range(start, min(start + self._batch_size, count))) for start in range(0, count, self._batch_size)
+        ]
+        return [[index for one in passes[rank::size] for index in one] for rank in range(size)]
+
+    def _of_all(self, rows: Tensor, parts: list[list[int]]) -> Tensor:
+        """Return what all processes found, an image a row, in the order of the images."""
+        if self._sharing is None or self._sharing.size == 1:
+            return rows
+        found = self._sharing.stacked(rows)
+        places = torch.tensor([index for part in parts for index in part])
+        return torch.empty_like(found).index_copy_(0, places, found)
 
     def _prepared(self, index: int) -> Prepared[MaskArray]:
         if self._kept is not None and index in self._kept:
@@ -165,11 +214,11 @@ class _Blocks:
         if len(self._waiting) == BLOCK:
             self._fetch()
 
-    def stacked(self) -> Tensor:
-        """Return all of them on the CPU, stacked along a new first axis."""
+    def stacked(self, *, like: Tensor) -> Tensor:
+        """Return all of them, each shaped `like` this, on the CPU, stacked along a new first axis."""
         if self._waiting:
             self._fetch()
-        return torch.cat(self._fetched)
+        return torch.cat(self._fetched) if self._fetched else torch.zeros((0, *like.shape), dtype=like.dtype)
 
     def _fetch(self) -> None:
         self._fetched.append(torch.stack(self._waiting).cpu())

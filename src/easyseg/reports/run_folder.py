@@ -29,6 +29,9 @@ RUNS = Path("runs")
 _CONFIG_HEADING = "# Runs this training again: easyseg train config.yaml --run-dir ANOTHER\n"
 
 
+_CONFIG_OF_MORE = "# It began with a model that was trained before; name its file as weights to do the same.\n"
+
+
 class RunFolder:
     """Writes a run's files; every file is complete or absent.
 
@@ -64,9 +67,9 @@ class RunFolder:
         """The file of the log."""
         return self.path / LOG
 
-    def write_config(self, values: Mapping[str, Any]) -> None:
-        """Write the settings that run the same training again."""
-        text = _CONFIG_HEADING + write_yaml(values)
+    def write_config(self, values: Mapping[str, Any], *, goes_on: bool = False) -> None:
+        """Write the settings that run the same training again, but for the model where it goes on from one."""
+        text = _CONFIG_HEADING + (_CONFIG_OF_MORE if goes_on else "") + write_yaml(values)
         write_text(self.path / CONFIG, text)
 
     def write_nan_report(self, values: Mapping[str, Any]) -> None:
@@ -126,19 +129,24 @@ def check_run_path(path: Path, *, datasets: Iterable[Path] = ()) -> None:
 
 
 def is_interrupted(path: Path) -> bool:
-    """Tell whether a folder holds a run that did not come to its end."""
-    return (path / CHECKPOINTS).is_dir()
+    """Tell whether a folder holds a run that came to some result, but not to its end."""
+    return (path / CHECKPOINTS).is_dir() and ((path / HISTORY).exists() or _has_checkpoint(path))
+
+
+def _has_checkpoint(path: Path) -> bool:
+    return any(entry.name.isdigit() for entry in (path / CHECKPOINTS).iterdir())
 
 
 def _refuse_contents(path: Path) -> None:
     names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
-    if CHECKPOINTS in names:
+    if is_interrupted(path):
         raise OutputError(
             f"{path} holds an interrupted run. Leave resume='auto' to go on with it, or type another run_dir."
         )
     if names & {BEST_MODEL, HISTORY}:
         raise OutputError(
-            f"{path} holds an earlier run, which is never overwritten. Type another run_dir, or delete it."
+            f"{path} holds an earlier run, which is at its end and never overwritten. Type another run_dir; to train "
+            f"its model further, weights={str(path / BEST_MODEL)!r}, too."
         )
     if not _is_mere_beginning(path, names):
         raise OutputError(
@@ -149,8 +157,8 @@ def _refuse_contents(path: Path) -> None:
 def _is_mere_beginning(path: Path, names: Collection[str]) -> bool:
     """Tell whether a run was ended here, such as by a kill, when it had only just made its folder."""
     if CONFIG in names:
-        return set(names) <= {CONFIG, LOG} and _is_own_config(path / CONFIG)
-    return not names or (set(names) == {LOG} and not (path / LOG).stat().st_size)
+        return set(names) <= {CONFIG, LOG, CHECKPOINTS} and _is_own_config(path / CONFIG)
+    return set(names) <= {LOG, CHECKPOINTS} and not (LOG in names and (path / LOG).stat().st_size)
 
 
 def _is_own_config(path: Path) -> bool:
@@ -159,14 +167,29 @@ def _is_own_config(path: Path) -> bool:
 
 
 def new_run_path(label: str, *, parent: Path = RUNS) -> Path:
-    """Return a path below `parent` that no run has yet, named by the time and `label`."""
+    """Return a path below `parent`, named by the time and `label`; `claim_run_path` makes it this run's own."""
     moment = datetime.datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-    path = parent / f"{moment}_{label}"
-    number = 2
-    while path.exists():
-        path = parent / f"{moment}_{label}_{number}"
-        number += 1
-    return path
+    return parent / f"{moment}_{label}"
+
+
+def claim_run_path(path: Path) -> Path:
+    """Make the folder of a new run, or one beside it where another process was quicker, and return it.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    make_folder(path.parent)
+    number = 1
+    while True:
+        chosen = path if number == 1 else path.with_name(f"{path.name}_{number}")
+        try:
+            chosen.mkdir()
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise output_error(chosen, error) from error
+        else:
+            return chosen
 
 
 def find_run(path: str | Path) -> Path:

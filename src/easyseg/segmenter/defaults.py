@@ -12,12 +12,15 @@ CPU_BATCH = 8
 GPU_BATCH = 16
 
 
-def choose_batch_size(given: int | Auto, *, device_type: str, num_images: int) -> int:
-    """Return images per step: 8 on a CPU, 16 on a GPU, fewer where an epoch would have under four steps."""
+def choose_batch_size(given: int | Auto, *, device_type: str, num_images: int, processes: int = 1) -> int:
+    """Return images per step: 8 on a CPU, 16 on a GPU, fewer where an epoch would have under four steps.
+
+    Several processes share as many, so that they train what one would; each needs one at least.
+    """
     if given != "auto":
         return given
     usual = CPU_BATCH if device_type == "cpu" else GPU_BATCH
-    return max(1, min(usual, num_images // 4))
+    return max(processes, min(usual, num_images // 4))
 
 
 def choose_learning_rates(

@@ -12,6 +12,8 @@ from easyseg.prediction.scoring import AnnotatedImages, Evaluation, Scored
 from easyseg.preprocessing import Preprocessing
 from easyseg.results import Report
 from easyseg.segmenter.fitted import FittedModel
+from easyseg.training.distributed import World
+from easyseg.training.joining import joined_world
 
 READ_THREADS = 4
 
@@ -27,8 +29,12 @@ def evaluate_split(fitted: FittedModel, data: Any, settings: EvaluateSettings, *
     measures_all = settings.split == "all" or not dataset.splits()
     part = dataset if measures_all else dataset.split(settings.split)
     batch_size = fitted.batch_size if settings.batch_size == "auto" else settings.batch_size
-    evaluation = new_evaluation(part, fitted, compute=compute, batch_size=batch_size, threshold=settings.threshold)
-    report = new_report(evaluation.score(fitted.model), part, split="all" if measures_all else settings.split)
+    with joined_world(compute.device) as world:
+        evaluation = new_evaluation(
+            part, fitted, compute=compute, batch_size=batch_size, threshold=settings.threshold, world=world
+        )
+        scored = evaluation.score(fitted.model)
+    report = new_report(scored, part, split="all" if measures_all else settings.split)
     return replace(report, details=settings.details, origin=_origin(part, dataset))
 
 
@@ -47,8 +53,9 @@ def new_evaluation(
     batch_size: int,
     threshold: float = 0.5,
     keep: bool = False,
+    world: World,
 ) -> Evaluation:
-    """Prepare a repeatable evaluation on all of `dataset`."""
+    """Prepare a repeatable evaluation on all of `dataset`, which the processes of `world` do together."""
     channels = fitted.preprocessing.in_channels
     return Evaluation(
         AnnotatedImages(len(dataset), lambda i: (dataset.image(i, channels), dataset.mask(i)), fitted.class_map),
@@ -58,6 +65,7 @@ def new_evaluation(
         threshold=threshold,
         threads=min(READ_THREADS, processor_count()),
         keep=keep,
+        sharing=world if world.size > 1 else None,
     )
 
 

@@ -23,7 +23,7 @@ from easyseg.segmenter.arguments import check_arguments
 from easyseg.segmenter.evaluating import evaluate_split
 from easyseg.segmenter.fitted import FittedModel, read_fitted, summarize_any
 from easyseg.segmenter.fitting import run_training
-from easyseg.segmenter.predicting import predict_all
+from easyseg.segmenter.predicting import predict_part
 from easyseg.segmenter.rate_finding import find_learning_rate
 from easyseg.segmenter.staging import freeze_parts
 from easyseg.structures import ClassMap
@@ -104,8 +104,7 @@ class Segmenter:
     @property
     def compute(self) -> Compute:
         """The device and the number format; chosen when first needed."""
-        if self._chosen is None:
-            self._chosen = resolve_compute(self.settings.device, self.settings.precision)
+        self._chosen = self._chosen or resolve_compute(self.settings.device, self.settings.precision)
         return self._chosen
 
     @property
@@ -148,6 +147,7 @@ class Segmenter:
         workers: int | Auto = "auto",
         cache: Literal["auto", "ram", "none"] = "auto",
         compile: bool = False,
+        sync_batchnorm: bool = False,
         deterministic: bool = False,
         time_budget: float | None = None,
         overfit_batches: int | None = None,
@@ -161,14 +161,14 @@ class Segmenter:
         """Train, keep the best epoch's weights, and write a run folder.
 
         A second call goes on from the weights of the first. Returns a `History`, as Keras does; it plots itself. After
-        an error or Ctrl-C the best model so far is kept and can be used; without one, the model is as before.
+        an error or Ctrl-C the best model so far is kept; without one, the model is as before.
 
         Args:
             data: a folder in any known format, a `Dataset`, a list of `Sample`, a pair of numpy arrays (images
                 (N, H, W, C) uint8, masks (N, H, W)), or a torch dataset of (image, mask).
             validation: the same, for validation only; None takes the validation split of `data`.
             epochs: passes over the training images.
-            batch_size: images per step.
+            batch_size: images per step, on all devices together.
             learning_rate: the highest of the schedule.
             encoder_learning_rate: the same for the encoder; "auto": a tenth where it is pretrained, else the same.
             loss: by name, with "+" for sums, such as "ce+dice", or a function (logits, targets) -> scalar.
@@ -193,11 +193,11 @@ class Segmenter:
             workers: processes that prepare batches.
             cache: "ram" keeps decoded images in memory, "auto" does where they fit.
             compile: compile the network with torch.compile.
+            sync_batchnorm: on several GPUs, normalise over the images of all of them.
             deterministic: refuse operations that are not repeatable.
             time_budget: train for so many seconds, whatever `epochs` says; the schedule fits itself to it.
             overfit_batches: train and measure on the images of so many batches alone, without augmentation: a trial.
-            resume: "auto" goes on with the run in `run_dir` where that was interrupted, or, without a name, with the
-                newest interrupted run of these settings and data; True: there must be one; False: never.
+            resume: "auto" goes on where this very training was interrupted; True: there must be one; False: never.
             checkpoint_every_seconds: of training between two checkpoints; one is saved at the ends of epochs, too.
             run_dir: folder for the results; "auto": a new one below "runs"; None: none, and nothing to resume.
             callbacks: observers, see `easyseg.callbacks`.
@@ -211,18 +211,19 @@ class Segmenter:
             TrainingError: the loss stopped being a finite number.
             OutputError: the run folder cannot be written.
         """
-        settings = FitSettings.collect(locals())
-        frozen = (*self._frozen, *(settings.freeze or ()))
-        settings = settings.model_copy(update={"freeze": frozen or None})
-        return run_training(
-            data,
-            validation,
-            settings,
-            model_settings=self.settings,
-            compute=self.compute,
-            fitted=self._fitted,
-            hand_over=self._take,
-        )
+        settings = FitSettings.collect(locals()).with_frozen(self._frozen)
+        try:
+            return run_training(
+                data,
+                validation,
+                settings,
+                model_settings=self.settings,
+                compute=self.compute,
+                fitted=self._fitted,
+                hand_over=self._take,
+            )
+        finally:
+            self._set_frozen(self._frozen)  # what the last stage froze is free again
 
     @check_arguments
     def find_learning_rate(  # noqa: D417 - what `fit` takes, too, is described there
@@ -312,7 +313,7 @@ class Segmenter:
             DataError: there is nothing to predict on, or an image cannot be used.
         """
         settings = PredictSettings.collect(locals())
-        results = predict_all(self._ready(), source, settings, compute=self.compute)
+        results = predict_part(self._ready(), source, settings, compute=self.compute)
         return next(results) if is_single(source) else results
 
     def freeze(self, parts: str | Sequence[str]) -> None:
@@ -387,7 +388,6 @@ class Segmenter:
 
     def _take(self, fitted: FittedModel, history: History) -> None:
         self._fitted, self.history = fitted, history
-        self._set_frozen(self._frozen)  # what the last stage froze is free again
 
     def _set_frozen(self, selectors: tuple[str, ...]) -> None:
         if self._fitted is not None:  # without a model, its parts are looked up when there is one

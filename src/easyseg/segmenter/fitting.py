@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import asdict
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from easyseg.config import FitSettings, ModelSettings, evaluation_interval
 from easyseg.data.loaders import TrainingLoader
 from easyseg.devices import Compute, is_out_of_memory
-from easyseg.errors import TrainingError
+from easyseg.errors import OutputError, TrainingError
 from easyseg.io.locks import run_lock
 from easyseg.results import History
 from easyseg.segmenter.finishing import finish_run
-from easyseg.segmenter.fitted import FittedModel
-from easyseg.segmenter.places import Place, choose_place
+from easyseg.segmenter.fitted import FittedModel, StartingPoint
+from easyseg.segmenter.places import agreed_place
+from easyseg.segmenter.planning import Plan, plan_training
 from easyseg.segmenter.preparing import (
     Job,
-    TrainingData,
     new_average,
     new_job,
     new_loader,
     new_optimizer,
     new_training_evaluation,
-    overfitted,
-    read_halves,
-    resolved,
     seeded,
 )
 from easyseg.segmenter.recording import Announcer, Recording
-from easyseg.segmenter.resuming import Checkpoints, Identity
-from easyseg.segmenter.watching import watchers
-from easyseg.training.callbacks import BestTracker, EarlyStopping, FitInfo, FitSummary, ProgressBar
+from easyseg.segmenter.resuming import Checkpoints
+from easyseg.segmenter.watching import NUM_WATCHERS, watchers
+from easyseg.training.callbacks import BestTracker, Callback, EarlyStopping, FitInfo, FitSummary, ProgressBar
 from easyseg.training.engine import train
 from easyseg.training.finiteness import SkippedStep
 from easyseg.training.interruption import Interrupted, Interruption
+from easyseg.training.joining import joined_world
 from easyseg.training.loggers import build_loggers
 from easyseg.training.optim import MovingAverage
 from easyseg.training.progress import LoopPlan
@@ -73,41 +70,55 @@ def run_training(
     """
     begun = time.perf_counter()
     build_loggers(settings.loggers)  # a name or a package that is missing is told before any work
-    halves = read_halves(data, validation, model_settings, fitted)
-    settings = resolved(settings, halves, model_settings, compute, goes_on=fitted is not None)
-    halves, settings = overfitted(halves, settings)
-    # what is cheap to refuse comes before the model, and the folder last: a mistake leaves none behind
-    identity = Identity.of(halves, settings, model_settings, compute)
-    place = choose_place(settings, model_settings, identity, datasets=_folders(halves, validation))
-    job = new_job(halves, validation, settings, model_settings=model_settings, compute=compute, fitted=fitted)
+    with joined_world(compute.device) as world:
+        plan = plan_training(
+            data, validation, settings, model_settings=model_settings, compute=compute, fitted=fitted, world=world
+        )
+        job = new_job(
+            plan.halves,
+            validation,
+            plan.settings,
+            model_settings=model_settings,
+            compute=compute,
+            fitted=plan.fitted,
+            world=world,
+        )
+        # the folder last: a mistake leaves none behind
+        return _run(job, replace(plan, place=agreed_place(plan.place.claimed, world)), begun, hand_over)
+
+
+def _run(job: Job, plan: Plan, begun: float, hand_over: Callable[[FittedModel, History], None]) -> History:
+    world = job.world
     with (
-        seeded(model_settings.seed, compute, deterministic=settings.deterministic),
+        seeded(job.model_settings.seed, job.compute, deterministic=job.settings.deterministic, rank=world.rank),
         closing(new_loader(job)) as loader,
-        _locked(place.path),
+        _locked(plan.place.path if world.is_first else None),
     ):
-        session = _Session(job, loader, place, identity, begun)
-        with _rescued(session.recording, hand_over), _memory_in_words(settings, compute):
+        session = _Session(job, loader, plan, begun)
+        with _rescued(session.recording, hand_over, plan.start), _memory_in_words(job):
             session.recording.history.stopped = session.train()
         best = session.recording.best_model()
         hand_over(best, session.recording.history)  # before files are written, which may fail
         session.finish(best)
+        world.barrier()  # whoever goes on finds the run folder complete
     return session.recording.history
 
 
 class _Session:
     """One attempt at a run: all that takes part in it, put together."""
 
-    def __init__(self, job: Job, loader: TrainingLoader, place: Place, identity: Identity, begun: float) -> None:
+    def __init__(self, job: Job, loader: TrainingLoader, plan: Plan, begun: float) -> None:
+        place = plan.place
         self._job, self._loader, self._place = job, loader, place
         evaluation = new_training_evaluation(job, spare_bytes=loader.spare_bytes)
-        folder = place.open()
+        folder = place.open() if job.world.is_first else None
         if folder is not None:  # first of all: a kill must not leave files that nobody knows for a run's
-            folder.write_config(job.config)
-            identity.write(folder.path)
-        self._announcer = Announcer(folder, verbose=job.settings.verbose is not False)
-        self._announcer.begin(job.data.whole, job.fitted, job.settings, job.compute)
-        if place.note:
-            self._announcer.say(place.note)
+            folder.write_config(job.config, goes_on=job.goes_on)
+            plan.identity.write(folder.path)
+        self._announcer = Announcer(folder, verbose=job.settings.verbose is not False and job.world.is_first)
+        self._announcer.begin(job)
+        for note in filter(None, (place.note, plan.note)):
+            self._announcer.say(note)
         self._interruption = Interruption()
         average = new_average(job)
         self._patience = EarlyStopping(job.stages[0].patience)
@@ -117,9 +128,9 @@ class _Session:
             average=average,
             monitor=job.settings.monitor,
             model_settings=job.model_settings,
-            folder=folder,
+            announcer=self._announcer,
             goes_on=job.goes_on,
-            poll=self._interruption.raise_if_requested,
+            poll=self._heed_signals,
         )
         self._run = self._new_run(average, begun)
         self._checkpoints = Checkpoints(
@@ -133,19 +144,22 @@ class _Session:
 
     def _new_run(self, average: MovingAverage | None, begun: float) -> TrainingRun:
         job, say = self._job, self._announcer.say
-        watching = watchers(job, self._loader, average, run_dir=self._place.path, say=say)
-        bar = ProgressBar(verbose=job.settings.verbose)
+        if job.world.is_first:
+            watching = watchers(job, self._loader, average, run_dir=self._place.path, say=say)
+            others = [ProgressBar(verbose=job.settings.verbose), *watching, *job.settings.callbacks]
+        else:  # as many, because a checkpoint counts them
+            others = [Callback() for _ in range(1 + NUM_WATCHERS + len(job.settings.callbacks))]
         run = TrainingRun(
             job.fitted.model,
             new_optimizer(job),
             compute=job.compute,
             best=_new_best(job),
             average=average,
-            observers=[self.recording, self._patience, bar, *watching, *job.settings.callbacks],
+            observers=[self.recording, self._patience, *others],
             say=say,
             report_skipped=self._report_skipped,
         )
-        run.started_at = begun
+        run.started_at, run.world = begun, job.world
         return run
 
     def train(self) -> str:
@@ -161,11 +175,17 @@ class _Session:
         for observer in run.observers:
             observer.fit_started(info)
         if self._place.goes_on and self._checkpoints.resume():
-            self._announcer.say(f"Going on in epoch {run.position.epoch + 1}, after {run.position.step} batches.")
+            self._announcer.say(
+                f"Going on after {run.position.step} batches; of epoch {run.position.epoch + 1}, "
+                f"{run.position.batch} of {len(self._loader)} are done."
+            )
+        self._checkpoints.prepare(accumulates=job.settings.accumulate > 1)
         reason, is_complete = BROKEN_OFF, False
         try:
             with self._catching_signals():
-                reason, is_complete = self._train_stages(), True
+                ending = self._train_stages()
+                self._heed_signals()
+            reason, is_complete = ending, True
         except Interrupted:
             self._checkpoints.save()
             reason = "it was interrupted; run the same command again to go on"
@@ -182,7 +202,10 @@ class _Session:
     def finish(self, best: FittedModel) -> None:
         """Write curves, pictures and the report, and delete the checkpoints."""
         job, folder = self._job, self.recording.folder
+        if self._place.path is not None:
+            self.recording.best_score()  # by all processes together; the report is written by one
         if folder is not None:
+            self.recording.write_again(best)
             finish_run(folder, best, self.recording, job.data.val, compute=job.compute, config=job.config)
             self._checkpoints.finish()
         self._announcer.end(job.data.whole)
@@ -195,7 +218,6 @@ class _Session:
             self._loader.resize_batches(stage.batch_size)
             if run.position.stage_step == 0:
                 self._begin_anew(stage, stages[run.position.stage - 1] if run.position.stage else None)
-            self._patience.patience = stage.patience
             train(
                 run,
                 self._loader,
@@ -211,9 +233,15 @@ class _Session:
         self._patience.stage_started(stage.patience)
         if earlier is not None and earlier.restore_best:
             self.recording.take_up_best()
-        if stage.name:
+        if stage.name or stage.frozen:
             number = self._run.position.stage + 1
             self._announcer.say(stage_table(stage, self._job.fitted.model, number=number, count=len(self._job.stages)))
+
+    def _heed_signals(self) -> None:
+        """Raise `Interrupted` in all processes where somebody wants one of them to stop."""
+        if self._place.path is not None:
+            self._interruption.join(*self._job.world.highest(self._interruption.number))
+            self._interruption.raise_if_requested()
 
     def _catching_signals(self) -> AbstractContextManager[None]:
         # without a folder nothing can be saved, and there is no reason to wait for the end of a batch
@@ -241,11 +269,14 @@ class _Session:
         if self.recording.folder is not None:
             names = [sample.name for sample in self._job.data.train.samples]
             steps = [{**asdict(step), "names": [names[index] for index in step.images]} for step in skipped]
-            self.recording.folder.write_nan_report({"seed": self._job.model_settings.seed, "skipped_steps": steps})
+            with suppress(OutputError):  # on a full disk, too: the steps stay known, and the next report has them
+                self.recording.folder.write_nan_report({"seed": self._job.model_settings.seed, "skipped_steps": steps})
 
 
 @contextmanager
-def _rescued(recording: Recording, hand_over: Callable[[FittedModel, History], None]) -> Iterator[None]:
+def _rescued(
+    recording: Recording, hand_over: Callable[[FittedModel, History], None], start: StartingPoint
+) -> Iterator[None]:
     """Leave a usable model behind when the block breaks off: the best so far, or else the one from before."""
     try:
         yield
@@ -253,20 +284,27 @@ def _rescued(recording: Recording, hand_over: Callable[[FittedModel, History], N
         recording.history.stopped = STOPPED_BY_HAND if isinstance(error, KeyboardInterrupt) else BROKEN_OFF
         rescued = recording.rescued_model()
         if rescued is not None:
-            hand_over(rescued, recording.history)
+            hand_over(replace(rescued, unfinished=start), recording.history)
         raise
 
 
 @contextmanager
-def _memory_in_words(settings: FitSettings, compute: Compute) -> Iterator[None]:
+def _memory_in_words(job: Job) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        size, processes, device = job.settings.batch_size, job.world.size, job.compute.device
+        if processes > 1:
+            raise TrainingError(
+                f"The memory of {device} does not suffice for its part of a batch of {size} images on {processes} "
+                "devices; only a training on one device cuts batches up by itself. Type a smaller batch_size or "
+                "image_size."
+            ) from error
         raise TrainingError(
-            f"The memory of {compute.device} does not suffice, even for one image at a time out of a batch of "
-            f"{settings.batch_size}. Type a smaller image_size, a smaller encoder, or device='cpu'."
+            f"The memory of {device} does not suffice, even for one image at a time out of a batch of {size}. "
+            "Type a smaller image_size, a smaller encoder, or device='cpu'."
         ) from error
 
 
@@ -300,9 +338,3 @@ def _new_plan(job: Job, stage: ResolvedStage, steps_per_epoch: int) -> LoopPlan:
         stage=stage.name,
         share=(stage.first_epoch / total, (stage.first_epoch + stage.epochs) / total),
     )
-
-
-def _folders(halves: TrainingData, validation: Any) -> list[Path]:
-    """Return the folders of the data, into which nothing is written."""
-    others = validation if isinstance(validation, (str, os.PathLike)) else getattr(validation, "path", None)
-    return [Path(folder) for folder in (halves.whole.path, others) if folder is not None]

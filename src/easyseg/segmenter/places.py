@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from easyseg.config import FitSettings, ModelSettings
 from easyseg.errors import ConfigError
-from easyseg.reports.run_folder import RUNS, RunFolder, check_run_path, is_interrupted, new_run_path
+from easyseg.reports.run_folder import (
+    RUNS,
+    RunFolder,
+    check_run_path,
+    claim_run_path,
+    is_interrupted,
+    new_run_path,
+)
 from easyseg.segmenter.resuming import Identity, find_interrupted, refuse_other_training
+from easyseg.training.distributed import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +28,21 @@ class Place:
         path: the folder, None where no files are wanted.
         goes_on: an interrupted run lies there, which goes on.
         note: what a person should know about the choice; may be empty.
+        is_automatic: a new folder that nobody named.
     """
 
     path: Path | None
     goes_on: bool = False
     note: str = ""
+    is_automatic: bool = False
+
+    def claimed(self) -> Place:
+        """Make sure of a folder that nobody named: another run that began in this second may want the same one.
+
+        Raises:
+            OutputError: it cannot be made.
+        """
+        return replace(self, path=claim_run_path(self.path)) if self.is_automatic and self.path is not None else self
 
     def open(self) -> RunFolder | None:
         """Make the folder, or take up the one there is.
@@ -60,8 +78,10 @@ def choose_place(
         found = named if named is not None else find_interrupted(identity)
         if found is not None and is_interrupted(found):
             refuse_other_training(found, identity)
-            return Place(found, goes_on=True, note=_note(found, identity))
+            return Place(found, goes_on=True, note=_note(found, identity, is_named=named is not None))
         if resume is True:
+            if named is not None:
+                check_run_path(named)  # a run that is finished says so
             raise ConfigError(
                 f"resume=True: there is no interrupted run of these settings and data in {named or RUNS}. "
                 "Leave resume='auto' to begin a new one."
@@ -69,13 +89,21 @@ def choose_place(
     label = "-".join(filter(None, (model_settings.model, model_settings.encoder)))
     path = named or new_run_path(label.replace("/", "_"))
     check_run_path(path, datasets=datasets)
-    return Place(path)
+    return Place(path, is_automatic=named is None)
 
 
-def _note(path: Path, identity: Identity) -> str:
+def agreed_place(choose: Callable[[], Place], world: World) -> Place:
+    """Return the place that the first of several processes chooses: two would take two names for a new run."""
+    place = choose() if world.is_first else Place(None)
+    path, goes_on, note = world.from_first([str(place.path) if place.path else None, place.goes_on, place.note])
+    return Place(Path(path) if path else None, goes_on, note, place.is_automatic)
+
+
+def _note(path: Path, identity: Identity, *, is_named: bool) -> str:
     earlier = Identity.read(path)
     changed = earlier.changed_surroundings(identity) if earlier is not None else []
-    words = f"Going on with the interrupted run {path} (resume=False begins a new one)."
+    how = "another run_dir" if is_named else "resume=False"
+    words = f"Going on with the interrupted run {path} ({how} begins a new one)."
     if changed:
         words += f" The result may differ in its last digits: {'; '.join(changed)}."
     return words

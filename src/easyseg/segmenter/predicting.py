@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from easyseg.config import PredictSettings
-from easyseg.devices import Compute, processor_count
+from easyseg.devices import Compute, ProcessNumbers, process_numbers, processor_count
 from easyseg.prediction.predictor import Predictor, Prepared, Stopwatch, decide, evaluation_mode, probabilities
 from easyseg.prediction.sources import Source, ahead, find_sources, is_single
 from easyseg.preprocessing import Placement
@@ -20,6 +21,7 @@ from easyseg.structures import ImageArray, Task
 
 Probabilities: TypeAlias = npt.NDArray[np.float32]
 
+ALONE = ProcessNumbers()
 READ_THREADS = 4
 
 
@@ -49,8 +51,20 @@ def predict_all(fitted: FittedModel, source: Any, settings: PredictSettings, *, 
     return Predictions(_predicted(fitted, source, settings, compute, watch), watch)
 
 
+def predict_part(fitted: FittedModel, source: Any, settings: PredictSettings, *, compute: Compute) -> Predictions:
+    """Return the same for every n-th image of `source`, where n processes work together; each takes others."""
+    watch = Stopwatch()
+    numbers = ProcessNumbers() if is_single(source) else process_numbers()
+    return Predictions(_predicted(fitted, source, settings, compute, watch, numbers), watch)
+
+
 def _predicted(
-    fitted: FittedModel, source: Any, settings: PredictSettings, compute: Compute, watch: Stopwatch
+    fitted: FittedModel,
+    source: Any,
+    settings: PredictSettings,
+    compute: Compute,
+    watch: Stopwatch,
+    numbers: ProcessNumbers = ALONE,
 ) -> Generator[SemanticResult, None, None]:
     batch_size = fitted.batch_size if settings.batch_size == "auto" else settings.batch_size
     predictor = Predictor(
@@ -65,7 +79,7 @@ def _predicted(
         image = one.pixels(fitted.preprocessing.in_channels)
         return predictor.prepare(image, (one, image))
 
-    sources = find_sources(source, recursive=settings.recursive)
+    sources = islice(find_sources(source, recursive=settings.recursive), numbers.rank, None, numbers.size)
     prepared = ahead(sources, prepare, threads=min(READ_THREADS, processor_count()), depth=predictor.depth)
     with evaluation_mode(fitted.model):
         for logits, (one, image), placement in predictor.logits(prepared, watch):

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from easyseg.config import FitSettings, ModelSettings
+from easyseg.data.cache import shared_bytes
 from easyseg.data.dataset import Dataset, as_dataset
-from easyseg.data.loaders import TrainingLoader, cache_bytes_needed, start_method
-from easyseg.data.sampling import epoch_order, rare_class_weights
+from easyseg.data.loaders import Preparation, TrainingLoader, cache_bytes_needed, start_method
+from easyseg.data.machine_memory import found_memory, offered_memory
+from easyseg.data.sampling import Part, epoch_order, rare_class_weights
 from easyseg.data.transforms import Augmentation, build_augmentation
 from easyseg.devices import Compute, repeatable_only
 from easyseg.errors import ConfigError
@@ -23,10 +26,11 @@ from easyseg.preprocessing import Preprocessing
 from easyseg.segmenter import defaults
 from easyseg.segmenter.class_weights import balanced_class_weights
 from easyseg.segmenter.evaluating import bytes_to_keep, new_evaluation
-from easyseg.segmenter.finishing import run_config
 from easyseg.segmenter.fitted import FittedModel, build_model
+from easyseg.segmenter.run_config import run_config
 from easyseg.segmenter.staging import work_out_stages
-from easyseg.training.losses import build_loss
+from easyseg.training.distributed import ALONE, World
+from easyseg.training.losses import Criterion, build_loss
 from easyseg.training.optim import MovingAverage, build_optimizer
 from easyseg.training.stages import ResolvedStage
 
@@ -54,6 +58,7 @@ class Job:
         goes_on: it was trained before.
         stages: what learns when; at least one.
         config: what `config.yaml` says.
+        world: the processes that train the model together.
     """
 
     data: TrainingData
@@ -65,16 +70,20 @@ class Job:
     goes_on: bool
     stages: tuple[ResolvedStage, ...]
     config: dict[str, Any]
+    world: World
 
 
-def read_halves(data: Any, validation: Any, model_settings: ModelSettings, fitted: FittedModel | None) -> TrainingData:
+def read_halves(
+    data: Any, validation: Any, model_settings: ModelSettings, fitted: FittedModel | None, *, world: World = ALONE
+) -> TrainingData:
     """Read the data, look for broken files, and part it into training and validation."""
     classes = None if fitted else model_settings.classes
     class_map = fitted.class_map if fitted else None
     dataset = as_dataset(data, validation=validation, classes=classes, class_map=class_map, seed=model_settings.seed)
     dataset = dataset.with_splits()
     halves = TrainingData(dataset, dataset.split("train"), dataset.split("val"))
-    dataset.verify("train", "val")
+    if world.is_first:
+        dataset.verify("train", "val")
     return halves
 
 
@@ -90,7 +99,13 @@ def overfitted(halves: TrainingData, settings: FitSettings) -> tuple[TrainingDat
 
 
 def resolved(
-    settings: FitSettings, halves: TrainingData, model_settings: ModelSettings, compute: Compute, *, goes_on: bool
+    settings: FitSettings,
+    halves: TrainingData,
+    model_settings: ModelSettings,
+    compute: Compute,
+    *,
+    goes_on: bool,
+    world: World = ALONE,
 ) -> FitSettings:
     """Replace every "auto" by what it means here, so that the run's config says what was really done."""
     kind = compute.device.type
@@ -102,7 +117,9 @@ def resolved(
         pretrained=model_settings.weights is not None and not goes_on,
     )
     chosen = {
-        "batch_size": defaults.choose_batch_size(settings.batch_size, device_type=kind, num_images=len(halves.train)),
+        "batch_size": defaults.choose_batch_size(
+            settings.batch_size, device_type=kind, num_images=len(halves.train), processes=world.size
+        ),
         "learning_rate": decoder,
         "encoder_learning_rate": encoder,
         "workers": defaults.choose_workers(settings.workers, device_type=kind, start_method=start_method()),
@@ -118,12 +135,22 @@ def new_job(
     model_settings: ModelSettings,
     compute: Compute,
     fitted: FittedModel | None,
+    world: World = ALONE,
 ) -> Job:
     """Build the model and decide the rest; `settings` come from `resolved`."""
     goes_on = fitted is not None
+    if settings.sync_batchnorm and world.size > 1 and compute.device.type != "cuda":
+        raise ConfigError(
+            f"sync_batchnorm=True needs a CUDA device for each process, not {compute.device}, for which torch has no "
+            "such layer. Type sync_batchnorm=False."
+        )
     preprocessing = _preprocessing_for(model_settings, fitted)
     augmentation = build_augmentation(settings.augment, preprocessing=preprocessing, seed=model_settings.seed)
-    fitted = _model_for(halves.train, settings, model_settings, fitted, preprocessing)
+    with world.one_before_the_others():  # pretrained weights are fetched once
+        fitted = _model_for(halves.train, settings, model_settings, fitted, preprocessing)
+    stages = work_out_stages(settings, fitted.model, model_settings, goes_on=goes_on)
+    if world.size > 1:
+        fitted = _parted(fitted, halves.train, settings, stages, world)
     return Job(
         data=halves,
         settings=settings,
@@ -132,8 +159,9 @@ def new_job(
         augmentation=augmentation,
         fitted=fitted.on(compute),
         goes_on=goes_on,
-        stages=work_out_stages(settings, fitted.model, model_settings, goes_on=goes_on),
+        stages=stages,
         config=run_config(halves.whole, validation, settings, model_settings),
+        world=world,
     )
 
 
@@ -141,7 +169,8 @@ def new_loader(job: Job) -> TrainingLoader:
     """Prepare the training images' way to the network."""
     dataset, settings, preprocessing = job.data.train, job.settings, job.fitted.preprocessing
     weights = rare_class_weights(dataset.pixel_counts()) if settings.oversample else None
-    cache_bytes = defaults.choose_cache_bytes(settings.cache)
+    world = job.world
+    cache_bytes = -world.highest(-defaults.choose_cache_bytes(settings.cache))[0]  # what all machines have
     loader = TrainingLoader(
         dataset,
         preprocessing=preprocessing,
@@ -150,9 +179,13 @@ def new_loader(job: Job) -> TrainingLoader:
             len(dataset), seed=job.model_settings.seed, epoch=epoch, weights=weights, oversample=settings.oversample
         ),
         batch_size=int(settings.batch_size),
-        workers=int(settings.workers),
-        cache_bytes=cache_bytes,
-        pin_memory=job.compute.device.type == "cuda",
+        preparation=Preparation(
+            workers=int(settings.workers),
+            cache_bytes=cache_bytes,
+            allocate=shared_bytes if world.size == 1 else lambda length: _machine_bytes(length, world),
+            pin_memory=job.compute.device.type == "cuda",
+        ),
+        part=Part(world.rank, world.size),
     )
     if settings.cache == "ram" and not loader.cached_bytes:
         needed = cache_bytes_needed(dataset, preprocessing)
@@ -167,7 +200,9 @@ def new_training_evaluation(job: Job, *, spare_bytes: int) -> Evaluation:
     """Prepare the measuring after each epoch; its images are kept where they fit beside the training images."""
     dataset, fitted = job.data.val, job.fitted
     keep = spare_bytes > 0 and bytes_to_keep(dataset, fitted.preprocessing) <= spare_bytes
-    return new_evaluation(dataset, fitted, compute=job.compute, batch_size=fitted.batch_size, keep=keep)
+    return new_evaluation(
+        dataset, fitted, compute=job.compute, batch_size=fitted.batch_size, keep=keep, world=job.world
+    )
 
 
 def new_optimizer(job: Job) -> torch.optim.Optimizer:
@@ -192,13 +227,52 @@ def new_average(job: Job) -> MovingAverage | None:
 
 
 @contextmanager
-def seeded(seed: int, compute: Compute, *, deterministic: bool) -> Iterator[None]:
-    """Decide all chance by `seed` inside the block, and leave torch's generators and switches as they were."""
+def seeded(seed: int, compute: Compute, *, deterministic: bool, rank: int = 0) -> Iterator[None]:
+    """Decide all chance by `seed` inside the block, and leave torch's generators and switches as they were.
+
+    Args:
+        seed: of the run.
+        compute: its device has a generator of its own.
+        deterministic: refuse what is not repeatable.
+        rank: of the process; each draws other numbers, or dropout would hide the same features of all images.
+    """
     devices = [compute.device] if compute.device.type == "cuda" else []
     strictness = repeatable_only(compute.device) if deterministic else nullcontext()
     with torch.random.fork_rng(devices=devices), strictness:
-        torch.manual_seed(seed)
+        torch.manual_seed(int(np.random.SeedSequence((seed, rank)).generate_state(1)[0]) if rank else seed)
         yield
+
+
+def _parted(
+    fitted: FittedModel, dataset: Dataset, settings: FitSettings, stages: tuple[ResolvedStage, ...], world: World
+) -> FittedModel:
+    """Make ready a model that several processes train, and refuse batches that leave some of them without images."""
+    smallest = min(stage.batch_size for stage in stages)
+    if min(smallest, len(dataset)) < world.size:
+        found = f"batch_size={smallest}" if smallest < world.size else f"{len(dataset)} training images"
+        raise ConfigError(
+            f"{found} cannot be parted among {world.size} processes; batch_size counts the images of all of them "
+            f"together. Type batch_size={world.size} or more, or start fewer processes."
+        )
+    model = fitted.model
+    model.criterion = _criterion_for(dataset, settings, world)
+    if settings.sync_batchnorm:
+        model.synchronise_normalisation()
+    # what one process has of a batch, so that measuring takes no more memory than training
+    return replace(fitted, batch_size=-(-int(settings.batch_size) // world.size))
+
+
+def _machine_bytes(length: int, world: World) -> npt.NDArray[np.uint8]:
+    """Return memory that the processes of each machine share; all processes come here together."""
+    if world.local_rank == 0:
+        with offered_memory(length) as (memory, address):
+            world.of_each(address)
+            world.barrier()  # everybody has it
+        return memory
+    addresses = world.of_each("")
+    memory = found_memory(length, addresses[world.rank - world.local_rank])
+    world.barrier()
+    return memory
 
 
 def _preprocessing_for(model_settings: ModelSettings, fitted: FittedModel | None) -> Preprocessing:
@@ -217,20 +291,25 @@ def _model_for(
 ) -> FittedModel:
     """Build the model for a dataset's classes, or take the one there is."""
     batch_size = int(settings.batch_size)
-    class_weights = settings.class_weights
-    if class_weights == "balanced":
-        class_weights = balanced_class_weights(dataset)
-    criterion = build_loss(
-        settings.loss,
-        task=dataset.task,
-        num_classes=len(dataset.classes),
-        class_weights=class_weights,
-    )
+    criterion = _criterion_for(dataset, settings, ALONE)
     if fitted is not None:
-        fitted = replace(fitted, batch_size=batch_size)
+        fitted = replace(fitted, batch_size=batch_size, unfinished=None)
     else:
         model = build_model(model_settings, num_classes=len(dataset.classes), weights=model_settings.weights)
         fitted = FittedModel(model, dataset.class_map, preprocessing, batch_size)
     fitted = replace(fitted, split_seed=dataset.seed, validation_fraction=dataset.validation_fraction)
     fitted.model.criterion = criterion
     return fitted
+
+
+def _criterion_for(dataset: Dataset, settings: FitSettings, world: World) -> Criterion:
+    class_weights = settings.class_weights
+    if class_weights == "balanced":
+        class_weights = balanced_class_weights(dataset)
+    return build_loss(
+        settings.loss,
+        task=dataset.task,
+        num_classes=len(dataset.classes),
+        class_weights=class_weights,
+        world=world,
+    )

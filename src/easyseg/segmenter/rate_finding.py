@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from easyseg.config import FitSettings, ModelSettings, RateFinderSettings
-from easyseg.devices import Compute
+from easyseg.devices import Compute, process_numbers
+from easyseg.errors import ConfigError
 from easyseg.results import LearningRateCurve
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.preparing import new_job, new_loader, new_optimizer, read_halves, resolved, seeded
@@ -38,6 +39,10 @@ def find_learning_rate(
         fitted: the model to start from, which stays as it is, or None.
         frozen: parts that do not learn.
     """
+    if (processes := process_numbers().size) > 1:
+        raise ConfigError(
+            f"A learning rate is looked for in one process, and a launcher started {processes}. Start one."
+        )
     shared = {name: getattr(settings, name) for name in RateFinderSettings.model_fields if name in _SHARED}
     halves = read_halves(data, None, model_settings, fitted)
     of_fit = resolved(

@@ -12,9 +12,8 @@ import numpy.typing as npt
 from torch import Tensor
 from tqdm import tqdm
 
-from easyseg.config import FitSettings, ModelSettings
+from easyseg.config import ModelSettings
 from easyseg.data.dataset import Dataset
-from easyseg.devices import Compute
 from easyseg.errors import OutputError, TrainingError, hint_wording
 from easyseg.io.checkpoints import save_checkpoint
 from easyseg.metrics.semantic import scores
@@ -23,9 +22,58 @@ from easyseg.reports.run_folder import RunFolder
 from easyseg.results import History
 from easyseg.results.words import counted
 from easyseg.segmenter.fitted import FittedModel
+from easyseg.segmenter.preparing import Job
 from easyseg.training.callbacks import Callback, EpochReport, FitInfo, FitSummary, StopRequest
+from easyseg.training.losses import of_one_process
 from easyseg.training.optim import MovingAverage
 from easyseg.training.run import from_arrays, to_arrays
+
+
+class Announcer:
+    """Says what a run does, on the screen where wanted and always in the run's log.
+
+    Attributes:
+        folder: the run folder, None where there is none.
+    """
+
+    def __init__(self, folder: RunFolder | None, *, verbose: bool) -> None:
+        self.folder = folder
+        self._verbose = verbose
+
+    def begin(self, job: Job) -> None:
+        """Say what is about to be trained on what, and how."""
+        model, settings, processes = job.fitted.model, job.settings, job.world.size
+        self.say(job.data.whole.describe())
+        weights = "going on from its present weights" if job.goes_on else model.weights_note
+        where = f"{processes} x {job.compute}" if processes > 1 else str(job.compute)
+        self.say(f"{model.model_name} / {model.encoder_name}, {weights}, on {where}")
+        self.say(
+            f"batch size {settings.batch_size}, learning rate {settings.learning_rate:g} "
+            f"(encoder {settings.encoder_learning_rate:g}), {counted(settings.workers, 'worker')}, loss {settings.loss}"
+        )
+        if settings.time_budget is not None:
+            self.say(f"training ends after {settings.time_budget:g} s (time_budget), whatever epochs says")
+        if len(job.stages) > 1:
+            self.say(f"{len(job.stages)} stages, {sum(stage.epochs for stage in job.stages)} epochs in all")
+        if settings.overfit_batches is not None:
+            self.say(overfit_note(job))
+        if self.folder is not None:
+            self.say(f"run folder {self.folder.path}")
+
+    def end(self, dataset: Dataset) -> None:
+        """Say where the results lie, and repeat what the reader may have to act on: much was said since."""
+        if self.folder is not None:
+            self.say(f"Results: {self.folder.path}  (open {self.folder.report})")
+        for note in dataset.notes:
+            self.say(f"Note: {note.removeprefix('Note: ')}")
+
+    def say(self, text: str) -> None:
+        """Write a text of one or more lines."""
+        if self._verbose:
+            tqdm.write(hint_wording.get()(text), file=sys.stderr)  # goes around a progress bar, where there is one
+        if self.folder is not None:
+            with suppress(OutputError):  # on a full disk, too: a line of the log is worth less than the training
+                self.folder.log(text)
 
 
 class Recording(Callback):
@@ -37,7 +85,7 @@ class Recording(Callback):
         average: the moving average that is measured and kept in place of the weights, or None.
         monitor: the figure that decides which epoch is best.
         model_settings: for the model files' header.
-        folder: where files go, None for nowhere.
+        announcer: tells people what they should know; files go where its log is.
         goes_on: the model was trained before, so its weights are worth keeping until there are better ones.
         poll: called after every image of an evaluation; may raise, to break it off.
 
@@ -53,10 +101,12 @@ class Recording(Callback):
         average: MovingAverage | None,
         monitor: str,
         model_settings: ModelSettings,
-        folder: RunFolder | None,
+        announcer: Announcer,
         goes_on: bool = False,
         poll: Callable[[], None] = lambda: None,
     ) -> None:
+        self._announcer = announcer
+        self._has_unwritten = False
         self.history = History(monitor=monitor)
         self._best: Scored | None = None
         self._poll = poll
@@ -64,7 +114,7 @@ class Recording(Callback):
         self._evaluation = evaluation
         self._average = average
         self._model_settings = model_settings
-        self._folder = folder
+        self._folder = announcer.folder
         self._goes_on = goes_on
         self._first_weights: dict[str, Tensor] = {}
         self._latest: Scored | None = None
@@ -85,7 +135,7 @@ class Recording(Callback):
         model, class_map = self._fitted.model, self._fitted.class_map
         with self._measured_weights():
             _refuse_infinite(model.state_dict())
-            self._latest = self._evaluation.score(model, criterion=model.criterion, poll=self._poll)
+            self._latest = self._evaluation.score(model, criterion=of_one_process(model.criterion), poll=self._poll)
         figures = scores(self._latest.counts, task=class_map.task).to_dict(class_map.names)
         loss = {} if self._latest.loss is None else {"val_loss": self._latest.loss}
         return {**loss, **figures}
@@ -103,8 +153,8 @@ class Recording(Callback):
         if report.is_best:
             self._keep(report.metrics)
         if self._folder is not None:
-            self._folder.write_history(self.history)
-            self._folder.log(self._line(report))
+            self._write(lambda folder: folder.write_history(self.history))
+            self._write(lambda folder: folder.log(self._line(report)))
         return None
 
     def state(self) -> dict[str, Any]:
@@ -142,7 +192,7 @@ class Recording(Callback):
         """Return what the best evaluation found, measured anew where an earlier session found it; None without one."""
         if self._best is None and self._best_metrics:
             model = self.best_model().model
-            self._best = self._evaluation.score(model, criterion=model.criterion)
+            self._best = self._evaluation.score(model, criterion=of_one_process(model.criterion))
         return self._best
 
     def fit_ended(self, summary: FitSummary) -> None:
@@ -180,6 +230,26 @@ class Recording(Callback):
             weights = fitted.model.state_dict()
             save_checkpoint(self._folder.best_model, weights, fitted.header(self._model_settings))
 
+    def write_again(self, best: FittedModel) -> None:
+        """Write what could not be written during the training.
+
+        Raises:
+            OutputError: it still cannot.
+        """
+        if self._has_unwritten and self._folder is not None:
+            self._folder.write_history(self.history)
+            self.write_best(best)
+
+    def _write(self, write: Callable[[RunFolder], None]) -> None:
+        """Write a file of the run folder; where that is impossible, training is worth more, and it is tried again."""
+        if self._folder is None:
+            return
+        try:
+            write(self._folder)
+        except OutputError as error:
+            self._has_unwritten = True
+            self._announcer.say(f"Training goes on, though a file could not be written: {error}")
+
     def _line(self, report: EpochReport) -> str:
         names = dict.fromkeys(["loss", "val_loss", self.history.monitor])
         figures = "  ".join(f"{name} {report.metrics[name]:.4f}" for name in names if name in report.metrics)
@@ -191,51 +261,16 @@ class Recording(Callback):
             self._best_weights = _copied(self._fitted.model.state_dict())
             self._best = self._latest
             self._best_metrics = dict(metrics)
-            self.write_best(replace(self._fitted, metrics=self._best_metrics))
+            self._write(lambda folder: self.write_best(replace(self._fitted, metrics=self._best_metrics)))
 
     def _measured_weights(self) -> AbstractContextManager[None]:
         return self._average.applied(self._fitted.model) if self._average is not None else nullcontext()
 
 
-class Announcer:
-    """Says what a run does, on the screen where wanted and always in the run's log.
-
-    Attributes:
-        folder: the run folder, None where there is none.
-    """
-
-    def __init__(self, folder: RunFolder | None, *, verbose: bool) -> None:
-        self.folder = folder
-        self._verbose = verbose
-
-    def begin(self, dataset: Dataset, fitted: FittedModel, settings: FitSettings, compute: Compute) -> None:
-        """Say what is about to be trained on what, and how."""
-        model = fitted.model
-        self.say(dataset.describe())
-        self.say(f"{model.model_name} / {model.encoder_name}, {model.weights_note}, on {compute}")
-        self.say(
-            f"batch size {settings.batch_size}, learning rate {settings.learning_rate:g} "
-            f"(encoder {settings.encoder_learning_rate:g}), {counted(settings.workers, 'worker')}, loss {settings.loss}"
-        )
-        if settings.time_budget is not None:
-            self.say(f"training ends after {settings.time_budget:g} s (time_budget), whatever epochs says")
-        if self.folder is not None:
-            self.say(f"run folder {self.folder.path}")
-
-    def end(self, dataset: Dataset) -> None:
-        """Say where the results lie, and repeat what the reader may have to act on: much was said since."""
-        if self.folder is not None:
-            self.say(f"Results: {self.folder.path}  (open {self.folder.report})")
-        for note in dataset.notes:
-            self.say(f"Note: {note.removeprefix('Note: ')}")
-
-    def say(self, text: str) -> None:
-        """Write a text of one or more lines."""
-        if self._verbose:
-            tqdm.write(hint_wording.get()(text), file=sys.stderr)  # goes around a progress bar, where there is one
-        if self.folder is not None:
-            with suppress(OutputError):  # on a full disk, too: a line of the log is worth less than the training
-                self.folder.log(text)
+def overfit_note(job: Job) -> str:
+    """Say what the figures of a run with `overfit_batches` are worth."""
+    images = counted(len(job.data.train), "training image")
+    return f"Only a trial (overfit_batches): it learns {images} by heart, and its figures are of these very images."
 
 
 def _refuse_infinite(weights: Mapping[str, Tensor]) -> None:

@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from easyseg.data.fingerprint import fingerprint
 from easyseg.devices import Compute
 from easyseg.errors import CheckpointError, ConfigError, OutputError
 from easyseg.io.atomic import make_folder, write_text
-from easyseg.io.snapshots import newest_snapshot, write_snapshot_making_room
+from easyseg.io.locks import is_locked
+from easyseg.io.snapshots import check_plain, check_space, newest_snapshot, write_snapshot_making_room
 from easyseg.reports.run_folder import CHECKPOINTS, RUNS
+from easyseg.segmenter.fitted import StartingPoint
 from easyseg.segmenter.preparing import TrainingData
 from easyseg.segmenter.recording import Recording
 from easyseg.training.interruption import Interruption
@@ -35,6 +37,9 @@ _FREE = {
 }
 """Settings that change nothing about the weights, so that a run may go on with others."""
 
+AT_ONCE = 2
+"""So many checkpoints there must be room for: a new one is written before the old one makes way."""
+
 _COST_SHARE = 0.01
 """Saving at the ends of epochs takes at most this share of the time; shorter epochs are saved less often."""
 
@@ -46,45 +51,57 @@ class Identity:
     Attributes:
         settings: names to values, as `config.yaml` has them.
         data: what tells its images from others.
+        batch_size: images in its batches, whether somebody chose them or the memory did; None: any.
+        start: sha256 of the weights it began with, where it went on from a trained model; else empty.
         surroundings: what can change the last bits of a result: threads, versions, device.
     """
 
     settings: Mapping[str, Any]
     data: Mapping[str, Any]
+    batch_size: int | None
+    start: str
     surroundings: Mapping[str, Any]
 
     @classmethod
     def of(
-        cls, halves: TrainingData, settings: FitSettings, model_settings: ModelSettings, compute: Compute
+        cls,
+        halves: TrainingData,
+        settings: FitSettings,
+        model_settings: ModelSettings,
+        compute: Compute,
+        start: StartingPoint,
+        *,
+        processes: int = 1,
     ) -> Identity:
-        """Describe a training."""
+        """Describe a training, which so many processes do together."""
         chosen = {
             name: _without_addresses(value)
             for name, value in (model_settings.to_dict() | settings.to_dict()).items()
-            if name not in _FREE
+            if name not in _FREE and name != "batch_size"
         }
         surroundings = {
             "threads": torch.get_num_threads(),
             "device": compute.device.type,
             "precision": compute.precision,
+            "processes": processes,
             "torch": torch.__version__,
             "easyseg": __version__,
         }
         data = {"training": fingerprint(halves.train), "validation": fingerprint(halves.val)}
-        return cls(_as_json(chosen), _as_json(data), surroundings)
+        return cls(_as_json(chosen), _as_json(data), int(settings.batch_size), start.weights, surroundings)
 
     @classmethod
     def read(cls, folder: Path) -> Identity | None:
         """Return the identity of an interrupted run, None where there is none that can be read."""
         try:
             values = json.loads((folder / CHECKPOINTS / IDENTITY).read_text(encoding="utf-8"))
-            return cls(values["settings"], values["data"], values["surroundings"])
+            return cls(**{field.name: values[field.name] for field in fields(cls)})
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def write(self, folder: Path) -> None:
         """Put the identity beside the checkpoints of a run."""
-        values = {"settings": self.settings, "data": self.data, "surroundings": self.surroundings}
+        values = asdict(self)
         write_text(make_folder(folder / CHECKPOINTS) / IDENTITY, json.dumps(values, indent=1, ensure_ascii=False))
 
     def differences(self, other: Identity) -> list[str]:
@@ -98,26 +115,34 @@ class Identity:
             then, now = self.data.get(part, {}), other.data.get(part, {})
             if then != now:
                 found.append(f"the {part} data was {_data_words(then)} and is {_data_words(now)} now")
+        if None not in (self.batch_size, other.batch_size) and self.batch_size != other.batch_size:
+            found.append(f"batch_size was {self.batch_size} and is {other.batch_size} now")
+        if self.start != other.start:
+            found.append(
+                f"it began with {_start_words(self.start)}, and this one begins with {_start_words(other.start)}"
+            )
         return found
 
     def changed_surroundings(self, other: Identity) -> list[str]:
         """Return, in words, what may change the last bits of the result."""
         return [
             f"{name} {value} then, {other.surroundings.get(name)} now"
-            for name, value in self.surroundings.items()
+            for name, value in ({"processes": 1} | dict(self.surroundings)).items()
             if value != other.surroundings.get(name)
         ]
 
 
 def find_interrupted(job_identity: Identity, parent: Path = RUNS) -> Path | None:
-    """Return the newest interrupted run below `parent` of exactly these settings and data."""
-    candidates = [path.parent for path in parent.glob(f"*/{CHECKPOINTS}")]
-    same = [
-        path
-        for path in candidates
-        if (found := Identity.read(path)) is not None and not found.differences(job_identity)
-    ]
-    return max(same, key=lambda path: (path / CHECKPOINTS).stat().st_mtime, default=None)
+    """Return the newest interrupted run below `parent` of exactly these settings and data, at which nobody works."""
+    same: list[tuple[float, Path]] = []
+    for folder in parent.glob(f"*/{CHECKPOINTS}"):
+        path = folder.parent
+        found = Identity.read(path)
+        if found is None or found.differences(job_identity) or is_locked(path):
+            continue
+        with contextlib.suppress(FileNotFoundError):  # it has come to its end by now
+            same.append((folder.stat().st_mtime, path))
+    return max(same)[1] if same else None
 
 
 def refuse_other_training(path: Path, identity: Identity) -> None:
@@ -183,6 +208,7 @@ class Checkpoints:
         if self._folder is None:
             return False
         snapshot, complaints = newest_snapshot(self._folder)
+        self._refuse_different(snapshot.path.name if snapshot is not None else "")
         if snapshot is None and complaints:
             raise CheckpointError(
                 f"No checkpoint in {self._folder} can be used: {' '.join(complaints)} "
@@ -202,29 +228,53 @@ class Checkpoints:
             ) from error
         return True
 
+    def prepare(self, *, accumulates: bool) -> None:
+        """Find out, before time is spent, whether checkpoints of a new run can be written.
+
+        Args:
+            accumulates: gradients are added up over several batches, and belong to a checkpoint.
+
+        Raises:
+            ConfigError: a callback's state cannot be saved.
+            OutputError: the disk is too full for them, or may not be written to.
+        """
+        if self._folder is None or not self._run.world.is_first:
+            return
+        self._check_observers()
+        if self._run.position.step == 0:  # one that goes on has its room, and would rather go on than not
+            check_space(self._folder, AT_ONCE * self._run.most_bytes(accumulates=accumulates))
+
     def after_batch(self, clock: Clock) -> None:
         """Save where it is time; raise `Interrupted` where somebody wants training to stop."""
-        self._interruption.raise_if_requested()
+        if self._folder is None:
+            return
         since = time.perf_counter() - self._saved_at
         wait = self._every_seconds
         if clock.ends_epoch() or not clock.position.stage_step:  # a stage that ended has made way for the next one
             wait = min(wait, self._cost_seconds / _COST_SHARE)
-        if since >= wait:
+        # a signal to any process, and the first one's clock, decide for all
+        number, is_due = self._run.world.highest(self._interruption.number, self._run.world.is_first and since >= wait)
+        self._interruption.join(number)
+        self._interruption.raise_if_requested()
+        if is_due:
             self._save_if_possible()
 
     def save(self) -> None:
         """Save the run as it is now.
 
         Raises:
-            OutputError: that is impossible, such as on a full disk; earlier checkpoints are untouched.
+            ConfigError: a callback's state cannot be saved; earlier checkpoints are untouched.
+            OutputError: likewise, such as on a full disk.
         """
         if self._folder is None:
             return
         begun = time.perf_counter()
+        self._check_observers()
         numbers, arrays = self._run.state()
         best = self._recording.best_arrays()
         groups = {**arrays, "best": best} if best else arrays
-        write_snapshot_making_room(self._folder, self._run.position.step, {"run": numbers}, groups)
+        if self._run.world.is_first:
+            write_snapshot_making_room(self._folder, self._run.position.step, {"run": numbers}, groups)
         self._saved_at = time.perf_counter()
         self._cost_seconds = self._saved_at - begun
 
@@ -239,18 +289,43 @@ class Checkpoints:
         for folder in (trash, self._folder):
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _refuse_different(self, name: str) -> None:
+        """Refuse to go on where the processes see different checkpoints, or some of them none."""
+        names = self._run.world.of_each(name)
+        if len(set(names)) > 1:
+            seen = ", ".join(f"process {rank}: {each or 'none'}" for rank, each in enumerate(names))
+            raise CheckpointError(
+                f"The processes see different checkpoints in {self._folder} ({seen}). The run folder must lie on a "
+                "disk that all machines share; type such a run_dir."
+            )
+
     def _save_if_possible(self) -> None:
         try:
             self.save()
-        except OutputError as error:
+        except (ConfigError, OutputError) as error:
             # hours of training are worth more than the newest checkpoint
             self._saved_at = time.perf_counter()
             self._say(f"This checkpoint could not be written, and training goes on: {error}")
+
+    def _check_observers(self) -> None:
+        for observer in self._run.observers:
+            kind = type(observer).__name__
+            try:
+                check_plain(observer.state(), f"{kind}.state()")
+            except TypeError as error:
+                raise ConfigError(
+                    f"The callback {kind} cannot be saved in a checkpoint: {error}. Let its state() return plain "
+                    "values, such as float(x) or x.tolist(), or type run_dir=None to train without checkpoints."
+                ) from error
 
 
 def _data_words(data: Mapping[str, Any]) -> str:
     classes = data.get("classes", [])
     return f"{data.get('images')} images with {len(classes)} classes (files {data.get('files')})"
+
+
+def _start_words(start: str) -> str:
+    return f"a trained model (weights {start})" if start else "a new model"
 
 
 def _without_addresses(value: Any) -> Any:

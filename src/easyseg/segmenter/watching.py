@@ -24,6 +24,9 @@ from easyseg.training.optim import MovingAverage
 PICTURES = 4
 """How many validation images loggers are shown at each evaluation."""
 
+NUM_WATCHERS = 2
+"""How many observers `watchers` returns, with loggers and without."""
+
 LARGEST_SIDE = 1024
 """Larger pictures are thinned out for the loggers, in pixels."""
 

@@ -16,12 +16,15 @@ class Batch:
     Attributes:
         images: (N, C, H, W) uint8 in channels-last memory, RGB order, values 0..255.
         targets: (N, H, W) uint8 class ids, `IGNORE_INDEX` where nothing counts; multilabel: (N, classes, H, W).
-        indices: each image's number in the dataset.
+        indices: each image's number in the dataset. None where this process has no image of a batch that several share:
+            `images` then holds one that gives the network something to do and does not count.
+        whole: the numbers of all images, where other processes have the others; else empty.
     """
 
     images: Tensor
     targets: Tensor
     indices: tuple[int, ...]
+    whole: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -48,7 +51,10 @@ class SegmentationModel(Protocol):
     """What the training loop and prediction ask of a model; anything that satisfies it can be trained."""
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the named losses of a batch, each a scalar; the loop minimises their sum."""
+        """Return the named losses of a batch, each a scalar; the loop minimises their sum.
+
+        Where several processes share the batch, each returns those of all of it, with the gradient of its own part.
+        """
         ...
 
     def infer(self, images: Tensor) -> Tensor:

@@ -261,12 +261,13 @@ class EarlyStopping(Callback):
         self._since_best = None
 
     def state(self) -> dict[str, Any]:
-        """Return how long it has waited."""
-        return {"since_best": self._since_best}
+        """Return how long it has waited, and how long it would."""
+        return {"since_best": self._since_best, "patience": self.patience}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on waiting."""
+        """Go on waiting, with the patience of the stage in which that was: the next one asks how it ended."""
         self._since_best = state["since_best"]
+        self.patience = state["patience"]
 
     def epoch_ended(self, report: EpochReport) -> StopRequest | None:
         """Ask to stop when patience is at an end."""
@@ -334,6 +335,7 @@ class ProgressBar(Callback):
         if self._bar is None or self._info is None or not is_due:
             return
         self._refreshed_at = now
+        self._bar.total = report.steps_per_epoch  # a stage may have a batch size of its own
         parts = [
             f"loss {float(report.loss):.4f}",
             self._score,

@@ -58,7 +58,8 @@ def train(
     Raises:
         TrainingError: the loss stopped being a finite number.
     """
-    clock = Clock(plan, run.position, started_at=run.started_at)
+    clock = Clock(plan, run.position, started_at=run.started_at, world=run.world)
+    run.update.begin_stage(run.world)
     ending = _assess(run, clock, plan, evaluate)  # an evaluation that was broken off is made up for
     while ending is None:
         epoch = clock.enter_epoch()
@@ -69,10 +70,10 @@ def train(
             set_learning_rate(run.optimizer, clock.learning_rate_factor())
             run.recent.add(run.update.learn(batch, plan, run.position))
             run.losses.add(run.recent.last)
-            run.timer.step_done(len(batch))
+            run.timer.step_done(len(batch.whole or batch.indices))
             clock.batch_done()
 
-            step = _step_report(run, clock, plan, images=len(batch))
+            step = _step_report(run, clock, plan, images=len(batch.whole or batch.indices))
             for observer in run.observers:
                 observer.batch_ended(step)
             ending = _assess(run, clock, plan, evaluate)
@@ -107,15 +108,23 @@ def _assess(
     )
     run.timer.reset()
     run.losses.reset()
-    requests = [request for observer in run.observers if (request := observer.epoch_ended(report))]
+    wish = run.world.from_first(_wish(run, report))
     run.model.train()
     # asked once: asked again, a clock that ran on would end the run without an evaluation
     ending = Ending(clock.verdict()) if clock.is_over() else None
-    if requests:
-        ending = Ending(requests[0].reason, ends_run=not all(request.stage_only for request in requests))
+    if wish is not None:
+        ending = Ending(*wish)
     if ending is not None:
         run.position.end_stage(ending.reason, ends_run=ending.ends_run)
     return ending
+
+
+def _wish(run: TrainingRun, report: EpochReport) -> tuple[str, bool] | None:
+    """Tell the observers; return the first wish to stop, in words, and whether any of them is to end the run."""
+    requests = [request for observer in run.observers if (request := observer.epoch_ended(report))]
+    if not requests:
+        return None
+    return requests[0].reason, not all(request.stage_only for request in requests)
 
 
 def _step_report(run: TrainingRun, clock: Clock, plan: LoopPlan, *, images: int) -> StepReport:

@@ -91,6 +91,7 @@ class FinitenessGuard:
         if not self._decides_on_device:
             return self.settle()
         vars(self._optimizer)["found_inf"] = (~finite).float()  # torch's own word to a fused optimizer: do not move
+        self._put_back_unless(finite)
         if len(self._waiting) >= GPU_LAG:
             self.settle()
         return True
@@ -108,10 +109,9 @@ class FinitenessGuard:
         self._waiting.clear()
         if all(verdicts):
             self.in_a_row = 0
-            if self._decides_on_device and self._buffers:
-                torch._foreach_copy_(self._kept, self._buffers)
             return True
-        self._put_back_statistics()
+        if not self._decides_on_device:
+            self.put_back_statistics()
         for good, step in zip(verdicts, steps, strict=True):
             self._count(bool(good), step)
         return False
@@ -132,11 +132,21 @@ class FinitenessGuard:
         for number, kept in enumerate(self._kept):
             kept.copy_(statistics[str(number)])
 
-    def _put_back_statistics(self) -> None:
-        for buffer, kept in zip(self._buffers, self._kept, strict=True):
-            # on a GPU good batches came after the bad one, and only what it spoilt is old again
-            if not self._decides_on_device or not bool(buffer.isfinite().all()):
-                buffer.copy_(kept)
+    def put_back_statistics(self) -> None:
+        """Give the model the statistics from before the step that is under way."""
+        if self._buffers:
+            torch._foreach_copy_(self._buffers, self._kept)
+
+    def _put_back_unless(self, finite: Tensor) -> None:
+        """Do so on the device, unless the step was good, and keep what the statistics are then; nobody waits for it."""
+        if not self._buffers:
+            return
+        # as one tensor, for a kernel takes longer to launch than to run, and there are hundreds of buffers
+        now, before = (torch.cat([each.reshape(-1) for each in group]) for group in (self._buffers, self._kept))
+        parts = torch.split(torch.where(finite, now, before), [buffer.numel() for buffer in self._buffers])
+        right = [part.view_as(buffer) for part, buffer in zip(parts, self._buffers, strict=True)]
+        torch._foreach_copy_(self._buffers, right)
+        torch._foreach_copy_(self._kept, right)
 
     def _count(self, good: bool, step: SkippedStep) -> None:
         if good:

@@ -13,21 +13,24 @@ All of them keep the same promises:
 - Class weights weigh the pixels whose truth is that class (pixel losses; for binary and multilabel tasks a class's own
   pixels, against weight 1 for its background), or the class in the mean over classes (overlap losses).
 
-Every mean is a quotient of two sums, so that several processes can add up numerators and denominators.
+Every mean is a quotient of two sums. Where several processes hold the images of one batch, they add up numerators and
+denominators, and each of them gets the loss of the whole batch, with the gradient of its own images; the gradients of
+all processes add up to that of the batch. Lovász, which sorts pixels, joins their errors instead.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
 from easyseg.errors import ConfigError, TrainingError, unknown_name
 from easyseg.structures import Task
+from easyseg.training.distributed import ALONE, World
 from easyseg.training.pixels import Pixels, SigmoidPixels, SoftmaxPixels, mean_over_present, quotient
 
 FOCAL_GAMMA = 2.0
@@ -36,6 +39,9 @@ FOCAL_GAMMA = 2.0
 TVERSKY_FALSE_POSITIVES = 0.3
 TVERSKY_FALSE_NEGATIVES = 0.7
 """A missed pixel costs more than a false alarm, as in Salehi et al., 2017."""
+
+
+CriterionT = TypeVar("CriterionT")
 
 
 class Criterion(Protocol):
@@ -63,6 +69,7 @@ def build_loss(
     task: Task,
     num_classes: int,
     class_weights: Sequence[float] | None = None,
+    world: World = ALONE,
 ) -> Criterion:
     """Build a loss from its name.
 
@@ -74,6 +81,8 @@ def build_loss(
         task: "binary", "multiclass" or "multilabel".
         num_classes: channels of the logits.
         class_weights: one positive weight per class.
+        world: the processes among which the images of a batch are parted. A function of the user's own, of whose sums
+            nobody knows, is then averaged over the processes, weighted by their numbers of images.
 
     Raises:
         UnknownNameError: a name is no loss.
@@ -82,9 +91,16 @@ def build_loss(
     if callable(loss):
         if class_weights is not None:
             raise ConfigError("class_weights go with a loss by name; put them into your own loss function instead.")
-        return _CustomCriterion(loss, task)
+        return _CustomCriterion(loss, task, world)
     terms = _read_terms("ce+dice" if loss == "auto" and task == "multiclass" else loss, task)
-    return _NamedCriterion(terms, task, _checked_weights(class_weights, num_classes))
+    return _NamedCriterion(terms, task, _checked_weights(class_weights, num_classes), world)
+
+
+def of_one_process(criterion: CriterionT) -> CriterionT:
+    """Return the same criterion for images that no other process has, as an evaluation measures them."""
+    if isinstance(criterion, (_NamedCriterion, _CustomCriterion)) and criterion.world.size > 1:
+        return replace(criterion, world=ALONE)
+    return criterion
 
 
 def _cross_entropy(pixels: Pixels) -> Tensor:
@@ -153,6 +169,7 @@ class _NamedCriterion:
     terms: _Terms
     task: Task
     class_weights: tuple[float, ...] | None
+    world: World = ALONE
     _placed: dict[tuple[torch.device, torch.dtype], Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -168,8 +185,8 @@ class _NamedCriterion:
         precise = _in_float32(logits)
         weights = self._weights_beside(precise)
         if self.task == "multiclass":
-            return SoftmaxPixels(precise.flatten(2), targets.flatten(1), weights)
-        return SigmoidPixels(precise.flatten(2), targets.flatten(2), weights)
+            return SoftmaxPixels(precise.flatten(2), targets.flatten(1), weights, self.world)
+        return SigmoidPixels(precise.flatten(2), targets.flatten(2), weights, self.world)
 
     def _weights_beside(self, logits: Tensor) -> Tensor | None:
         """Return the class weights where the logits are; brought there once, as each copy would stop a GPU."""
@@ -188,6 +205,7 @@ class _CustomCriterion:
 
     function: Callable[..., Any]
     task: Task
+    world: World = ALONE
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -198,13 +216,25 @@ class _CustomCriterion:
         """See `Criterion`."""
         targets = _checked_targets(logits, targets, self.task)
         with torch.autocast(logits.device.type, enabled=False):
-            value = self.function(_in_float32(logits), targets.long() if self.task == "multiclass" else targets.float())
+            if self.world.size > 1:
+                return {self.name: self._of_all(logits, targets)}
+            return {self.name: self._own(logits, targets)}
+
+    def _of_all(self, logits: Tensor, targets: Tensor) -> Tensor:
+        own = _in_float32(logits).sum()  # 0 where there are no images, of which the function would not know what to say
+        if len(targets):
+            own = self._own(logits, targets) * len(targets)
+        count = self.world.added(torch.tensor(len(targets)))
+        return self.world.total(own) / int(count)
+
+    def _own(self, logits: Tensor, targets: Tensor) -> Tensor:
+        value = self.function(_in_float32(logits), targets.long() if self.task == "multiclass" else targets.float())
         if not isinstance(value, Tensor) or value.numel() != 1:
             found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise TrainingError(
                 f"The loss function {self.name} returned {found}; return one number as a tensor, such as values.mean()."
             )
-        return {self.name: value.reshape(())}
+        return value.reshape(())
 
 
 def _in_float32(logits: Tensor) -> Tensor:

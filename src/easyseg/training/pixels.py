@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from easyseg.structures import IGNORE_INDEX
+from easyseg.training.distributed import ALONE, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,35 +82,38 @@ class SoftmaxPixels:
         logits: (N, C, P) float32 (or float64), contiguous.
         targets: (N, P) uint8 class ids or `IGNORE_INDEX`.
         class_weights: (C,) like the logits, or None.
+        world: the processes that hold the other images of the batch.
     """
 
     logits: Tensor
     targets: Tensor
     class_weights: Tensor | None
+    world: World = ALONE
 
     def mean_cross_entropy(self) -> Tensor:
         """See `Pixels`; weighted as in torch: by the weight of each pixel's true class."""
-        log_likelihood, _, _ = self._sums
-        return quotient(-self._weighted(log_likelihood), self._weighted(self._true))
+        log_likelihood, _, _, true = self._sums
+        return quotient(-self._weighted(log_likelihood), self._weighted(true))
 
     def mean_focal(self, gamma: float) -> Tensor:
         """See `Pixels`; the softmax form."""
         log_likelihood = _at_class(F.log_softmax(self.logits, dim=1), self._class_ids)
         focal = -((1 - log_likelihood.exp()) ** gamma) * log_likelihood * self._valid
-        by_class = sum_by_class(focal, self._class_ids, self.logits.shape[1])
-        return quotient(self._weighted(by_class), self._weighted(self._true))
+        own = torch.stack([sum_by_class(focal, self._class_ids, self.logits.shape[1]), self._true])
+        by_class, true = self.world.total(own)
+        return quotient(self._weighted(by_class), self._weighted(true))
 
     def overlap(self) -> Overlap:
         """See `Pixels`."""
-        _, intersection, predicted = self._sums
-        return Overlap(intersection, predicted, self._true)
+        _, intersection, predicted, true = self._sums
+        return Overlap(intersection, predicted, true)
 
     def errors(self) -> Errors:
         """See `Pixels`; an error is the probability that is missing or too much."""
         valid = self._valid.bool().unsqueeze(1)
         truth = torch.zeros_like(self.logits, dtype=torch.bool).scatter_(1, self._class_ids.unsqueeze(1), valid)
         sizes = (truth.to(self.logits.dtype) - F.softmax(self.logits, dim=1)).abs()
-        return Errors(_class_rows(sizes), _class_rows(truth), _class_rows(valid.expand_as(truth)))
+        return _joined_rows(sizes, truth, valid.expand_as(truth), self.world)
 
     @cached_property
     def _valid(self) -> Tensor:
@@ -125,9 +129,12 @@ class SoftmaxPixels:
         return sum_by_class(self._valid, self._class_ids, self.logits.shape[1])
 
     @cached_property
-    def _sums(self) -> tuple[Tensor, Tensor, Tensor]:
-        sums: tuple[Tensor, Tensor, Tensor] = _SoftmaxSums.apply(self.logits, self._class_ids, self._valid)
-        return sums
+    def _sums(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        log_likelihood, intersection, predicted = _SoftmaxSums.apply(self.logits, self._class_ids, self._valid)
+        if self.world.size == 1:
+            return log_likelihood, intersection, predicted, self._true
+        sums = self.world.total(torch.stack([log_likelihood, intersection, predicted, self._true]))  # in one message
+        return sums[0], sums[1], sums[2], sums[3]
 
     def _weighted(self, by_class: Tensor) -> Tensor:
         return by_class.sum() if self.class_weights is None else (by_class * self.class_weights).sum()
@@ -141,31 +148,33 @@ class SigmoidPixels:
         logits: (N, C, P) float32 (or float64).
         targets: (N, C, P) uint8: 1, 0 or `IGNORE_INDEX`.
         class_weights: (C,) like the logits, or None; weight of a class's own pixels against 1 for its background.
+        world: the processes that hold the other images of the batch.
     """
 
     logits: Tensor
     targets: Tensor
     class_weights: Tensor | None
+    world: World = ALONE
 
     def mean_cross_entropy(self) -> Tensor:
         """See `Pixels`; the mean goes over pixels and classes alike."""
-        return quotient((self._cross_entropy() * self._pixel_weights).sum(), self._pixel_weights.sum())
+        return self._mean(self._cross_entropy())
 
     def mean_focal(self, gamma: float) -> Tensor:
         """See `Pixels`; the sigmoid form."""
         cross_entropy = self._cross_entropy()
-        focal = (1 - torch.exp(-cross_entropy)) ** gamma * cross_entropy
-        return quotient((focal * self._pixel_weights).sum(), self._pixel_weights.sum())
+        return self._mean((1 - torch.exp(-cross_entropy)) ** gamma * cross_entropy)
 
     def overlap(self) -> Overlap:
         """See `Pixels`."""
         scores = self.logits.sigmoid() * self._valid
-        return Overlap((scores * self._truth).sum((0, 2)), scores.sum((0, 2)), self._truth.sum((0, 2)))
+        sums = (scores * self._truth).sum((0, 2)), scores.sum((0, 2)), self._truth.sum((0, 2))
+        return Overlap(*self.world.total(torch.stack(sums)))
 
     def errors(self) -> Errors:
         """See `Pixels`; the hinge form, on logits."""
         sizes = 1 - self.logits * (2 * self._truth - 1)
-        return Errors(_class_rows(sizes), _class_rows(self._truth.bool()), _class_rows(self._valid.bool()))
+        return _joined_rows(sizes, self._truth.bool(), self._valid.bool(), self.world)
 
     @cached_property
     def _valid(self) -> Tensor:
@@ -180,6 +189,10 @@ class SigmoidPixels:
         if self.class_weights is None:
             return self._valid
         return self._valid * (1 + self._truth * (self.class_weights.view(-1, 1) - 1))
+
+    def _mean(self, losses: Tensor) -> Tensor:
+        own = torch.stack([(losses * self._pixel_weights).sum(), self._pixel_weights.sum()])
+        return quotient(*self.world.total(own))
 
     def _cross_entropy(self) -> Tensor:
         return F.binary_cross_entropy_with_logits(self.logits, self._truth, reduction="none")
@@ -267,6 +280,10 @@ def mean_over_present(losses: Tensor, true: Tensor, class_weights: Tensor | None
     return quotient((losses * weights).sum(), weights.sum())
 
 
-def _class_rows(values: Tensor) -> Tensor:
-    """Turn (N, C, P) into (C, N * P)."""
-    return values.transpose(0, 1).flatten(1)
+def _joined_rows(sizes: Tensor, truth: Tensor, valid: Tensor, world: World) -> Errors:
+    """Turn (N, C, P) each into (C, pixels), with those of the other processes beside them."""
+    rows = [values.transpose(0, 1).flatten(1) for values in (sizes, truth, valid)]
+    if world.size == 1:
+        return Errors(*rows)
+    marks = world.joined(torch.cat(rows[1:]).to(torch.uint8)).bool()  # no message carries bool on every device
+    return Errors(world.joined(rows[0]), *marks.chunk(2))

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from easyseg.devices import Compute
+from easyseg.training.distributed import ALONE, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +103,23 @@ class Clock:
         plan: of the stage.
         position: where the run is; moved by `batch_done`.
         started_at: `time.perf_counter()` at which this session began.
+        world: the processes that train together; where time decides, that of the first one is everybody's.
     """
 
-    def __init__(self, plan: LoopPlan, position: Position, *, started_at: float) -> None:
+    def __init__(self, plan: LoopPlan, position: Position, *, started_at: float, world: World = ALONE) -> None:
         self.position = position
+        self._world = world
+        self._agreed: float | None = None
         self._plan = plan
         self._started_at = started_at
         self._total = plan.epochs * plan.steps_per_epoch
         self._evaluation_began = 0.0
+        self._agree()
 
     def elapsed(self) -> float:
         """Return the seconds since the run began, those of earlier sessions included, pauses between them not."""
+        if self._agreed is not None:
+            return self._agreed
         return self.position.seconds + time.perf_counter() - self._started_at
 
     def progress(self) -> float:
@@ -142,6 +149,7 @@ class Clock:
         self.position.batch += 1
         self.position.step += 1
         self.position.stage_step += 1
+        self._agree()
 
     def is_over(self) -> bool:
         """Tell whether the stage is at its end."""
@@ -161,15 +169,25 @@ class Clock:
 
     def evaluation_begins(self) -> None:
         """Take the time of an evaluation."""
+        self._agree()
         self._evaluation_began = self.elapsed()
 
     def evaluation_ends(self) -> None:
         """Remember that the model has been measured, and how long that took."""
+        self._agree()
         self.position.evaluation_seconds = self.elapsed() - self._evaluation_began
         self.position.evaluated_step = self.position.step
 
     def verdict(self) -> str:
         """Say why the stage ended."""
+        if self._plan.time_budget is None and self._plan.stage:
+            return f"all epochs of the stage {self._plan.stage!r} are done"
         if self._plan.time_budget is None:
             return f"all {self._plan.epochs} epochs are done" if self._plan.epochs > 1 else "the one epoch is done"
         return f"the time budget of {self._plan.time_budget:g} s is used up"
+
+    def _agree(self) -> None:
+        """Take the first process's time as that of all, where decisions hang on it."""
+        if self._world.size > 1 and self._plan.time_budget is not None:
+            self._agreed = None
+            self._agreed = float(self._world.from_first(self.elapsed()))

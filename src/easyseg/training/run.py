@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from easyseg.devices import Compute
 from easyseg.errors import CheckpointError, TrainingError
 from easyseg.training.callbacks import BestTracker, Callback
+from easyseg.training.distributed import ALONE, World
 from easyseg.training.finiteness import FinitenessGuard, SkippedStep
 from easyseg.training.optim import MovingAverage
 from easyseg.training.progress import Position
@@ -39,6 +41,7 @@ class TrainingRun:
         report_skipped: is given all steps that moved nothing, whenever there is a new one.
 
     Attributes:
+        world: the processes that train the model together; set before training begins.
         position: where the run is.
         recent: the loss since the last evaluation.
         losses: of the last batches since then.
@@ -61,6 +64,7 @@ class TrainingRun:
         report_skipped: Callable[[Sequence[SkippedStep]], None] = lambda skipped: None,
     ) -> None:
         self.model = model
+        self.world: World = ALONE
         self.optimizer = optimizer
         self.best = best
         self.average = average
@@ -97,7 +101,7 @@ class TrainingRun:
             "average_updates": self.average.updates if self.average is not None else 0,
             "optimizer": optimizer_numbers,
             "learning_rates": [group["lr"] for group in self.optimizer.param_groups],
-            "observers": [observer.state() for observer in self.observers],
+            "observers": [[type(observer).__name__, observer.state()] for observer in self.observers],
         }
         gradients = {name: weight.grad for name, weight in self.model.named_parameters() if weight.grad is not None}
         tensors: dict[str, Mapping[str, Tensor]] = {
@@ -105,10 +109,21 @@ class TrainingRun:
             "optimizer": optimizer_tensors,
             "gradients": gradients,
             "statistics": self.guard.kept_statistics(),
-            "random": _random_state(self._device),
+            "random": self._random_state(),
             "average": self.average.state_dict() if self.average is not None else {},
         }
         return numbers, {group: to_arrays(values) for group, values in tensors.items() if values}
+
+    def most_bytes(self, *, accumulates: bool) -> int:
+        """Return how large a checkpoint can become: weights, the best ones, and what belongs to each weight.
+
+        Args:
+            accumulates: gradients may have to be kept, too.
+        """
+        weights = sum(weight.nbytes for _, weight in self.model.named_parameters())
+        held = sum(value.nbytes for value in self.model.state_dict().values())
+        of_the_optimizer = 2 * weights  # two moments in Adam and AdamW, the momentum in SGD
+        return held * (3 if self.average is not None else 2) + of_the_optimizer + weights * accumulates
 
     def restore(self, numbers: Mapping[str, Any], arrays: Mapping[str, Arrays]) -> None:
         """Go on from what `state` returned.
@@ -116,11 +131,8 @@ class TrainingRun:
         Raises:
             CheckpointError: it is not of this model, or of other observers.
         """
-        if len(numbers["observers"]) != len(self.observers):
-            raise CheckpointError(
-                f"The interrupted run had {len(numbers['observers'])} callbacks and loggers, this one has "
-                f"{len(self.observers)}. Pass the same ones, or type resume=False and another run_dir."
-            )
+        if self.world.is_first:  # the others observe nothing
+            _refuse_other_observers([name for name, _ in numbers["observers"]], self.observers)
         load_arrays(self.model, arrays["model"])
         _restore_optimizer(self.model, self.optimizer, numbers["optimizer"], arrays.get("optimizer", {}))
         for group, rate in zip(self.optimizer.param_groups, numbers["learning_rates"], strict=True):
@@ -135,10 +147,33 @@ class TrainingRun:
         self.best.epoch, self.best.value = numbers["best"]["epoch"], numbers["best"]["value"]
         self.recent.restore(numbers["recent_loss"])
         self.guard.restore(numbers["guard"], from_arrays(arrays.get("statistics", {})))
-        self._scaler.load_state_dict(numbers["scaler"])
-        for observer, state in zip(self.observers, numbers["observers"], strict=True):
-            observer.restore(state)
-        _restore_random_state(arrays["random"], self._device)  # last: nothing after it may draw
+        if numbers["scaler"] and self._scaler.is_enabled():  # a run may go on in another precision
+            self._scaler.load_state_dict(numbers["scaler"])
+        for observer, (name, state) in zip(self.observers, numbers["observers"], strict=True):
+            try:
+                observer.restore(state)
+            except (LookupError, TypeError, ValueError) as error:
+                raise CheckpointError(
+                    f"The callback {name} cannot take up the state in the checkpoint ({error!r}). Pass the one that "
+                    "the interrupted run had, or type another run_dir to start anew."
+                ) from error
+        self._restore_random_state(arrays["random"])  # last: nothing after it may draw
+
+    def _random_state(self) -> dict[str, Tensor]:
+        """Return the state of every process's random numbers; this is for all processes together."""
+        own = {"cpu": torch.get_rng_state()}
+        if self._device.type == "cuda":
+            own["cuda"] = torch.cuda.get_rng_state(self._device)
+        states = {name: self.world.stacked(state[None]) for name, state in own.items()}
+        return {_of_rank(name, rank): state for name, all_of in states.items() for rank, state in enumerate(all_of)}
+
+    def _restore_random_state(self, arrays: Arrays) -> None:
+        # a process that the interrupted run did not have keeps the numbers that follow from the seed and its rank
+        if (name := _of_rank("cpu", self.world.rank)) in arrays:
+            torch.set_rng_state(_tensor(arrays[name]))
+        name = _of_rank("cuda", self.world.rank)
+        if self._device.type == "cuda" and name in arrays:
+            torch.cuda.set_rng_state(_tensor(arrays[name]), self._device)
 
 
 class RecentLoss:
@@ -213,6 +248,19 @@ def load_arrays(model: TrainableModel, arrays: Mapping[str, npt.NDArray[Any]]) -
     model.load_state_dict(from_arrays(arrays))
 
 
+def _refuse_other_observers(then: Sequence[str], now: Sequence[Callback]) -> None:
+    names = [type(observer).__name__ for observer in now]
+    if names == list(then):
+        return
+    gone, new = Counter(then) - Counter(names), Counter(names) - Counter(then)
+    found = [f"{', '.join(sorted(gone.elements()))} took part then"] if gone else []
+    found += [f"{', '.join(sorted(new.elements()))} does now"] if new else []
+    raise CheckpointError(
+        "The interrupted run had other callbacks or loggers, or had them in another order"
+        f"{': ' if found else ''}{', '.join(found)}. Pass the same ones, or type another run_dir to start anew."
+    )
+
+
 def _optimizer_state(
     model: TrainableModel, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
@@ -248,17 +296,8 @@ def _restore_optimizer(
         optimizer.state[weight][key] = value
 
 
-def _random_state(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _restore_random_state(arrays: Mapping[str, npt.NDArray[Any]], device: torch.device) -> None:
-    torch.set_rng_state(_tensor(arrays["cpu"]))
-    if device.type == "cuda" and "cuda" in arrays:
-        torch.cuda.set_rng_state(_tensor(arrays["cuda"]), device)
+def _of_rank(name: str, rank: int) -> str:
+    return f"{name}/{rank}" if rank else name  # the first one's as in a training on one device
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:

@@ -43,6 +43,8 @@ def _headline(stage: ResolvedStage, number: int, count: int) -> str:
     epochs = f"epoch {first}" if first == last else f"epochs {first} to {last}"
     interval = "epoch" if stage.step_size == 1 else f"{stage.step_size} epochs"
     course = f"a tenth of the rate every {interval}" if stage.step_size else f"{stage.schedule} schedule"
+    if not stage.name:
+        return f"What learns, and what is frozen: {epochs}, batches of {stage.batch_size}, {course}"
     return f"Stage {number} of {count}, {stage.name}: {epochs}, batches of {stage.batch_size}, {course}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -108,7 +108,7 @@ def resolve_stages(
         settings, by_part, layers, held=held, fixed=still - model.frozen, names=_layer_names(model, layers)
     )
     stages: list[ResolvedStage] = []
-    for stage in _wanted(settings, layers):
+    for stage in _wanted(settings, layers, is_open=builder.has_something_to_train):
         stages.append(builder.build(stage, first_epoch=sum(earlier.epochs for earlier in stages)))
     _refuse_forgotten(stages, by_part, held, random_parts)
     return tuple(stages)
@@ -171,6 +171,10 @@ class _Builder:
             restore_best=stage.restore_best,
         )
 
+    def has_something_to_train(self, stage: Stage) -> bool:
+        """Tell whether each of a stage's words names something that is not frozen for good."""
+        return all(self._free([selector], _called(stage)) for selector in stage.train)
+
     def _trained(self, stage: Stage) -> frozenset[str]:
         asker = _called(stage)
         selectors = stage.train if not stage.train[0].startswith("not ") else ("all", *stage.train)
@@ -189,9 +193,11 @@ class _Builder:
     def _nothing(self, asker: str, selector: str) -> str:
         if self.held:
             frozen = ", ".join(self.settings.freeze or ())
+            others = [part for part, names in self.by_part.items() if names - self.held - self.fixed]
+            advice = f", or train something else: {', '.join(others)}" if others else ""
             return (
                 f"{asker}: nothing is left of {selector!r} to train, for {frozen!r} is frozen. Type "
-                f"segmenter.unfreeze(...), leave out freeze=..., or train something else: {', '.join(self.by_part)}."
+                f"segmenter.unfreeze(...), or leave out freeze=...{advice}."
             )
         return f"{asker}: {selector!r} has no parameters that can learn. Train one of: {', '.join(self.by_part)}."
 
@@ -214,20 +220,22 @@ class _Builder:
         return stage.learning_rate, stage.encoder_learning_rate or stage.learning_rate * share
 
 
-def _wanted(settings: FitSettings, layers: Sequence[Layer]) -> tuple[Stage, ...]:
+def _wanted(settings: FitSettings, layers: Sequence[Layer], *, is_open: Callable[[Stage], bool]) -> tuple[Stage, ...]:
     if settings.stages is None:
         return (Stage(None, epochs=settings.epochs),)
-    if isinstance(settings.stages, str):
-        return fine_tune_stages(settings.epochs, layers, learning_rate=float(settings.learning_rate))
-    return settings.stages
+    if not isinstance(settings.stages, str):
+        return settings.stages
+    stages = fine_tune_stages(settings.epochs, layers, learning_rate=float(settings.learning_rate))
+    if all(is_open(stage) for stage in stages):
+        return stages
+    return (stages[-1].model_copy(update={"epochs": settings.epochs}),)  # what is frozen leaves nothing to do in turn
 
 
 def _refuse_forgotten(
     stages: Sequence[ResolvedStage], by_part: NamesByPart, held: frozenset[str], random_parts: Collection[str]
 ) -> None:
     learned = frozenset[str]().union(*(stage.trained for stage in stages))
-    forgotten = [part for part, names in by_part.items() if part in random_parts and names.isdisjoint(learned | held)]
-    forgotten = [part for part in forgotten if by_part[part]]  # some decoders have nothing to learn
+    forgotten = [part for part, names in by_part.items() if part in random_parts and not names <= learned | held]
     encoder = {part for part in by_part if is_encoder(part)}
     if encoder and encoder <= set(forgotten):
         forgotten = ["encoder", *(part for part in forgotten if not is_encoder(part))]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeAlias
 
 from torch import Tensor, nn
 
-from easyseg.structures import SegmentationModel
+from easyseg.structures import Batch, SegmentationModel
+
+Losses: TypeAlias = Callable[[Batch], dict[str, Tensor]]
+"""A model's `losses`, or what stands for them where several processes train it."""
 
 
 class TrainableModel(SegmentationModel, Protocol):

@@ -1,7 +1,8 @@
 """From a batch to moved weights: loss, gradients, clipping, optimizer, in this order.
 
 Two faults are met here. A loss or gradient that is no finite number never reaches the weights. A batch that does not
-fit into memory is worked through in smaller pieces, with the same effective batch size.
+fit into memory is worked through in smaller pieces, with the same effective batch size; several processes, which would
+have to agree on that in the middle of a pass, leave it to the user.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from easyseg.devices import is_out_of_memory
-from easyseg.structures import Batch, SegmentationModel
+from easyseg.devices import free_cached_memory, is_out_of_memory
+from easyseg.structures import Batch
+from easyseg.training.distributed import ALONE, World, replicated
 from easyseg.training.finiteness import FinitenessGuard
 from easyseg.training.progress import LoopPlan, Position
+from easyseg.training.trainable import Losses, TrainableModel
 
 
 class WeightUpdate:
@@ -35,7 +38,7 @@ class WeightUpdate:
 
     def __init__(
         self,
-        model: SegmentationModel,
+        model: TrainableModel,
         optimizer: torch.optim.Optimizer,
         *,
         scaler: torch.amp.GradScaler,
@@ -45,6 +48,8 @@ class WeightUpdate:
     ) -> None:
         self.pieces = 1
         self._model = model
+        self._world = ALONE
+        self._losses_of: Losses = model.losses
         self._optimizer = optimizer
         self._scaler = scaler
         self._guard = guard
@@ -57,6 +62,13 @@ class WeightUpdate:
         self._earlier_gradients: list[Tensor | None] = [None] * len(self._weights)
         self._reset_gradients()  # a run that was stopped between two steps leaves some behind
 
+    def begin_stage(self, world: World) -> None:
+        """Take note of which weights learn from now on, and of the processes that share each batch."""
+        self._world = world
+        self._losses_of = replicated(self._model, world)
+        if world.size > 1:
+            self.pieces = 1  # an earlier session on one device may have needed more
+
     def learn(self, batch: Batch, plan: LoopPlan, position: Position) -> Tensor:
         """Add a batch's gradients, move the weights where the step is complete, and return the loss, a scalar.
 
@@ -68,9 +80,10 @@ class WeightUpdate:
         if position.batch % plan.accumulate == 0:
             self._guard.step_begins()
         self._window.append(batch)
-        self._images += batch.indices
+        self._images += batch.whole or batch.indices
         loss = self._add_gradients(plan, 1 / plan.batches_per_step(position.batch))
         self._losses.append(loss)
+        self._world.spread(self._model.buffers())  # each process has seen other images, and one state must be saved
         if plan.completes_step(position.batch):
             self._step(plan, position)
         return loss
@@ -101,7 +114,8 @@ class WeightUpdate:
             try:
                 return [self._gradients_of(batch, plan, share) for batch in waiting][-1]
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self.pieces >= max(len(batch) for batch in self._window):
+                most = max(len(batch) for batch in self._window) if self._world.size == 1 else 1
+                if not is_out_of_memory(error) or self.pieces >= most:
                     raise
             # outside of the except block, whose traceback holds on to the memory
             self.pieces *= 2
@@ -111,15 +125,18 @@ class WeightUpdate:
             )
             # the pass that broke off may have left a part of its gradients, so the whole step is taken anew
             self._reset_gradients()
+            self._guard.put_back_statistics()
+            free_cached_memory(plan.compute.device)
             waiting = self._window
 
     def _gradients_of(self, batch: Batch, plan: LoopPlan, share: float) -> Tensor:
         total = torch.zeros((), device=plan.compute.device)
-        for piece in batch.pieces(self.pieces):
-            weight = len(piece) / len(batch)
+        for piece in batch.pieces(self.pieces) if self.pieces > 1 else [batch]:
+            weight = len(piece) / len(batch) if self.pieces > 1 else 1.0
             with plan.compute.autocast():
-                loss = torch.stack(list(self._model.losses(piece.to(plan.compute.device)).values())).sum()
-            torch.autograd.backward(self._scaler.scale(loss * (weight * share)))
+                loss = torch.stack(list(self._losses_of(piece.to(plan.compute.device)).values())).sum()
+            # the mean over processes is taken of the gradients; the sum is wanted
+            torch.autograd.backward(self._scaler.scale(loss * (weight * share * self._world.size)))
             total += loss.detach() * weight
         return total
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ wandb = pytest.importorskip("wandb")
 BLOCK_BYTES = 32768
 HEAD_BYTES = 7
 WHOLE, LAST = 1, 4
+LATEST_SECONDS = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +47,8 @@ def records(path: Path) -> Iterator[Any]:
             position += left
             continue
         _, length, kind = struct.unpack_from("<IHB", data, position)
+        if position + HEAD_BYTES + length > len(data):  # still being written
+            return
         content += data[position + HEAD_BYTES : position + HEAD_BYTES + length]
         position += HEAD_BYTES + length
         if kind in (WHOLE, LAST):
@@ -90,10 +94,19 @@ class Run:
 
 
 def runs(folder: Path) -> list[Run]:
-    """Return the offline runs below a run folder, oldest first."""
-    return [
-        Run(path) for path in sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime)
-    ]
+    """Return the offline runs below a run folder, oldest first, when wandb's own process has written their ends."""
+    until = time.monotonic() + LATEST_SECONDS
+    while True:
+        paths = folder.glob("wandb/offline-run-*/*.wandb")
+        found = [Run(path) for path in sorted(paths, key=lambda path: (_moment(path), path.stat().st_mtime))]
+        if all(run.exit_code is not None for run in found) or time.monotonic() > until:
+            return found
+        time.sleep(0.1)
+
+
+def _moment(path: Path) -> str:
+    """Return when a run began, as the name of its folder says."""
+    return path.parent.name.rpartition("-")[0]
 
 
 def test_figures_masks_and_settings_arrive(

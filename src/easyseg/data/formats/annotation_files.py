@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from itertools import chain
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
