@@ -6,6 +6,7 @@ import fnmatch
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,7 @@ class Fields:
             SampleError: it is no such list, or a coordinate is no number or beyond `most`.
         """
         try:
-            array = np.array(value, np.float64) if isinstance(value, list) and not _has_texts(value) else None
+            array = np.array(value, np.float64) if _holds_numbers(value) else None
         except (ValueError, TypeError, OverflowError):
             array = None
         if array is not None and array.ndim == 1 and array.size % 2 == 0:
@@ -261,10 +262,14 @@ def in_order(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
-def _has_texts(values: list[Any]) -> bool:
-    """Whether a list holds texts or switches, which numpy would make numbers of."""
-    flat = (part for item in values for part in (item if isinstance(item, list) else [item]))
-    return any(isinstance(part, (str, bool)) or part is None for part in flat)
+def _holds_numbers(values: Any) -> bool:
+    """Whether this is a list of numbers, or of lists of numbers; numpy would make numbers of texts and switches."""
+    if not isinstance(values, list):
+        return False
+    kinds = set(map(type, values))
+    if kinds == {list}:
+        kinds = set(map(type, chain.from_iterable(values)))
+    return kinds <= {int, float}
 
 
 def _is_moderate(value: float) -> bool:
