@@ -59,6 +59,9 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the documentation speaks of, and a `Segmenter` that makes do with the least."""
     write_shapes(tmp_path / "data/camvid", count=8, size=32)
     write_shapes(tmp_path / "data/other", count=4, size=32)
+    easyseg.load_dataset(tmp_path / "data/camvid", classes=["background", "disc", "square", "triangle"]).to_coco(
+        tmp_path / "data/coco"
+    )
     for number in range(8):  # a plain folder, as the README shows one
         image, mask = draw_shapes(32, np.random.default_rng(number))
         write_image(tmp_path / f"data/streets/images/{number:04}.jpg", image)

@@ -13,7 +13,7 @@ from easyseg.data import object_numbers
 from easyseg.data.class_maps import infer_class_map
 from easyseg.data.dataset import load_dataset
 from easyseg.errors import ClassMapError
-from easyseg.structures import ClassMap, Sample
+from easyseg.structures import ClassMap, NumberedObjects, Sample
 
 IMAGE = np.zeros((12, 40, 3), np.uint8)
 
@@ -122,6 +122,9 @@ def test_class_ids_are_no_numbers_of_objects(samples: list[Sample]) -> None:
 
 
 def test_real_numbers_of_objects(shared_data: Path) -> None:
-    """Pedestrians numbered in each photo are recognised."""
+    """Pedestrians numbered in each photo are recognised, and read as objects."""
+    dataset = load_dataset(shared_data / "pennfudan")
+    assert dataset.object_classes == ["object"]
+    assert all(isinstance(sample.objects, NumberedObjects) for sample in dataset.samples)
     with pytest.raises(ClassMapError, match=r"from 1 to 7.*classes=\['object'\] and task='binary'"):
-        load_dataset(shared_data / "pennfudan")
+        infer(*(Sample(sample.image, sample.objects.mask) for sample in dataset.samples))

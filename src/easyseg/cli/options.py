@@ -151,22 +151,29 @@ def _read_classes(text: str) -> dict[str, Any] | None:
         return None
     pairs = [part.rpartition("=") for part in _split(text)]
     if not all(name and value for name, _, value in pairs):
-        raise ConfigError(f"class_map={text!r}: expected NAME=VALUE,NAME=VALUE such as road=1,car=2 or road=#804080.")
-    return {name: _pixel_value(value) for name, _, value in pairs}
+        raise ConfigError(
+            f"class_map={text!r}: expected NAME=VALUE,NAME=VALUE such as road=1,car=2 or road=#804080, or of objects "
+            "vehicle=car,vehicle=bus."
+        )
+    values = {name: [_class_value(value) for other, _, value in pairs if other == name] for name, _, _ in pairs}
+    return {name: found[0] if len(found) == 1 else found for name, found in values.items()}
 
 
 def _read_ignored(text: str) -> list[Any] | None:
-    return None if text.lower() == "none" else [_pixel_value(part) for part in _split(text)]
+    return None if text.lower() == "none" else [_class_value(part) for part in _split(text)]
 
 
-def _pixel_value(text: str) -> int | tuple[int, ...]:
-    """Read a mask value, 7, or a colour, #ff8000."""
-    try:
-        if text.startswith("#") and len(text) == 7:
-            return tuple(bytes.fromhex(text[1:]))
+def _class_value(text: str) -> int | tuple[int, ...] | str:
+    """Read a mask value, 7, a colour, #ff8000, or the name of objects, tree."""
+    if text.removeprefix("-").isdecimal():
         return int(text)
+    if not text.startswith("#"):
+        return text
+    try:
+        red, green, blue = bytes.fromhex(text[1:])
     except ValueError:
-        raise ConfigError(f"{text!r} is no mask value; expected a whole number or a colour such as #ff8000.") from None
+        raise ConfigError(f"{text!r} is no colour; expected six digits or letters a to f, such as #ff8000.") from None
+    return (red, green, blue)
 
 
 _READERS: dict[str, Callable[[str], Any]] = {"class_map": _read_classes, "ignore": _read_ignored}

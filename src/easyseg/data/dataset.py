@@ -19,7 +19,7 @@ from easyseg.data.class_maps import infer_class_map, read_class_map, with_classe
 from easyseg.data.describing import description, empty_split, no_masks
 from easyseg.data.export import write_coco, write_masks
 from easyseg.data.formats import BadSamples, ReadOptions, find_format
-from easyseg.data.formats.scanning import existing_folder
+from easyseg.data.formats.scanning import existing_folder, listed_once
 from easyseg.data.joining import checked, joined
 from easyseg.data.mask_values import mask_sources
 from easyseg.data.memory import samples_from_memory
@@ -55,11 +55,11 @@ class Dataset:
         path: the folder it was read from, None for data from memory.
         format: the dataset format, "memory" without files.
         notes: lines for people on how the files were understood.
-        skipped: samples that were left out because they cannot be used.
         validation_fraction: share put aside by `with_splits`.
         seed: decides which images these are.
         validation_is_drawn: the validation split was drawn, not given by the files.
         settings: the arguments of `load_dataset` that read it again, as plain values; empty without files.
+        skipped: samples that were left out because they cannot be used.
     """
 
     samples: Sequence[Sample]
@@ -67,11 +67,11 @@ class Dataset:
     path: Path | None = None
     format: str = "memory"
     notes: tuple[str, ...] = ()
-    skipped: tuple[SkippedSample, ...] = field(default=(), repr=False)
     validation_fraction: float = field(default=0.2, repr=False)
     seed: int = field(default=0, repr=False)
     validation_is_drawn: bool = field(default=False, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    skipped: tuple[SkippedSample, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -320,22 +320,24 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     given = DataSettings.collect({**locals(), "class_map": plain_map})
     folder = existing_folder(path)
     pattern = None if annotations is None else os.fspath(annotations)
-    reader = find_format(folder, "folders" if masks is not None and format == "auto" else format, annotations=pattern)
     options = ReadOptions(pattern, BadSamples(given.on_bad_sample), given.unlabelled, given.class_attribute)
     options = replace(options, classes=names_asked_for(classes, class_map), unverified=given.unverified)
-    layout = reader.read(
-        folder, images=Path(images) if images else None, masks=Path(masks) if masks else None, options=options
-    )
+    with listed_once():
+        reader = find_format(folder, "folders" if masks is not None and format == "auto" else format, pattern)
+        layout = reader.read(
+            folder, images=Path(images) if images else None, masks=Path(masks) if masks else None, options=options
+        )
     if given.on_bad_sample == "skip":
         layout = without_bad_samples(layout)
     wishes = {"classes": classes, "class_map": class_map, "ignore": ignore, "task": task}
     layout, found = with_classes(layout, **wishes)
-    notes = (*found.hints, *layout.notes, *notes_on_skipped(layout.skipped))
+    skipped = layout.skipped
+    notes = (*found.hints, *layout.notes, *notes_on_skipped(skipped))
     of_the_model = {"classes": list(classes) if classes else None, "seed": seed, "split": split}
     chosen = {name: value for name, value in of_the_model.items() if value}
     settings = {"data": str(folder), **given.changed(), **chosen}
     dataset = Dataset(
-        layout.samples, found, folder, reader.NAME, notes, layout.skipped, validation_fraction, seed, settings=settings
+        layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings, skipped=skipped
     ).with_splits()
     return dataset.split(split) if split else dataset
 

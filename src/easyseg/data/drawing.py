@@ -21,6 +21,7 @@ from easyseg.geometry import (
     polygons_to_mask,
 )
 from easyseg.io.images import decode_mask
+from easyseg.io.packed import unpacked
 from easyseg.io.zip_archives import read_archived
 from easyseg.structures import (
     IGNORE_INDEX,
@@ -207,7 +208,7 @@ def _object_mask(sample: Sample, at: int, item: LabelledObject, size_hw: SizeHW)
 
 
 def _part_mask(part: MaskPart, size_hw: SizeHW) -> BoolMask:
-    values = _values_of(part.mask)
+    values = _values_of(part)
     if values.ndim != 2:
         raise DataError(f"its mask has shape {values.shape}; expected one channel.")
     selected: npt.NDArray[np.bool_] = values == part.value if part.value is not None else _bright(values)
@@ -220,12 +221,12 @@ def _part_mask(part: MaskPart, size_hw: SizeHW) -> BoolMask:
     return _placed(selected, part, size_hw)
 
 
-def _values_of(mask: Path | ArchivedFile | bytes | npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if isinstance(mask, bytes):
-        return decode_mask(Path("embedded mask"), mask).values
-    if isinstance(mask, ArchivedFile):
-        return decode_mask(mask.path, read_archived(mask)).values
-    return load_mask(mask).values
+def _values_of(part: MaskPart) -> npt.NDArray[Any]:
+    if isinstance(part.mask, bytes):
+        return decode_mask(Path("embedded mask"), unpacked(part.mask) if part.is_packed else part.mask).values
+    if isinstance(part.mask, ArchivedFile):
+        return decode_mask(part.mask.path, read_archived(part.mask)).values
+    return load_mask(part.mask).values
 
 
 def _refuse_other_shape(selected: BoolMask, size_hw: SizeHW) -> None:

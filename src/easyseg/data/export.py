@@ -17,6 +17,7 @@ from easyseg.data.targets import read_pixels
 from easyseg.errors import DataError, OutputError, SampleError
 from easyseg.geometry import BoolMask, RunLengths
 from easyseg.io import atomic
+from easyseg.io.decoding import opened
 from easyseg.io.images import write_image
 from easyseg.io.palette_png import write_ids
 from easyseg.structures import IGNORE_INDEX, ClassMap, LabelledObject, MaskArray, Polygons, Sample
@@ -224,11 +225,8 @@ def _copy_image(sample: Sample, target: Path) -> None:
         channels = image.shape[2] if isinstance(image, np.ndarray) and image.ndim == 3 else 3
         write_image(target, read_pixels(sample, channels))
         return
-    try:
-        with atomic.atomic_path(target) as temporary:
-            shutil.copyfile(image, temporary)
-    except FileNotFoundError as error:
-        raise SampleError(image, "the file does not exist any more. Check the folder.") from error
+    with opened(image) as source, atomic.atomic_path(target) as temporary, temporary.open("wb") as copy:
+        shutil.copyfileobj(source, copy)
 
 
 def _refuse_place(dataset: Dataset, path: Path) -> None:

@@ -76,6 +76,7 @@ class MaskPart:
         value: the object is where the mask has this value; None: where it is brighter than half, that is 1 in a mask
             of 0 and 1, and 128 or more in others.
         offset_xy: where the mask's upper left corner lies in the image, for a mask of a part of it.
+        is_packed: with bytes, they are a zlib stream of the file.
         is_scaled: the mask covers the whole image at another resolution, and is brought to its size.
     """
 
@@ -83,6 +84,7 @@ class MaskPart:
     value: int | None = None
     offset_xy: tuple[int, int] = (0, 0)
     is_scaled: bool = False
+    is_packed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

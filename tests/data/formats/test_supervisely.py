@@ -95,12 +95,15 @@ def test_old_annotation_names(root: Path) -> None:
         ({"points": {"exterior": []}}, "exterior is .*; expected at least 2 points"),
         ({"points": 3}, "points is 3; expected an object"),
         ({"classTitle": None}, "classTitle is None; expected a text"),
-        ({"geometryType": "bitmap"}, "data is cut off"),
-        ({"geometryType": "bitmap", "bitmap": {"data": "%", "origin": [1, 1]}}, "no base64 of a compressed PNG"),
-        ({"geometryType": "bitmap", "bitmap": {"data": "AAAA", "origin": [1, 1]}}, "no base64 of a compressed PNG"),
+        ({"geometryType": "bitmap"}, "data: it is cut off"),
+        ({"geometryType": "bitmap", "bitmap": {"data": "%", "origin": [1, 1]}}, "data is no base64"),
+        ({"geometryType": "bitmap", "bitmap": {"data": "AAAA", "origin": [1, 1]}}, "data: it is no compressed picture"),
         ({"geometryType": "bitmap", "bitmap": {"data": packed(b"x"), "origin": [1]}}, "origin is"),
-        ({"geometryType": "bitmap", "bitmap": {"data": packed(b"x")[:-8], "origin": [1, 1]}}, "data is cut off"),
-        ({"geometryType": "bitmap", "bitmap": {"data": packed(bytes(65 << 20)), "origin": [1, 1]}}, "or too large"),
+        ({"geometryType": "bitmap", "bitmap": {"data": packed(b"x")[:-8], "origin": [1, 1]}}, "data: it is cut off"),
+        (
+            {"geometryType": "bitmap", "bitmap": {"data": packed(bytes(17 << 20)), "origin": [1, 1]}},
+            "more than 16,777,216 bytes",
+        ),
     ],
 )
 def test_broken_objects(broken: dict[str, Any], words: str, root: Path) -> None:

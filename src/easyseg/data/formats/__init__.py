@@ -46,7 +46,7 @@ FORMATS: dict[str, Format] = {module.NAME: module for module in _MODULES}
 """Every dataset format by the name one types as `format=`."""
 
 
-def find_format(path: Path, name: str = "auto", *, annotations: str | None = None) -> Format:
+def find_format(path: Path, name: str = "auto", annotations: str | None = None) -> Format:
     """Return the format of a dataset.
 
     Args:

@@ -51,7 +51,9 @@ def annotation_files(root: Path, suffix: str, annotations: str | None) -> list[P
 def files_with_keys(
     root: Path, annotations: str | None, is_known: Callable[[frozenset[str]], bool], *, suffix: str = ".json"
 ) -> list[Path]:
-    """List the JSON files below a folder whose keys are those of a format, by a look at a few of each folder.
+    """List the JSON files below a folder whose keys are those of a format.
+
+    Where none of the first files of a folder is, the others are not looked at.
 
     Args:
         root: the dataset's folder.
@@ -64,9 +66,8 @@ def files_with_keys(
         by_folder.setdefault(file.parent, []).append(file)
     found = []
     for files in by_folder.values():
-        # a folder of thousands holds one kind; a few files may be of any
         known = [file for file in files[:_PEEKED] if is_known(keys_of(file))]
-        found += known + (files[_PEEKED:] if known else [])
+        found += known + [file for file in files[_PEEKED:] if known and is_known(keys_of(file))]
     return found
 
 

@@ -35,7 +35,7 @@ def read(
         path: the dataset's folder.
         images: the folder of the images, where its name does not tell; with `masks`.
         masks: the folder of the masks.
-        options: not needed by this format.
+        options: what happens to images without a mask.
 
     Raises:
         FormatError: no images or no masks were found, or it is not clear which folder is which.
@@ -45,8 +45,9 @@ def read(
     if not roles.images or not roles.masks:
         lacking = "images" if not roles.images else "masks"
         raise FormatError(f"{path}: no {lacking} found. Expected {LOOKS_FOR}. Type images='...', masks='...'.")
-    pairs = pair(roles, root=path, source_format=NAME)
+    pairs = pair(roles, root=path, source_format=NAME, bad_samples=options.bad_samples)
+    skipped = tuple(options.bad_samples.skipped)
     names = read_class_names(path)
     if pairs.class_names and names.names is None and names.class_values is None:
-        return Layout(pairs.samples, pairs.class_names, None, "the mask folders' names", pairs.notes)
-    return Layout(pairs.samples, names.names, names.class_values, names.source, pairs.notes)
+        return Layout(pairs.samples, pairs.class_names, None, "the mask folders' names", pairs.notes, skipped=skipped)
+    return Layout(pairs.samples, names.names, names.class_values, names.source, pairs.notes, skipped=skipped)

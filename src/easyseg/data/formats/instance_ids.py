@@ -29,7 +29,7 @@ def read(
         path: the dataset's folder.
         images: the folder of the images, where its name does not tell; with `masks`.
         masks: the folder of the masks.
-        options: not needed by this format.
+        options: what happens to images without a mask.
 
     Raises:
         FormatError: no images or no masks were found.
@@ -39,5 +39,6 @@ def read(
     if not roles.images or not roles.masks:
         lacking = "images" if not roles.images else "masks"
         raise FormatError(f"{path}: no {lacking} found. Expected {LOOKS_FOR}. Type images='...', masks='...'.")
-    pairs = pair(roles, root=path, source_format=NAME)
-    return as_numbered_objects(Layout(pairs.samples, notes=pairs.notes))
+    pairs = pair(roles, root=path, source_format=NAME, bad_samples=options.bad_samples)
+    skipped = tuple(options.bad_samples.skipped)
+    return as_numbered_objects(Layout(pairs.samples, notes=pairs.notes, skipped=skipped))

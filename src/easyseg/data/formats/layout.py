@@ -57,6 +57,9 @@ class BadSamples:
         self.skipped.append(SkippedSample(str(error.path), error.problem))
 
 
+STRICT = BadSamples("error")
+
+
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
     """What formats are told beside the folder.
@@ -72,7 +75,7 @@ class ReadOptions:
     """
 
     annotations: str | None = None
-    bad_samples: BadSamples = field(default_factory=lambda: BadSamples("error"))
+    bad_samples: BadSamples = field(default_factory=lambda: STRICT)
     unlabelled: Literal["auto", "background", "skip"] = "auto"
     class_attribute: str | None = None
     classes: tuple[str, ...] | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from easyseg.data.formats.folder_names import has_mask_affix, image_stem_keys, mask_stem_keys
+from easyseg.data.formats.layout import STRICT, BadSamples
 from easyseg.data.formats.scanning import FoundFile, nearest_name
 from easyseg.errors import FormatError, SampleError
 from easyseg.structures import Sample, Split
@@ -99,8 +100,14 @@ def assign_roles(files: Sequence[FoundFile]) -> Roles:
     return Roles(tuple(images), tuple(masks))
 
 
-def pair(roles: Roles, *, root: Path, source_format: str) -> Pairs:
+def pair(roles: Roles, *, root: Path, source_format: str, bad_samples: BadSamples = STRICT) -> Pairs:
     """Give each image its mask.
+
+    Args:
+        roles: the images and masks.
+        root: the dataset's folder.
+        source_format: the format's name.
+        bad_samples: what happens to images without a mask among others that have one.
 
     Raises:
         SampleError: an image has none although others of its split have one, or has several.
@@ -124,7 +131,12 @@ def pair(roles: Roles, *, root: Path, source_format: str) -> Pairs:
         used.update(masks)
         mask = None if not masks else masks[0] if len(masks) == 1 else tuple(masks)
         samples.append(Sample(image.path, mask, image.split, source_format))
-    _refuse_missing(without, samples, roles.masks)
+    missing = _missing(without, samples, roles.masks)
+    for error in missing:
+        bad_samples.add(error)
+    lacking = {error.path for error in missing}
+    samples = [sample for sample in samples if sample.image not in lacking]
+    without = [image for image in without if image.path not in lacking]
     notes = _left_over(roles.masks, used) + _unannotated(without)
     return Pairs(with_labels(samples, root), tuple(class_names) or None, notes)
 
@@ -202,19 +214,23 @@ def _refuse_twins(roles: Roles) -> None:
             )
 
 
-def _refuse_missing(without: list[FoundFile], samples: list[Sample], masks: Sequence[FoundFile]) -> None:
+def _missing(without: list[FoundFile], samples: list[Sample], masks: Sequence[FoundFile]) -> list[SampleError]:
+    """Return what is wrong with images that have no mask, unless no image of their split has one."""
     annotated_splits = {sample.split for sample in samples if sample.mask is not None}
     splits_with_mask_files = {mask.split for mask in masks}
-    for image in without:
-        if not annotated_splits or image.split in annotated_splits | splits_with_mask_files:
-            count = len(without)
-            raise SampleError(
-                image.path,
-                f"this image has no mask. Expected a mask file named {image.stem}, or {image.stem}_mask."
-                f"{nearest_name(image.path.name, masks)}"
-                f"{f' So it is with {count - 1} more.' if count > 1 else ''} "
-                "Add the mask, or move the image out of the dataset.",
-            )
+    found = [
+        image for image in without if not annotated_splits or image.split in annotated_splits | splits_with_mask_files
+    ]
+    return [
+        SampleError(
+            image.path,
+            f"this image has no mask. Expected a mask file named {image.stem}, or {image.stem}_mask."
+            f"{nearest_name(image.path.name, masks) if at == 0 else ''}"
+            f"{f' So it is with {len(without) - 1} more.' if len(without) > 1 else ''} "
+            "Add the mask, or move the image out of the dataset.",
+        )
+        for at, image in enumerate(found)
+    ]
 
 
 def _left_over(masks: Sequence[FoundFile], used: set[Path]) -> tuple[str, ...]:

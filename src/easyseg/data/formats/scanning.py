@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from easyseg.io.decoding import near_name
 from easyseg.io.images import IMAGE_SUFFIXES
 from easyseg.structures import Split
 
+_listed: ContextVar[dict[Path, list[Path] | None] | None] = ContextVar("_listed", default=None)
 _SKIPPED_FOLDERS = frozenset(["__macosx", "node_modules", "@eadir"])
 
 
@@ -69,6 +72,24 @@ def list_images(root: Path) -> list[Path]:
 
 def list_files(root: Path, suffixes: Sequence[str]) -> list[Path]:
     """List all files with one of these endings below a folder, sorted; hidden files and folders are left out."""
+    known = _listed.get()
+    files = _all_files(root) if known is None else known.setdefault(root, None) or _all_files(root)
+    if known is not None:
+        known[root] = files
+    return [path for path in files if path.suffix.lower() in suffixes]
+
+
+@contextlib.contextmanager
+def listed_once() -> Iterator[None]:
+    """List each folder at most once meanwhile; a dozen formats look at the same one."""
+    token = _listed.set({})
+    try:
+        yield
+    finally:
+        _listed.reset(token)
+
+
+def _all_files(root: Path) -> list[Path]:
     found: list[Path] = []
     pending = [(root, frozenset([root.resolve()]))]
     while pending:
@@ -81,7 +102,7 @@ def list_files(root: Path, suffixes: Sequence[str]) -> list[Path]:
                 resolved = path.resolve()
                 if resolved not in above:  # else a link leads back up
                     pending.append((path, above | {resolved}))
-            elif path.suffix.lower() in suffixes:
+            else:
                 found.append(path)
     return sorted(found)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from easyseg.data.formats.gathering import Gathered
 from easyseg.data.formats.layout import DEFAULTS, Layout, ReadOptions
 from easyseg.data.formats.named_files import NamedFiles
 from easyseg.data.formats.scanning import image_folder, list_images
-from easyseg.errors import SampleError
+from easyseg.errors import DataError, SampleError
 from easyseg.io.json_files import keys_of
+from easyseg.io.packed import unpacked
 from easyseg.structures import LabelledObject, MaskPart, Polygons, Sample
 
 NAME = "supervisely"
@@ -33,7 +33,6 @@ OVERRULES = ("folders",)
 _FOLDER = "ann"
 _META = "meta.json"
 _PEEKED = 20
-_MAX_BITMAP_BYTES = 64 << 20
 _LEFT_OUT = "Objects without an area (points, lines, graphs) left out"
 _WITHOUT_AREA = ("point", "line", "polyline", "graph", "cuboid", "any")
 
@@ -130,13 +129,12 @@ def _bitmap(record: Fields) -> MaskPart:
     """Return a mask that the file holds as base64 of a compressed PNG file."""
     text = record.values.get("data")
     try:
-        packed = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
-        unpacker = zlib.decompressobj()
-        data = unpacker.decompress(packed, _MAX_BITMAP_BYTES)
-    except (binascii.Error, ValueError, zlib.error) as error:
-        raise record.error(f"data is no base64 of a compressed PNG ({error}). Export the project again.") from error
-    if not unpacker.eof:
-        raise record.error("data is cut off, or too large. Export the project again.")
+        data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+        unpacked(data)
+    except (binascii.Error, ValueError) as error:
+        raise record.error(f"data is no base64 ({error}). Export the project again.") from error
+    except DataError as error:
+        raise record.error(f"data: {error}") from error
     origin = record.points([record.values.get("origin")], "origin")
     left, top = (round(value) for value in origin[0].tolist())
-    return MaskPart(data, offset_xy=(left, top))
+    return MaskPart(data, offset_xy=(left, top), is_packed=True)  # unpacked only when it is drawn, to save memory

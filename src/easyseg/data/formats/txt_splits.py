@@ -56,7 +56,7 @@ def read(
         path: the folder with the lists.
         images: the folder of the images, where its name does not tell; with `masks`.
         masks: the folder of the masks.
-        options: not needed by this format.
+        options: what happens to lines whose files are missing.
 
     Raises:
         FormatError: there are no lists.
@@ -70,7 +70,11 @@ def read(
     samples: dict[Path, Sample] = {}
     repeated, shared = 0, 0
     for line in _lines(lists):
-        sample = resolver.sample(line)
+        try:
+            sample = resolver.sample(line)
+        except SampleError as error:
+            options.bad_samples.add(error)
+            continue
         image = Path(str(sample.image))
         earlier = samples.setdefault(image, sample)
         if earlier is not sample:
@@ -78,10 +82,14 @@ def read(
             shared += earlier.split != sample.split
     if not samples:
         raise FormatError(f"{lists[0][0]}: the lists name no image; each line should name one.")
-    _refuse_missing_masks(samples.values(), resolver)
+    for sample in _without_masks(samples.values()):
+        options.bad_samples.add(resolver.missing_mask(sample))
+        del samples[Path(str(sample.image))]
     names = read_class_names(path)
     notes = (*resolver.notes(), *_repeats(repeated, shared))
-    return Layout(with_labels(samples.values(), path), names.names, names.class_values, names.source, notes)
+    skipped = tuple(options.bad_samples.skipped)
+    labelled = with_labels(samples.values(), path)
+    return Layout(labelled, names.names, names.class_values, names.source, notes, skipped=skipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,13 +248,11 @@ def _lines(lists: list[tuple[Path, Split]]) -> Iterator[_Line]:
                 yield _Line(path, number, stripped, split)
 
 
-def _refuse_missing_masks(samples: Iterable[Sample], resolver: _Resolver) -> None:
-    """Allow images without masks only where a whole split has none."""
+def _without_masks(samples: Iterable[Sample]) -> list[Sample]:
+    """Return the images without masks, unless a whole split has none."""
     samples = list(samples)
     annotated = {sample.split for sample in samples if sample.mask is not None}
-    for sample in samples:
-        if sample.mask is None and (sample.split in annotated or not annotated):
-            raise resolver.missing_mask(sample)
+    return [sample for sample in samples if sample.mask is None and (sample.split in annotated or not annotated)]
 
 
 def _repeats(repeated: int, shared: int) -> tuple[str, ...]:

@@ -1,0 +1,101 @@
+"""Class maps of objects: what their names mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from easyseg.errors import ClassMapError
+from easyseg.structures import IGNORE_INDEX, ClassMap
+
+NAMES = ClassMap(
+    "multiclass",
+    ("background", "vehicle", "tree"),
+    "names",
+    object_names=((), ("car", "bus"), ("tree",)),
+    ignored_names=("sign",),
+    background_names=("bird",),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "among_objects"),
+    [
+        ("car", 1, 0),
+        ("bus", 1, 0),
+        ("tree", 2, 1),
+        ("sign", IGNORE_INDEX, None),
+        ("__ignore__", IGNORE_INDEX, None),
+        ("Void", IGNORE_INDEX, None),
+        ("bird", None, None),
+        ("_background_", None, None),
+    ],
+)
+def test_names_of_objects(name: str, place: int | None, among_objects: int | None) -> None:
+    """Each name is a class, does not count, or is background."""
+    assert NAMES.class_of_object(name) == place
+    assert NAMES.place_among_objects(name) == among_objects
+    assert NAMES.object_classes == ("vehicle", "tree")
+
+
+def test_an_unknown_name_is_told() -> None:
+    """An object of no class is an error that says how to leave it out."""
+    with pytest.raises(ClassMapError, match=r"'cow', which is none of vehicle, tree.*ignore=\['cow'\]"):
+        NAMES.class_of_object("cow")
+    with pytest.raises(ClassMapError, match="'vehicle', which is none"):
+        NAMES.class_of_object("vehicle")
+
+
+def test_a_class_may_have_any_name() -> None:
+    """A class that is called void counts where it was asked for."""
+    found = ClassMap("binary", ("void",), "names", object_names=(("void",),))
+    assert found.class_of_object("void") == 0
+
+
+def test_objects_without_names_are_the_only_class() -> None:
+    """Objects of formats without names are of the one class there is; of several, they are none."""
+    assert ClassMap("binary", ("person",)).class_of_object("object") == 0
+    assert ClassMap("multiclass", ("background", "person")).class_of_object("object") == 1
+    with pytest.raises(ClassMapError, match="'object', which is none"):
+        ClassMap("multiclass", ("cat", "dog")).class_of_object("object")
+
+
+def test_maps_of_values_find_objects_by_their_names() -> None:
+    """A map that was made for masks reads objects, too: by the names of its classes."""
+    found = ClassMap("multiclass", ("background", "cat", "dog"), values=(0, 5, 9))
+    assert found.class_of_object("dog") == 2
+    assert found.place_among_objects("dog") == 1
+    assert found.class_of_object("background") is None
+
+
+def test_masks_of_values_are_refused() -> None:
+    """Values mean nothing to a map of names; the message says what to type."""
+    with pytest.raises(ClassMapError, match=r"known by the names of objects.*class_map=\{'tree': value"):
+        NAMES.encode(np.zeros((2, 2), np.uint8))
+
+
+def test_names_survive_being_written() -> None:
+    """to_dict and from_dict keep the names; maps of values have no such keys."""
+    assert ClassMap.from_dict(NAMES.to_dict()) == NAMES
+    assert "object_names" not in ClassMap("binary", ("a",)).to_dict()
+    with pytest.raises(ClassMapError, match="not a class map"):
+        ClassMap.from_dict({**NAMES.to_dict(), "extra": 1})
+
+
+def test_reading_alike_depends_on_the_names() -> None:
+    """Maps that put other objects into a class, or other pixels beside them, do not read alike."""
+    values = NAMES.to_dict()
+    assert NAMES.reads_like(ClassMap.from_dict(values))
+    assert not NAMES.reads_like(ClassMap.from_dict({**values, "object_names": [[], ["car"], ["tree"]]}))
+    assert not NAMES.reads_like(ClassMap.from_dict({**values, "uncovered": IGNORE_INDEX}))
+
+
+def test_as_many_names_of_objects_as_classes() -> None:
+    """A class without its names of objects is refused."""
+    with pytest.raises(ClassMapError, match="2 class names but names of objects for 1"):
+        ClassMap("multiclass", ("a", "b"), "names", object_names=(("a",),))
+
+
+def test_any_word_for_background_is_black() -> None:
+    """The background is drawn in black, whatever it is called."""
+    assert ClassMap("multiclass", ("_background_", "a")).colors[0] == (0, 0, 0)
