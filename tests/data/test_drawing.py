@@ -48,7 +48,7 @@ def test_shapes_of_all_kinds() -> None:
         (MaskPart(INSIDE.astype(np.uint8) * 255), INSIDE),
         (MaskPart(INSIDE.astype(np.uint8) * 7, value=7), INSIDE),
         (MaskPart(np.ones((5, 5), np.uint8), offset_xy=(2, 3)), INSIDE),
-        (MaskPart(np.kron(INSIDE, np.ones((2, 2), bool)), is_scaled=True), INSIDE),
+        (MaskPart(np.kron(INSIDE, np.ones((3, 3), bool)), is_scaled=True), INSIDE),
         (Polygons(()), np.zeros(SIZE, bool)),
     ):
         np.testing.assert_array_equal(shape_mask(shape, SIZE), expected, err_msg=str(shape))

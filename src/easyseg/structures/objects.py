@@ -77,7 +77,8 @@ class MaskPart:
             of 0 and 1, and 128 or more in others.
         offset_xy: where the mask's upper left corner lies in the image, for a mask of a part of it.
         is_packed: with bytes, they are a zlib stream of the file.
-        is_scaled: the mask covers the whole image at another resolution, and is brought to its size.
+        is_scaled: the mask covers the whole image at another resolution, and is brought to its size; the sides may be
+            off by some pixels of rounding, but not of another shape.
     """
 
     mask: Path | ArchivedFile | bytes | npt.NDArray[Any]

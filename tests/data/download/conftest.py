@@ -158,6 +158,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return f'"{hashlib.md5(salt + data).hexdigest()}"'
 
 
+class QuietServer(http.server.ThreadingHTTPServer):
+    """Serves each request in a thread, and says nothing of clients that go away."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None: ...
+
+
 def png(pixels: np.ndarray) -> bytes:
     """Return a mask file, 1 bit per pixel as the published ones."""
     file = io.BytesIO()
@@ -206,8 +214,7 @@ def fill_server(server: Server, *, split: str = "train", images: int = 12) -> No
 def server() -> Iterator[Server]:
     """A server with a small Open Images."""
     made = Server()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"made": made})) as running:
-        running.daemon_threads = True
+    with QuietServer(("127.0.0.1", 0), type("Bound", (Handler,), {"made": made})) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         made.address = f"http://127.0.0.1:{running.server_address[1]}"

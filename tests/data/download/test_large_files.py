@@ -103,8 +103,10 @@ def test_a_part_that_was_complete_already(server: Any, web: Web, url: str, path:
     assert server.asked_for("/large")[-1] == f"bytes={len(FILE) - 1}-"
 
 
-def test_a_file_that_changed_meanwhile_comes_anew(server: Any, web: Web, url: str, path: Path) -> None:
-    """Parts of two versions are never put together."""
+@pytest.mark.parametrize("sums", ["tag", "none"])
+def test_a_file_that_changed_meanwhile_comes_anew(server: Any, web: Web, url: str, path: Path, sums: str) -> None:
+    """Parts of two versions are never put together, also where no checksum would tell."""
+    server.sums = sums
     path.parent.mkdir()
     path.with_name("large.part").write_bytes(b"of an older version" * 100)
     path.with_name("large.part-version").write_text('"another tag"')

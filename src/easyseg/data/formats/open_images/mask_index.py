@@ -120,7 +120,6 @@ class _Columns:
     split: int | None
     box: tuple[int, int, int, int] | None
     predicted_iou: int | None
-    needed: int
 
 
 class _Gathered:
@@ -227,24 +226,13 @@ def _columns(path: Path, header: Sequence[str]) -> _Columns:
             "DisplayName. Write these into the first line.",
         )
     box = [at[name] for name in _BOX_COLUMNS if name in at]
-    found = _Columns(
+    return _Columns(
         mask=at["maskpath"],
         image=at["imageid"],
         label=label,
         split=at.get("data_split", at.get("split")),
         box=(box[0], box[1], box[2], box[3]) if len(box) == len(_BOX_COLUMNS) else None,
         predicted_iou=at.get("predictediou"),
-        needed=0,
-    )
-    used = [found.mask, found.image, found.label, found.split, found.predicted_iou, *(found.box or ())]
-    return _Columns(
-        found.mask,
-        found.image,
-        found.label,
-        found.split,
-        found.box,
-        found.predicted_iou,
-        needed=1 + max(place for place in used if place is not None),
     )
 
 
@@ -284,8 +272,6 @@ def _problem(error: Exception) -> str:
 
 
 def _arrays(rows: list[list[str]], columns: _Columns, label_ids_of: dict[str, int]) -> tuple[npt.NDArray[Any], ...]:
-    if min(map(len, rows)) < columns.needed:
-        raise IndexError
     labels = [row[columns.label] for row in rows]
     for label in sorted(set(labels) - label_ids_of.keys()):
         _refuse_label(label, len(label_ids_of))
