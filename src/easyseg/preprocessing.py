@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from easyseg.brightness import ValueRange
 from easyseg.errors import CheckpointError
 from easyseg.structures import IGNORE_INDEX, ImageArray, MaskArray, SizeHW
 
@@ -50,11 +51,13 @@ class Preprocessing:
         resize: "pad" scales the image to fit and fills up evenly on both sides; "stretch" scales both sides on their
             own; "crop" and None keep the image as it is (training crops "crop" at random, see `data.transforms`).
         in_channels: channels the network takes.
+        value_range: which numbers of the image files are black and white; None where they are bytes already.
     """
 
     image_size: SizeHW | None = (512, 512)
     resize: Literal["pad", "crop", "stretch"] | None = "pad"
     in_channels: int = 3
+    value_range: ValueRange | None = None
 
     def place(self, original_hw: SizeHW) -> Placement:
         """Return where an image of this size comes to lie."""
@@ -123,6 +126,7 @@ class Preprocessing:
             "image_size": list(self.image_size) if self.image_size else None,
             "resize": self.resize,
             "in_channels": self.in_channels,
+            "value_range": self.value_range.to_dict() if self.value_range else None,
         }
 
     @classmethod
@@ -131,7 +135,9 @@ class Preprocessing:
         try:
             size = values["image_size"]
             image_size = (int(size[0]), int(size[1])) if size else None
-            return cls(image_size, values["resize"], int(values["in_channels"]))
+            scale = values.get("value_range")  # missing in files of bytes from before there were others
+            value_range = ValueRange.from_dict(scale) if scale else None
+            return cls(image_size, values["resize"], int(values["in_channels"]), value_range)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CheckpointError(f"The preprocessing in the file cannot be read: {dict(values)!r}.") from error
 

@@ -73,6 +73,11 @@ def test_expected_values_are_put_in_words(group, name, words):
         (FitSettings, {"evaluate_every": "2 weeks"}, "evaluate_every='2 weeks': expected a number of epochs such as 2"),
         (ModelSettings, {"image_size": (0, 9)}, "image_size=(0, 9): expected 2 values"),
         (ModelSettings, {"image_size": True}, "image_size=True: expected 2 values"),
+        (DataSettings, {"value_range": (5, 5)}, "value_range=(5, 5): expected a low and a higher number such as"),
+        (DataSettings, {"value_range": (0, float("inf"))}, "value_range=(0, inf): expected a low and a higher number"),
+        (DataSettings, {"value_range": ((0, 1), (1, 0))}, "expected a low and a higher number"),
+        (DataSettings, {"value_range": ()}, "value_range=(): expected a low and a higher number"),
+        (DataSettings, {"value_range": (0, 1, 2)}, "value_range=(0, 1, 2): expected 2 values"),
         (EvaluateSettings, {"threshold": 2}, "threshold=2: expected a number from 0 to 1"),
     ],
 )
@@ -81,6 +86,17 @@ def test_wrong_values_are_explained(group, values, message):
     with pytest.raises(ConfigError) as caught:
         group.of(values)
     assert message in str(caught.value)
+
+
+def test_a_range_is_a_pair_or_one_for_each_channel():
+    """Numbers, texts as flags give them, and lists of pairs as YAML has them, are read."""
+    for given, expected in (
+        ("auto", "auto"),
+        ([0, 4095], (0.0, 4095.0)),
+        (["0", "4095"], (0.0, 4095.0)),
+        ([[0, 1], [0, 2]], ((0.0, 1.0), (0.0, 2.0))),
+    ):
+        assert DataSettings.of({"value_range": given}).value_range == expected
 
 
 def test_every_wrong_value_has_a_line():

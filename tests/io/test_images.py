@@ -299,7 +299,7 @@ def test_stacks_of_pages_are_refused(tmp_path: Path, photo: ImageArray) -> None:
 def test_number_of_channels_must_be_one_an_image_file_has(tmp_path: Path, photo: ImageArray) -> None:
     """Five channels are refused with the way out."""
     write_image(tmp_path / "photo.png", photo)
-    with pytest.raises(SampleError, match=r"5 were asked for. Give such images as arrays"):
+    with pytest.raises(SampleError, match=r"has 3 channels, 5 are needed\. Type in_channels=3"):
         read_image(tmp_path / "photo.png", channels=5)
 
 
@@ -422,7 +422,7 @@ def test_the_limit_is_the_one_checked(tmp_path: Path, photo: ImageArray, monkeyp
 def test_real_files_of_all_kinds(shared_data: Path) -> None:
     """Every real image is read at the size its header says, or refused because its values are no brightness."""
     paths = [path for path in sorted((shared_data / "icevision_samples").rglob("*")) if path.suffix in IMAGE_SUFFIXES]
-    refused = {path for path in paths if "bands_float" in path.name or "bands_int16" in path.name}
+    refused = {path for path in paths if "bands_float" in path.name or "bands_int" in path.name}
     refused |= {path for path in paths if "bands_int32" in path.name or path.name == "test_3_bands_int8.tif"}
     assert len(paths) > 20
     for path in paths:

@@ -317,6 +317,17 @@ def test_images_that_do_not_fit_are_refused() -> None:
         model(torch.zeros(1, 3, 0, 64))
 
 
+def test_other_figures_to_normalise_by() -> None:
+    """Mean and deviation of one's own bring these images to 0 and 1; they must be one above 0 for each channel."""
+    model = build("unet", "resnet18", in_channels=2)
+    model.normalize_by([100.0, 5.0], [20.0, 1.0])
+    normalised = model._normalise(torch.tensor([100.0, 5, 120, 4]).view(1, 2, 2, 1).transpose(1, 2))
+    assert torch.allclose(normalised.flatten(), torch.tensor([0.0, 1, 0, -1]), atol=1e-5)
+    for means, deviations in (([1.0], [1.0]), ([1.0, 2.0], [1.0]), ([1.0, 2.0], [1.0, 0.0])):
+        with pytest.raises(ModelError, match="do not fit 2 channels; give one of each"):
+            model.normalize_by(means, deviations)
+
+
 @pytest.mark.parametrize("settings", [{"num_classes": 0}, {"in_channels": 0}])
 def test_numbers_below_one_are_refused(settings: dict[str, int]) -> None:
     """A network without classes or channels is no network."""

@@ -13,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from easyseg.brightness import ValueRange
 from easyseg.errors import DataError, SampleError
 from easyseg.io.images import write_image
-from easyseg.prediction.sources import ahead, find_sources, is_single
+from easyseg.prediction.sources import Source, ahead, find_sources, is_single
 
 RGB = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 
@@ -135,8 +136,9 @@ def test_wide_and_turned_pictures_are_read_like_files(tmp_path: Path) -> None:
         assert np.array_equal(source.pixels(3), np.rot90(RGB, -1))
     (file,) = find_sources(tmp_path / "turned.png")
     assert np.array_equal(file.pixels(3), source.pixels(3))
+    (source,) = find_sources(Image.fromarray(values.astype(np.int32)))
     with pytest.raises(DataError, match="PIL image: the values of type int32 reach from 0 to 65535"):
-        list(find_sources(Image.fromarray(values.astype(np.int32))))
+        source.pixels(3)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,35 @@ def test_wide_and_turned_pictures_are_read_like_files(tmp_path: Path) -> None:
 def test_array_that_is_no_image_is_refused(array: np.ndarray, found: str) -> None:
     """The error says shape and type found, those expected, and how to convert."""
     with pytest.raises(DataError, match=rf"{found}.*expected \(H, W\) or \(H, W, C\) uint8.*astype\('uint8'\)"):
-        list(find_sources(array))
+        [source.pixels(3) for source in find_sources(array)]
+
+
+@pytest.mark.parametrize(("kind", "place"), [("tif", r"dark\.tif"), ("png", r"dark\.png"), ("PIL", "PIL image")])
+def test_unused_bits_are_refused_where_no_range_is_known(tmp_path: Path, kind: str, place: str) -> None:
+    """12 bits in files of 16 would be nearly black for a model of bytes; with its range, or brighter, they are read."""
+
+    def source_of(values: np.ndarray) -> Source:
+        picture = Image.fromarray(values)
+        if kind == "PIL":
+            return next(find_sources(picture))
+        picture.save(tmp_path / f"dark.{kind}")
+        return next(find_sources(tmp_path / f"dark.{kind}"))
+
+    dark = np.array([[0, 2047, 4095]], np.uint16)
+    with pytest.raises(SampleError, match=rf"{place}: its 16-bit values reach up to 4095 only.*as an 8-bit image"):
+        source_of(dark).pixels(1)
+    assert source_of(dark + 1).pixels(1).ravel().tolist() == [0, 8, 16]
+    scaled = source_of(dark).pixels(1, ValueRange((0.0,), (4095.0,), "integers"))
+    assert scaled.ravel().tolist() == [0, 127, 255]
+
+
+def test_arrays_are_scaled_as_the_network_knows_them() -> None:
+    """Arrays of the network's kind of numbers are scaled; arrays of bytes are bytes in any case."""
+    value_range = ValueRange((-1.0,), (3.0,), "floats")
+    (source,) = find_sources(np.array([[[-1.0], [1.0], [5.0]]]))
+    assert source.pixels(3, value_range)[0].tolist() == [[0] * 3, [128] * 3, [255] * 3]
+    (source,) = find_sources(RGB)
+    assert np.array_equal(source.pixels(3, value_range), RGB)
 
 
 @pytest.mark.parametrize("thing", [3, None, [None], torch.zeros(3, 4, 4), [torch.zeros(3, 4, 4)], {"a": RGB}, b"bytes"])

@@ -74,7 +74,7 @@ def fit() -> Fit:
     """Return a function that trains a small network; its keywords are those of `Segmenter` and its `fit`."""
 
     def train(data: Any, validation: Any = None, **settings: Any) -> tuple[Segmenter, History]:
-        names = ("classes", "image_size", "in_channels", "resize", "precision", "seed", "encoder")
+        names = ("classes", "image_size", "in_channels", "resize", "normalize", "precision", "seed", "encoder")
         model = {name: settings.pop(name) for name in names if name in settings}
         segmenter = Segmenter(
             "unet", model.pop("encoder", "test_resnet"), weights=None, **{"image_size": IMAGE_SIZE, **model}

@@ -110,7 +110,13 @@ def read_value(group: Group, name: str, value: Any) -> Any:
 
 def value_form(group: Group, name: str) -> str:
     """Return what a setting's value looks like in a flag, such as "INTEGER|auto"."""
-    special = {"class_map": "NAME=VALUE,...", "ignore": "VALUE,...", "image_size": "HEIGHT,WIDTH", "loggers": "A,B,..."}
+    special = {
+        "class_map": "NAME=VALUE,...",
+        "ignore": "VALUE,...",
+        "image_size": "HEIGHT,WIDTH",
+        "loggers": "A,B,...",
+        "value_range": "LOW,HIGH|auto",
+    }
     if name in special:
         return special[name]
     members = _members(group.model_fields[name].annotation)

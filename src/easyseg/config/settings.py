@@ -6,6 +6,7 @@ folder and the tables in the documentation all take their settings from the clas
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,11 @@ class ModelSettings(Settings):
         "pad",
         description='How an image comes to image_size: "pad" scales it to fit and fills up, "crop" trains on random '
         'crops at full resolution, "stretch" ignores the aspect ratio, None keeps every size.',
+    )
+    normalize: Literal["encoder", "dataset"] = Field(
+        "encoder",
+        description="Normalise by the mean and deviation of the images the encoder's weights were trained on, or of "
+        "the dataset's training images.",
     )
     device: str = Field("auto", description='"auto", "cpu", "cuda", "cuda:1", "mps".')
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -79,6 +85,21 @@ class DataSettings(Settings):
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.2, description="Share of the images put aside for validation where the dataset has no split of its own."
     )
+    value_range: tuple[float, float] | tuple[tuple[float, float], ...] | Auto = Field(
+        "auto",
+        description="Numbers in the images that become black and white, or a pair for each channel; auto: bytes as "
+        "they are, others by what some of the images hold.",
+    )
+
+    @field_validator("value_range")
+    @classmethod
+    def _rising(cls, value: Any) -> Any:
+        if value == "auto":
+            return value
+        pairs = value if not value or isinstance(value[0], tuple) else [value]
+        if not pairs or not all(math.isfinite(low) and math.isfinite(high) and low < high for low, high in pairs):
+            raise ValueError("expected a low and a higher number such as [0, 4095]")
+        return value
 
 
 class FitSettings(Settings):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from easyseg.brightness import ValueRange
 from easyseg.config import DataSettings
 from easyseg.data.class_maps import infer_class_map, read_class_map
 from easyseg.data.formats import find_format
@@ -23,6 +24,7 @@ from easyseg.data.memory import image_array, samples_from_memory
 from easyseg.data.sample_files import identity_of, listed, place_of, problems_of, refuse_other_size
 from easyseg.data.splitting import assign_splits
 from easyseg.data.threads import map_in_threads
+from easyseg.data.value_ranges import find_value_range
 from easyseg.errors import ClassMapError, DataError, SampleError, known_arguments, unknown_name
 from easyseg.io.images import image_size, read_image
 from easyseg.structures import SPLITS, ClassMap, Color, ImageArray, MaskArray, Sample, SizeHW, Task
@@ -42,6 +44,7 @@ class Dataset:
         seed: decides which images these are.
         validation_is_drawn: the validation split was drawn, not given by the files.
         settings: the arguments of `load_dataset` that read it again, as plain values; empty without files.
+        value_range: which numbers of the images are black and white; None where they hold bytes.
     """
 
     samples: tuple[Sample, ...]
@@ -53,6 +56,7 @@ class Dataset:
     seed: int = field(default=0, repr=False)
     validation_is_drawn: bool = field(default=False, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    value_range: ValueRange | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -132,8 +136,8 @@ class Dataset:
         """
         sample = self.samples[index]
         if isinstance(sample.image, Path):
-            return read_image(sample.image, channels=channels)
-        image = image_array(sample.image, name=sample.name)
+            return read_image(sample.image, channels=channels, value_range=self.value_range)
+        image = image_array(sample.image, name=sample.name, value_range=self.value_range)
         found = image.shape[2]
         if found == channels:
             return image
@@ -205,8 +209,9 @@ class Dataset:
         return np.array(rows, np.int64).reshape(len(self), self.class_map.num_classes)
 
     def fingerprint(self) -> str:
-        """Return a sha256 that changes with the files' names, sizes or times, the splits or the classes."""
+        """Return a sha256 that changes with the files' names, sizes or times, the splits, the classes or the range."""
         digest = hashlib.sha256(repr(self.class_map).encode())
+        digest.update(repr(self.value_range).encode() if self.value_range else b"")
         for sample in self.samples:
             digest.update(f"{sample.split}\n".encode())
             for source in (sample.image, *mask_sources(sample)):
@@ -265,6 +270,7 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     split: str | None = None,
     task: Task | Literal["auto"] = "auto",
     validation_fraction: float = 0.2,
+    value_range: Sequence[Any] | Literal["auto"] = "auto",
     seed: int = 0,
 ) -> Dataset:
     """Read a dataset from a folder; nothing is written into it.
@@ -282,6 +288,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         split: "train", "val" or "test" for that part only.
         task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.
         validation_fraction: share of the images put aside for validation where the files have no such split.
+        value_range: the numbers in the images that become black and white, (low, high), or one pair for each channel;
+            "auto" leaves bytes as they are and looks at some of the images for others.
         seed: decides which images these are.
 
     Returns:
@@ -305,13 +313,13 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     found = infer_class_map(
         layout.samples, classes=classes, class_map=class_map, ignore=ignore, task=task, layout=layout
     )
-    notes = (*found.hints, *layout.notes)
+    scale = find_value_range(layout.samples, given.value_range)
+    notes = (*found.hints, *layout.notes, *filter(None, [scale.note]))
     of_the_model = {"classes": list(classes) if classes else None, "seed": seed, "split": split}
     chosen = {name: value for name, value in of_the_model.items() if value}
     settings = {"data": str(folder), **given.changed(), **chosen}
-    dataset = Dataset(
-        layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings
-    ).with_splits()
+    dataset = Dataset(layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings)
+    dataset = replace(dataset, value_range=scale.value_range).with_splits()
     return dataset.split(split) if split else dataset
 
 
@@ -362,7 +370,9 @@ def as_dataset(
     else:
         samples = samples_from_memory(data)
         found = infer_class_map(samples, classes=classes, class_map=class_map, ignore=ignore, task=task)
-        dataset = Dataset(samples, found, notes=found.hints, seed=seed)
+        scale = find_value_range(samples)
+        notes = (*found.hints, *filter(None, [scale.note]))
+        dataset = Dataset(samples, found, notes=notes, seed=seed, value_range=scale.value_range)
     if validation is None:
         return dataset
     other = as_dataset(validation, class_map=dataset.class_map, seed=seed)

@@ -15,7 +15,7 @@ from easyseg.errors import SampleError
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """Return how many images a dataset has, its classes, and a digest of all its files or arrays.
+    """Return how many images a dataset has, its classes, and a digest of all its files or arrays and how they are read.
 
     Files count by name, size and split, not by time: a copy of a dataset on another disk is the same dataset.
 
@@ -23,6 +23,7 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
         SampleError: a file is gone.
     """
     digest = hashlib.sha256(json.dumps(dataset.class_map.to_dict(), sort_keys=True, default=str).encode())
+    digest.update(repr(dataset.value_range).encode() if dataset.value_range else b"")
     for sample in dataset.samples:
         digest.update(f"\n{sample.name} {sample.split}".encode())
         sources = [sample.image, *(mask_sources(sample) if sample.mask is not None else [])]

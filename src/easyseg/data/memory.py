@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
+from easyseg.brightness import ValueRange
 from easyseg.errors import DataError
 from easyseg.io.images import to_bytes
 from easyseg.pictures import brightness_of, ids_of, is_picture, upright
@@ -46,17 +47,28 @@ def samples_from_memory(data: Any) -> tuple[Sample, ...]:
     raise DataError(f"The data given is of type {type(data).__name__}; expected {ACCEPTED}.")
 
 
-def image_array(value: Any, *, name: str, white: float | None = None) -> ImageArray:
+def image_array(
+    value: Any, *, name: str, white: float | None = None, value_range: ValueRange | None = None
+) -> ImageArray:
     """Return an image in memory as (H, W, C) uint8.
 
     Args:
         value: a numpy array (H, W) or (H, W, C), a tensor (C, H, W), or a PIL image; its numbers as for `to_bytes`.
         name: the item's name for errors.
         white: which float is white, 1 or 255, where it is known.
+        value_range: which of its numbers are black and white, where they are not bytes.
 
     Raises:
         DataError: shape or values are no image's.
     """
+    array = _pixels(value, name)
+    if value_range is not None and array.dtype != np.uint8:
+        return np.ascontiguousarray(value_range.to_bytes(array, name))
+    return np.ascontiguousarray(to_bytes(array, name, white=white))
+
+
+def _pixels(value: Any, name: str) -> npt.NDArray[Any]:
+    """Return an image in memory as (H, W, C) numbers of its own type."""
     if is_picture(value):
         value = brightness_of(upright(value))
     elif _is_tensor(value):
@@ -68,7 +80,7 @@ def image_array(value: Any, *, name: str, white: float | None = None) -> ImageAr
         raise DataError(f"{name}: an image of shape {array.shape}, type {array.dtype}; expected (H, W, C) numbers.")
     if array.shape[0] in (1, 3, 4) and array.shape[2] > 16:
         raise DataError(f"{name}: the image array has shape {array.shape}; channels come last: expected (H, W, C).")
-    return np.ascontiguousarray(to_bytes(array, name, white=white))
+    return array
 
 
 def _from_stacks(images: Any, masks: Any) -> tuple[Sample, ...]:
@@ -120,7 +132,9 @@ def _sample(image: Any, mask: Any, name: str, white: float | None = None) -> Sam
     if isinstance(image, (str, Path)):
         target = Path(mask) if isinstance(mask, (str, Path)) else _mask(mask, None, name)
         return Sample(Path(image), target)
-    pixels = image_array(image, name=name, white=white)
+    pixels = _pixels(image, name)
+    if pixels.dtype != np.uint16:  # what these mean, only all images together tell; see `value_ranges`
+        pixels = image_array(pixels, name=name, white=white)
     height, width = pixels.shape[:2]
     target = Path(mask) if isinstance(mask, (str, Path)) else _mask(mask, (height, width), name)
     return Sample(pixels, target, label=name)

@@ -1,25 +1,24 @@
 """The only place where pixels of image and mask files are decoded and encoded.
 
-Images come out as uint8 in RGB order, masks in exactly the values that the file stores. EXIF orientation is applied to
-both alike, so that they stay on top of each other.
+Images come out as uint8 in RGB order, or as the numbers that the file stores; masks always in exactly these. EXIF
+orientation is applied to all alike, so that they stay on top of each other.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from easyseg.brightness import ValueRange
 from easyseg.errors import OutputError, SampleError
-from easyseg.io import atomic
+from easyseg.io import atomic, tiff
 from easyseg.io.decoding import MAX_PIXELS, Picture, decoder_errors, open_picture, opened, upright
 from easyseg.io.jpeg_masks import without_compression_noise
 from easyseg.pictures import brightness_of, ids_of
@@ -31,8 +30,10 @@ __all__ = [
     "RawMask",
     "check_image",
     "image_size",
+    "number_type",
     "read_image",
     "read_mask",
+    "read_numbers",
     "to_bytes",
     "write_image",
 ]
@@ -81,9 +82,7 @@ def image_size(path: str | os.PathLike[str]) -> SizeHW:
     Raises:
         SampleError: the file is missing, empty, no picture, or too large.
     """
-    path = Path(path)
-    with _header(path) as picture:
-        return picture.size_hw
+    return _header(Path(path))[0]
 
 
 def check_image(path: str | os.PathLike[str]) -> SizeHW:
@@ -95,44 +94,63 @@ def check_image(path: str | os.PathLike[str]) -> SizeHW:
         SampleError: the file is missing, empty, cut off, no picture, or too large.
     """
     path = Path(path)
-    with _header(path) as picture:
-        size_hw, file_format = picture.size_hw, picture.image.format
+    size_hw, file_format = _header(path)
     if file_format in ("JPEG", "MPO") and not _has_jpeg_end(path):
         read_image(path)  # the end may hide before appended data, so the decoder decides
     return size_hw
 
 
-def read_image(path: str | os.PathLike[str], *, channels: int = 3) -> ImageArray:
+def number_type(path: str | os.PathLike[str]) -> np.dtype[Any]:
+    """Return the type of the numbers in an image file, reading its header only; uint8 for all that holds bytes.
+
+    Raises:
+        SampleError: the file is missing, empty, no picture, or too large.
+    """
+    path = Path(path)
+    with opened(path) as source, decoder_errors(path):
+        facts = _tiff_facts(path, source)
+        if facts is not None and facts.dtype is not None:
+            return facts.dtype
+        picture = open_picture(path, source, checksums=False)
+        return np.dtype(np.uint16 if picture.png and picture.png.bit_depth == 16 else np.uint8)
+
+
+def read_image(path: str | os.PathLike[str], *, channels: int = 3, value_range: ValueRange | None = None) -> ImageArray:
     """Read an image.
 
-    16-bit values keep their upper eight bits; floats are 0..1, or whole numbers 0..255 where one is above 1. Grey
-    becomes three equal channels, alpha is left out unless four channels are asked for, and colour becomes grey where
-    one is.
+    Without `value_range`, 16-bit values keep their upper eight bits, and floats are 0..1, or whole numbers 0..255 where
+    one is above 1. Grey becomes three equal channels, alpha is left out unless four channels are asked for, and colour
+    becomes grey where one is.
 
     Args:
         path: the file.
-        channels: 1 (grey), 3 (RGB) or 4 (RGB and alpha).
+        channels: 1 (grey), 3 (RGB), 4 (RGB and alpha), or the number of the file's bands.
+        value_range: which of its numbers are black and white.
 
     Returns:
         (H, W, channels) uint8, upright, RGB order.
 
     Raises:
-        SampleError: the file is missing, empty, damaged, too large, or holds values that are no brightness.
+        SampleError: the file is missing, empty, damaged, too large, or holds values that are no brightness or another
+            number of bands.
     """
     path = Path(path)
-    if channels not in (1, 3, 4):
-        raise SampleError(
-            path, f"an image file has 1, 3 or 4 channels, {channels} were asked for. Give such images as arrays."
-        )
-    data = _read_bytes(path)
-    with decoder_errors(path):
-        picture = _open_bytes(path, data)
-        if picture is None:
-            pixels = to_bytes(_decode_tiff(path, data), path)
-            return _with_channels(pixels, channels)
-        fast = _decode_fast(picture, data)
-        pixels = fast if fast is not None else to_bytes(brightness_of(picture.image), path)
-        return _with_channels(np.asarray(upright(pixels, picture.orientation)), channels)
+    values = _read_numbers(path)
+    pixels = to_bytes(values, path) if value_range is None else value_range.to_bytes(values, path)
+    return _with_channels(pixels, channels, path)
+
+
+def read_numbers(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+    """Read an image's numbers as they are stored.
+
+    Returns:
+        (H, W, bands) of any type of number, upright; RGB and RGBA in this order.
+
+    Raises:
+        SampleError: the file is missing, empty, damaged or too large.
+    """
+    values = _read_numbers(Path(path))
+    return values[..., None] if values.ndim == 2 else values
 
 
 def read_mask(path: str | os.PathLike[str]) -> RawMask:
@@ -147,9 +165,10 @@ def read_mask(path: str | os.PathLike[str]) -> RawMask:
     path = Path(path)
     data = _read_bytes(path)
     with decoder_errors(path):
-        picture = _open_bytes(path, data)
-        if picture is None:
-            return _mask_from_values(path, _decode_tiff(path, data))
+        facts = _tiff_facts(path, io.BytesIO(data))
+        if facts is not None and facts.needs_this_module:
+            return _mask_from_values(path, upright(tiff.decode(path, data, facts), facts.orientation))
+        picture = open_picture(path, io.BytesIO(data), checksums=True)
         image = picture.image
         if image.format in ("JPEG", "MPO"):
             restored = without_compression_noise(path, np.asarray(image))
@@ -231,10 +250,14 @@ def write_image(path: str | os.PathLike[str], array: npt.NDArray[Any]) -> None:
     atomic.write_bytes(path, encoded.tobytes())
 
 
-@contextlib.contextmanager
-def _header(path: Path) -> Iterator[Picture]:
+def _header(path: Path) -> tuple[SizeHW, str]:
+    """Return an image's size, upright, and its file format."""
     with opened(path) as source, decoder_errors(path):
-        yield open_picture(path, source, checksums=False)
+        facts = _tiff_facts(path, source)
+        if facts is not None and facts.needs_this_module:
+            return facts.upright_hw, "TIFF"
+        picture = open_picture(path, source, checksums=False)
+        return picture.size_hw, picture.image.format or ""
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -242,14 +265,29 @@ def _read_bytes(path: Path) -> bytes:
         return source.read()
 
 
-def _open_bytes(path: Path, data: bytes) -> Picture | None:
-    """Open a picture; None stands for a TIFF file that Pillow does not know, such as one of three float bands."""
-    try:
-        return open_picture(path, io.BytesIO(data), checksums=True)
-    except (SyntaxError, KeyError):
-        if data[:2] in (b"II", b"MM"):
-            return None
-        raise
+def _read_numbers(path: Path) -> npt.NDArray[Any]:
+    """Return an image's numbers, (H, W) or (H, W, bands), upright."""
+    data = _read_bytes(path)
+    with decoder_errors(path):
+        facts = _tiff_facts(path, io.BytesIO(data))
+        if facts is not None and facts.needs_this_module:
+            return upright(tiff.decode(path, data, facts), facts.orientation)
+        picture = open_picture(path, io.BytesIO(data), checksums=True)
+        fast = _decode_fast(picture, data)
+        return upright(brightness_of(picture.image) if fast is None else fast, picture.orientation)
+
+
+def _tiff_facts(path: Path, source: BinaryIO) -> tiff.TiffFacts | None:
+    """Return what a TIFF file's header says, None for another format; `source` is left at its start."""
+    start = source.read(4)
+    source.seek(0)
+    if not tiff.is_tiff(start):
+        return None
+    facts = tiff.read_facts(path, source)
+    source.seek(0)
+    if facts.needs_this_module and facts.is_stack:
+        raise SampleError(path, "the file holds several pages. Save each page as a file of its own.")
+    return facts
 
 
 def _has_jpeg_end(path: Path) -> bool:
@@ -259,10 +297,13 @@ def _has_jpeg_end(path: Path) -> bool:
         return _JPEG_END in source.read()
 
 
-def _decode_fast(picture: Picture, data: bytes) -> ImageArray | None:
-    """Decode plain 8-bit PNG and JPEG files with OpenCV: the same pixels as Pillow's, in less time."""
-    is_jpeg = picture.image.format == "JPEG" and picture.image.mode in ("L", "RGB") and _JPEG_END in data[-16:]
+def _decode_fast(picture: Picture, data: bytes) -> npt.NDArray[Any] | None:
+    """Decode plain PNG and JPEG files with OpenCV: the same pixels as Pillow's, in less time, and of all their bits."""
     png = picture.png
+    if png is not None and png.is_plain and png.bit_depth == 16 and png.color_type == 2:
+        deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # Pillow has no 16-bit colours
+        return None if deep is None else np.ascontiguousarray(deep[..., ::-1])
+    is_jpeg = picture.image.format == "JPEG" and picture.image.mode in ("L", "RGB") and _JPEG_END in data[-16:]
     is_png = png is not None and png.is_plain and png.bit_depth == 8 and png.color_type in (0, 2)
     if not (is_jpeg or is_png):
         return None
@@ -271,20 +312,13 @@ def _decode_fast(picture: Picture, data: bytes) -> ImageArray | None:
     return None if pixels is None else np.asarray(pixels, np.uint8)  # where it fails, Pillow says why
 
 
-def _decode_tiff(path: Path, data: bytes) -> npt.NDArray[Any]:
-    pixels: npt.NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise SampleError(path, "this kind of TIFF file cannot be read. Save it as 8-bit PNG or TIFF.")
-    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
-        pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]  # OpenCV keeps blue first
-    return pixels
-
-
-def _with_channels(pixels: ImageArray, channels: int) -> ImageArray:
+def _with_channels(pixels: ImageArray, channels: int, path: Path) -> ImageArray:
     found = 1 if pixels.ndim == 2 else pixels.shape[2]
     pixels = pixels.reshape(*pixels.shape[:2], found)
     if found == channels:
         return pixels
+    if found not in (1, 3, 4) or channels not in (1, 3, 4):
+        raise SampleError(path, f"the image has {found} channels, {channels} are needed. Type in_channels={found}.")
     if channels == 1:
         grey = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY)
         return np.asarray(grey, np.uint8)[..., None]
@@ -293,6 +327,8 @@ def _with_channels(pixels: ImageArray, channels: int) -> ImageArray:
 
 
 def _mask_from_values(path: Path, values: npt.NDArray[Any]) -> RawMask:
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
     if values.ndim == 3:
         if values.dtype != np.uint8 or values.shape[2] != 3:
             raise SampleError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,7 +31,7 @@ class SemanticModel(nn.Module):
         in_channels: channels of the images.
         stride: images are padded inside to a multiple of it, in pixels.
         minimum_size: and to this size at least, so that no feature shrinks to a single value.
-        pixel_mean: (1, C, 1, 1) mean of the encoder's training images, for values 0..1.
+        pixel_mean: (1, C, 1, 1) mean of the encoder's training images, for values 0..1; see `normalize_by`.
         pixel_std: (1, C, 1, 1) their standard deviation.
         criterion: gives the named losses of (logits, targets); never part of the state, and not moved by `.to()`.
         weights_note: one sentence for people on what weights it started from.
@@ -91,6 +91,24 @@ class SemanticModel(nn.Module):
         padded = F.pad(normalised, (0, pad_right, 0, pad_bottom), mode="replicate")
         logits = self.network(padded)
         return logits[..., :height, :width]
+
+    def normalize_by(self, means: Sequence[float], deviations: Sequence[float]) -> None:
+        """Bring images to mean 0 and deviation 1 by other figures than the encoder's; they are saved with the weights.
+
+        Args:
+            means: of each channel, for values 0..255.
+            deviations: likewise, above 0.
+
+        Raises:
+            ModelError: there are not as many as channels, or a deviation is not above 0.
+        """
+        if not len(means) == len(deviations) == self.in_channels or not min(deviations) > 0:
+            raise ModelError(
+                f"Means {list(means)} and deviations {list(deviations)} do not fit {self.in_channels} channels; give "
+                "one of each per channel, deviations above 0."
+            )
+        for buffer, values in ((self.pixel_mean, means), (self.pixel_std, deviations)):
+            buffer.copy_(torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) / 255)
 
     def infer(self, images: Tensor) -> Tensor:
         """Return the logits of images, as `forward` does, without what training would need.

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from easyseg.errors import DataError, closest
-from easyseg.io.images import IMAGE_SUFFIXES, read_image, to_bytes
+from easyseg.brightness import ValueRange
+from easyseg.errors import DataError, SampleError, closest
+from easyseg.io.images import IMAGE_SUFFIXES, number_type, read_image, read_numbers, to_bytes
 from easyseg.pictures import brightness_of, is_picture, upright
 from easyseg.structures import ImageArray
 
@@ -27,18 +29,42 @@ class Source:
     """One image to predict on.
 
     Attributes:
-        image: a file, or (H, W, C) uint8 pixels.
+        image: a file, or (H, W, C) pixels.
         path: the file it comes from, None for pixels.
+        is_picture: the pixels are a PIL image's, whose types of numbers have a meaning, as those of files do.
     """
 
-    image: Path | ImageArray
+    image: Path | npt.NDArray[Any]
     path: Path | None = None
+    is_picture: bool = False
 
-    def pixels(self, channels: int) -> ImageArray:
-        """Return (H, W, channels) uint8; a file is decoded now."""
+    def pixels(self, channels: int, value_range: ValueRange | None = None) -> ImageArray:
+        """Return (H, W, channels) uint8; a file is decoded now.
+
+        Args:
+            channels: what the network takes.
+            value_range: the numbers it knows as black and white; arrays of uint8 are bytes in any case.
+
+        Raises:
+            SampleError: a file cannot be read, or holds other numbers than the network knows.
+            DataError: an array holds other numbers than the network knows, or another number of channels.
+        """
         if isinstance(self.image, Path):
-            return read_image(self.image, channels=channels)
-        return _with_channels(self.image, channels)
+            if value_range is None and number_type(self.image) == np.uint16:
+                _refuse_unused_bits(read_numbers(self.image), self.image)
+            return read_image(self.image, channels=channels, value_range=value_range)
+        return _with_channels(self._array_as_bytes(self.image, value_range), channels)
+
+    def _array_as_bytes(self, image: npt.NDArray[Any], value_range: ValueRange | None) -> ImageArray:
+        place = "PIL image" if self.is_picture else "array"
+        if image.dtype == np.uint8:
+            return image
+        if value_range is not None:
+            return value_range.to_bytes(image, place)
+        if not self.is_picture:
+            raise _no_bytes(image)
+        _refuse_unused_bits(image, place)
+        return to_bytes(image, place)
 
 
 def is_single(source: Any) -> bool:
@@ -65,7 +91,7 @@ def find_sources(source: Any, *, recursive: bool = True) -> Iterator[Source]:
     elif isinstance(source, np.ndarray):
         yield from (Source(_checked(image)) for image in (source if source.ndim == 4 else [source]))
     elif is_picture(source):
-        yield Source(_checked(to_bytes(brightness_of(upright(source)), "PIL image")))
+        yield Source(_checked(brightness_of(upright(source))), is_picture=True)
     elif isinstance(source, Iterable) and not isinstance(source, (bytes, Mapping)) and not hasattr(source, "detach"):
         for item in source:
             yield from find_sources(item, recursive=recursive)
@@ -148,14 +174,28 @@ def _nothing_there(path: Path) -> str:
     return f"There is no file or folder {str(path)!r}." + (f" Did you mean {near!r}?" if near else " Check the path.")
 
 
-def _checked(image: Any) -> ImageArray:
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
-        raise DataError(
-            f"An image array has shape {image.shape} and dtype {image.dtype}; expected (H, W) or (H, W, C) uint8 with "
-            "values 0..255. For values 0..1, type (image * 255).astype('uint8')."
-        )
-    pixels: ImageArray = image
+def _checked(image: Any) -> npt.NDArray[Any]:
+    if image.dtype.kind not in "buif" or image.ndim not in (2, 3) or 0 in image.shape:
+        raise _no_bytes(image)
+    pixels: npt.NDArray[Any] = image
     return pixels
+
+
+def _no_bytes(image: npt.NDArray[Any]) -> DataError:
+    return DataError(
+        f"An image array has shape {image.shape} and dtype {image.dtype}; expected (H, W) or (H, W, C) uint8 with "
+        "values 0..255. For values 0..1, type (image * 255).astype('uint8')."
+    )
+
+
+def _refuse_unused_bits(values: npt.NDArray[Any], place: Path | str) -> None:
+    """Refuse 16-bit values that use the lower 12 bits at the most: read as bytes, they would be nearly black."""
+    if values.dtype == np.uint16 and (most := int(values.max())) < 1 << 12:
+        raise SampleError(
+            place,
+            f"its 16-bit values reach up to {most} only, so it would be nearly black; the model was trained on bytes. "
+            "Save it as an 8-bit image, as bright as those of the training were.",
+        )
 
 
 def _with_channels(image: ImageArray, channels: int) -> ImageArray:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from easyseg.brightness import ValueRange
 from easyseg.config import EvaluateSettings
 from easyseg.data.dataset import Dataset, as_dataset
 from easyseg.devices import Compute, processor_count
+from easyseg.errors import DataError
 from easyseg.prediction.scoring import AnnotatedImages, Evaluation, Scored
 from easyseg.preprocessing import Preprocessing
 from easyseg.results import Report
@@ -24,12 +26,27 @@ def evaluate_split(fitted: FittedModel, data: Any, settings: EvaluateSettings, *
         validation_fraction=fitted.validation_fraction,
         seed=fitted.split_seed,
     )
+    dataset = scaled_as(dataset, fitted.preprocessing.value_range)
     measures_all = settings.split == "all" or not dataset.splits()
     part = dataset if measures_all else dataset.split(settings.split)
     batch_size = fitted.batch_size if settings.batch_size == "auto" else settings.batch_size
     evaluation = new_evaluation(part, fitted, compute=compute, batch_size=batch_size, threshold=settings.threshold)
     report = new_report(evaluation.score(fitted.model), part, split="all" if measures_all else settings.split)
     return replace(report, details=settings.details, origin=_origin(part, dataset))
+
+
+def scaled_as(dataset: Dataset, value_range: ValueRange | None) -> Dataset:
+    """Return the dataset with its images' numbers scaled as a model knows them.
+
+    Raises:
+        DataError: the model knows bytes only, and the images hold other numbers.
+    """
+    if value_range is None and dataset.value_range is not None:
+        raise DataError(
+            f"The images of {dataset.path or 'the data'} hold other numbers than bytes ({dataset.value_range}), but "
+            "the model was trained on bytes, 0 .. 255. Save them as 8-bit images, scaled as those of the training were."
+        )
+    return replace(dataset, value_range=value_range)
 
 
 def _origin(part: Dataset, whole: Dataset) -> str:

@@ -39,11 +39,11 @@ class Segmenter:
         model: architecture, see `easyseg.list_models()`.
         encoder: backbone, see `easyseg.list_encoders()`; any of smp's and timm's that fits the architecture.
         classes: class names in the order of their ids; None takes them from the data at the first `fit`.
-        weights: what training starts from: "imagenet" (the encoder's), "coco" (torchvision's models), None (random),
-            or the path of a .safetensors file.
+        weights: to start from: "imagenet", "coco" (torchvision's models), None (random), or a .safetensors file's path.
         image_size: height and width the network sees in pixels; one number means a square.
         in_channels: channels of the images.
         resize: how an image comes to `image_size`: "pad", "crop", "stretch", or None to keep every size.
+        normalize: by the mean and deviation of what the "encoder" was trained on, or of the "dataset" to train on.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto", "fp32", "bf16" or "fp16".
         seed: decides random weights, the split, the order of images and their augmentation.
@@ -77,6 +77,7 @@ class Segmenter:
         image_size: int | tuple[int, int] | None = (512, 512),
         in_channels: int = 3,
         resize: Literal["pad", "crop", "stretch"] | None = "pad",
+        normalize: Literal["encoder", "dataset"] = "encoder",
         device: str = "auto",
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
         seed: int = 0,
@@ -164,8 +165,7 @@ class Segmenter:
         an error or Ctrl-C the best model so far is kept and can be used; without one, the model is as before.
 
         Args:
-            data: a folder in any known format, a `Dataset`, a list of `Sample`, a pair of numpy arrays (images
-                (N, H, W, C) uint8, masks (N, H, W)), or a torch dataset of (image, mask).
+            data: a folder, a `Dataset`, a list of `Sample`, a pair of arrays (N, H, W, C), (N, H, W), a torch dataset.
             validation: the same, for validation only; None takes the validation split of `data`.
             epochs: passes over the training images.
             batch_size: images per step.

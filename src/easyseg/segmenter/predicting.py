@@ -62,7 +62,7 @@ def _predicted(
     task = fitted.class_map.task
 
     def prepare(one: Source) -> Prepared[tuple[Source, ImageArray]]:
-        image = one.pixels(fitted.preprocessing.in_channels)
+        image = one.pixels(fitted.preprocessing.in_channels, fitted.preprocessing.value_range)
         return predictor.prepare(image, (one, image))
 
     sources = find_sources(source, recursive=settings.recursive)

@@ -14,15 +14,17 @@ from easyseg.config import FitSettings, ModelSettings
 from easyseg.data.dataset import Dataset, as_dataset
 from easyseg.data.loaders import TrainingLoader, cache_bytes_needed, start_method
 from easyseg.data.sampling import epoch_order, rare_class_weights
+from easyseg.data.statistics import channel_statistics
 from easyseg.data.transforms import Augmentation, build_augmentation
 from easyseg.devices import Compute, repeatable_only
 from easyseg.errors import ConfigError
 from easyseg.metrics.semantic import direction_of
+from easyseg.models.semantic import SemanticModel
 from easyseg.prediction.scoring import Evaluation
 from easyseg.preprocessing import Preprocessing
 from easyseg.segmenter import defaults
 from easyseg.segmenter.class_weights import balanced_class_weights
-from easyseg.segmenter.evaluating import bytes_to_keep, new_evaluation
+from easyseg.segmenter.evaluating import bytes_to_keep, new_evaluation, scaled_as
 from easyseg.segmenter.finishing import run_config
 from easyseg.segmenter.fitted import FittedModel, build_model
 from easyseg.segmenter.staging import work_out_stages
@@ -72,6 +74,8 @@ def read_halves(data: Any, validation: Any, model_settings: ModelSettings, fitte
     classes = None if fitted else model_settings.classes
     class_map = fitted.class_map if fitted else None
     dataset = as_dataset(data, validation=validation, classes=classes, class_map=class_map, seed=model_settings.seed)
+    if fitted is not None:
+        dataset = scaled_as(dataset, fitted.preprocessing.value_range)
     dataset = dataset.with_splits()
     halves = TrainingData(dataset, dataset.split("train"), dataset.split("val"))
     dataset.verify("train", "val")
@@ -121,7 +125,7 @@ def new_job(
 ) -> Job:
     """Build the model and decide the rest; `settings` come from `resolved`."""
     goes_on = fitted is not None
-    preprocessing = _preprocessing_for(model_settings, fitted)
+    preprocessing = _preprocessing_for(model_settings, fitted, halves.train)
     augmentation = build_augmentation(settings.augment, preprocessing=preprocessing, seed=model_settings.seed)
     fitted = _model_for(halves.train, settings, model_settings, fitted, preprocessing)
     return Job(
@@ -201,11 +205,11 @@ def seeded(seed: int, compute: Compute, *, deterministic: bool) -> Iterator[None
         yield
 
 
-def _preprocessing_for(model_settings: ModelSettings, fitted: FittedModel | None) -> Preprocessing:
+def _preprocessing_for(model_settings: ModelSettings, fitted: FittedModel | None, dataset: Dataset) -> Preprocessing:
     if fitted is not None:
         return fitted.preprocessing
     size = model_settings.image_size if model_settings.resize else None
-    return Preprocessing(size, model_settings.resize, model_settings.in_channels)
+    return Preprocessing(size, model_settings.resize, model_settings.in_channels, dataset.value_range)
 
 
 def _model_for(
@@ -230,7 +234,16 @@ def _model_for(
         fitted = replace(fitted, batch_size=batch_size, unfinished=None)
     else:
         model = build_model(model_settings, num_classes=len(dataset.classes), weights=model_settings.weights)
+        if model_settings.normalize == "dataset":
+            _normalize_by(model, dataset)
         fitted = FittedModel(model, dataset.class_map, preprocessing, batch_size)
     fitted = replace(fitted, split_seed=dataset.seed, validation_fraction=dataset.validation_fraction)
     fitted.model.criterion = criterion
     return fitted
+
+
+def _normalize_by(model: SemanticModel, dataset: Dataset) -> None:
+    """Let the network normalise by the mean and deviation of these images."""
+    statistics = channel_statistics(dataset, channels=model.in_channels)
+    # a channel that is the same everywhere has no deviation; one level is the least that makes a difference
+    model.normalize_by(statistics.means.tolist(), np.maximum(statistics.deviations, 1).tolist())
