@@ -145,7 +145,7 @@ def _diagnosis(ap50=0.5, *, gains=None, counts=None, **changes):
         ("both", "Rough outlines under wrong classes hold the model back most: 7 predictions near objects of another"),
         ("duplicate", "Repeated predictions hold the model back most: 7 predictions of objects that were found"),
         ("background", "Predictions where nothing is hold the model back most: 7 predictions on the background;"),
-        ("missed", "Missed objects hold the model back most: 7 true objects without any prediction;"),
+        ("missed", "Missed objects hold the model back most: 7 true objects that no prediction fits;"),
     ],
 )
 def test_the_costliest_mistake_is_named(kind, words):
@@ -161,18 +161,19 @@ def test_when_no_mistake_stands_out():
     found = verdict(_scores(0.6), _diagnosis(0.97, gains={"missed": 0.02}))
     assert found.startswith("The objects are found (mask AP50 0.97), but their outlines are not close enough")
     assert found.endswith("it is AP 0.60.")
+    mixed = verdict(_scores(0.4), _diagnosis(0.79, gains={"missed": 0.02}))
+    assert mixed == "No kind of mistake holds the model back by itself (mask AP50 0.79, AP 0.40)."
     good = verdict(_scores(0.95), _diagnosis(0.97))
     assert good == "No kind of mistake holds the model back by itself (mask AP50 0.97, AP 0.95)."
 
 
 def test_when_nothing_is_found():
     """No single correction helps then, so counts speak."""
-    empty = {"num_found": 0, "gains": {}}
-    assert verdict(_scores(0), _diagnosis(0, counts={"background": 80}, **empty)) == (
-        "None of 100 objects is found: 90 predictions, 80 on the background."
+    lost = _diagnosis(0, counts={"background": 80}, num_found=0)
+    assert verdict(_scores(0), lost) == "None of 100 objects is found: 90 predictions, 80 on the background."
+    assert verdict(_scores(0), replace(lost, num_predictions=0)) == (
+        "Nothing was predicted, where there are 100 objects: lower score_threshold, or train longer."
     )
-    silent = verdict(_scores(0), _diagnosis(0, num_predictions=0, **empty))
-    assert silent.startswith("None of 100 objects is found: nothing was predicted at all, so lower score_threshold")
     assert verdict(_scores(0), _diagnosis(0, gains={"localisation": 0.4}, num_found=0)).startswith("Rough outlines")
 
 

@@ -11,6 +11,7 @@ from easyseg.results.words import counted
 _MERGED_SHARE = 0.5  # of the images, from which on a truth of many parts is no chance
 _FEWEST_MERGED = 2  # images; a single one proves nothing about a dataset
 _LITTLE = 0.05  # of AP or AP50; less is no reason to act
+_FOUND = 0.8  # AP50 from which on it is the outlines that are left to improve
 _LEARNED_BY_HEART = 0.75  # of the AP on training images, below which the rest is worse for being new
 _NOT_LEARNED = 0.5  # AP on training images, below which even these are not known yet
 _MANY_SMALL = 0.2  # share of small objects, from which on they matter for the whole
@@ -21,7 +22,7 @@ _CAUSES: Mapping[str, tuple[str, str]] = {
     "both": ("Rough outlines under wrong classes hold", "{count} near objects of another class only"),
     "duplicate": ("Repeated predictions hold", "{count} of objects that were found already"),
     "background": ("Predictions where nothing is hold", "{count} on the background"),
-    "missed": ("Missed objects hold", "{count} without any prediction"),
+    "missed": ("Missed objects hold", "{count} that no prediction fits"),
 }
 """For each kind of mistake: who is to blame, and what was counted."""
 
@@ -54,17 +55,19 @@ def _merged_truth(diagnosis: Diagnosis) -> str:
 
 
 def _main_mistake(scores: InstanceScores, diagnosis: Diagnosis) -> str:
-    name, worst = f"{scores.kind} AP50", diagnosis.worst
-    if not diagnosis.num_found and (worst is None or worst.gain < _LITTLE):
-        return f"None of {counted(diagnosis.num_truths, 'object')} is found: {_counts(diagnosis)}."
+    name, worst, ap = f"{scores.kind} AP50", diagnosis.worst, scores.overall.ap
+    if not diagnosis.num_predictions:
+        objects = counted(diagnosis.num_truths, "object")
+        return f"Nothing was predicted, where there are {objects}: lower score_threshold, or train longer."
     if worst is None or worst.gain < _LITTLE:
-        ap = scores.overall.ap
-        if diagnosis.ap50 - ap < 2 * _LITTLE:
-            return f"No kind of mistake holds the model back by itself ({name} {diagnosis.ap50:.2f}, AP {ap:.2f})."
-        return (
-            f"The objects are found ({name} {diagnosis.ap50:.2f}), but their outlines are not close enough: averaged "
-            f"over stricter thresholds it is AP {ap:.2f}."
-        )
+        if not diagnosis.num_found:
+            return f"None of {counted(diagnosis.num_truths, 'object')} is found: {_most_frequent(diagnosis)}."
+        if diagnosis.ap50 >= _FOUND and diagnosis.ap50 - ap >= 2 * _LITTLE:
+            return (
+                f"The objects are found ({name} {diagnosis.ap50:.2f}), but their outlines are not close enough: "
+                f"averaged over stricter thresholds it is AP {ap:.2f}."
+            )
+        return f"No kind of mistake holds the model back by itself ({name} {diagnosis.ap50:.2f}, AP {ap:.2f})."
     subject, detail = _CAUSES[worst.name]
     noun = "true object" if worst.name == "missed" else "prediction"
     return (
@@ -73,11 +76,10 @@ def _main_mistake(scores: InstanceScores, diagnosis: Diagnosis) -> str:
     )
 
 
-def _counts(diagnosis: Diagnosis) -> str:
-    if not diagnosis.num_predictions:
-        return "nothing was predicted at all, so lower score_threshold or train longer"
-    of_kind = {mistake.name: mistake for mistake in diagnosis.mistakes if mistake.name != "missed"}
-    most: MistakeFigures = max(of_kind.values(), key=lambda mistake: mistake.count)
+def _most_frequent(diagnosis: Diagnosis) -> str:
+    """Return the most frequent mistake; where nothing is right, correcting a single kind shows nothing."""
+    of_predictions = [mistake for mistake in diagnosis.mistakes if mistake.name != "missed"]
+    most: MistakeFigures = max(of_predictions, key=lambda mistake: mistake.count)
     detail = _CAUSES[most.name][1].format(count=str(most.count))
     return f"{counted(diagnosis.num_predictions, 'prediction')}, {detail}"
 
@@ -99,7 +101,8 @@ def _by_size(scores: InstanceScores) -> str:
     """Say that small objects are the hard ones, where there are many of them."""
     all_sizes, num_small = scores.num_truths.sum(axis=0)[:2].tolist()
     small = scores.overall.ap_small
-    larger = max((ap for ap in (scores.overall.ap_medium, scores.overall.ap_large) if ap == ap), default=math.nan)
+    others = (scores.overall.ap_medium, scores.overall.ap_large)
+    larger = max((ap for ap in others if not math.isnan(ap)), default=math.nan)
     if num_small < _MANY_SMALL * all_sizes or not (larger - small >= _LITTLE and small < larger / 2):
         return ""
     return (

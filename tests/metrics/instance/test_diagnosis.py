@@ -95,8 +95,14 @@ def test_the_mean_is_over_classes_with_objects():
 
 def test_of_several_corrected_ones_the_best_stays():
     """Two predictions too far off one object: corrected, they would be duplicates, so the worse one goes."""
-    images = [([(0, OBJECT)], [(0, 0.9, HALF_OFF), (0, 0.8, HALF_OFF), (0, 0.7, HALF_OFF)])]
-    assert _costs(_diagnosis(*images)) == {"localisation": (3, 1.0)}
+    images = [([(0, OBJECT)], [(0, 0.7, HALF_OFF), (0, 0.9, HALF_OFF), (0, 0.8, FAR), (0, 0.6, HALF_OFF)])]
+    assert _costs(_diagnosis(*images)) == {"localisation": (3, 1.0), "background": (1, 0.0)}
+
+
+def test_an_object_is_found_once_only():
+    """Corrected, a second prediction for the same object goes; it does not stand in for the one that is missed."""
+    images = [([(0, OBJECT), (0, FAR)], [(0, 0.9, OBJECT), (0, 0.8, HALF_OFF)])]
+    assert _costs(_diagnosis(*images)) == {"localisation": (1, 0.0), "missed": (1, round(50 / 101, 6))}
 
 
 def test_a_corrected_one_replaces_a_worse_finder():
