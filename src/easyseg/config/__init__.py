@@ -1,6 +1,7 @@
 """Every setting, declared once: type, range, default and help."""
 
 from easyseg.config.base import Settings
+from easyseg.config.check import CheckSettings
 from easyseg.config.kinds import Auto, Count, Fraction, Positive, Schedule
 from easyseg.config.rate_finder import RateFinderSettings
 from easyseg.config.settings import (
@@ -18,6 +19,7 @@ __all__ = [
     "FINE_TUNE",
     "MAX_CONFIG_BYTES",
     "Auto",
+    "CheckSettings",
     "Count",
     "DataSettings",
     "EvaluateSettings",

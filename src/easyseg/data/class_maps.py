@@ -14,7 +14,7 @@ from easyseg.data.color_masks import class_map_of_colors
 from easyseg.data.formats.class_names import parse_class_values
 from easyseg.data.formats.layout import Layout
 from easyseg.data.grey_masks import class_map_of_values, multilabel_class_map
-from easyseg.data.mask_values import scan_masks
+from easyseg.data.mask_values import Scan, scan_masks
 from easyseg.data.sample_files import listed, problems_of
 from easyseg.errors import ClassMapError
 from easyseg.structures import ClassMap, Color, Sample, Task
@@ -58,10 +58,24 @@ def infer_class_map(
         raise listed([*scan.problems, *problems_of(sample for sample in samples if sample.mask is not None)])
     if not scan.files:
         raise ClassMapError("No image has a mask, so nothing says what the classes are. Check the folder of the masks.")
-    per_class = [len(sample.mask) for sample in samples if isinstance(sample.mask, tuple)]
-    if per_class:
-        found = multilabel_class_map(scan, wishes, count=per_class[0])
-    elif task == "multilabel":
+    planes = next((len(sample.mask) for sample in samples if isinstance(sample.mask, tuple)), 1)
+    return class_map_of_scan(scan, wishes, masks_per_image=planes)
+
+
+def class_map_of_scan(scan: Scan, wishes: ClassWishes, *, masks_per_image: int = 1) -> ClassMap:
+    """Return how values become class ids, from the values that were found in masks.
+
+    Args:
+        scan: the values in at least one mask.
+        wishes: what is known about the classes.
+        masks_per_image: above 1, each class has a mask of its own.
+
+    Raises:
+        ClassMapError: as for `infer_class_map`.
+    """
+    if masks_per_image > 1:
+        found = multilabel_class_map(scan, wishes, count=masks_per_image)
+    elif wishes.task == "multilabel":
         raise ClassMapError(
             "task='multilabel' needs one mask per class, such as masks/<class>/<image>.png; these masks hold all "
             "classes in one. Type task='multiclass', or leave task out."

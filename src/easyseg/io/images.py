@@ -30,7 +30,10 @@ __all__ = [
     "MAX_PIXELS",
     "RawMask",
     "check_image",
+    "decode_image",
+    "decode_mask",
     "image_size",
+    "read_bytes",
     "read_image",
     "read_mask",
     "to_bytes",
@@ -124,7 +127,11 @@ def read_image(path: str | os.PathLike[str], *, channels: int = 3) -> ImageArray
         raise SampleError(
             path, f"an image file has 1, 3 or 4 channels, {channels} were asked for. Give such images as arrays."
         )
-    data = _read_bytes(path)
+    return decode_image(path, read_bytes(path), channels=channels)
+
+
+def decode_image(path: Path, data: bytes, *, channels: int = 3) -> ImageArray:
+    """Decode an image as `read_image` does, from the bytes of its file; `path` is for errors."""
     with decoder_errors(path):
         picture = _open_bytes(path, data)
         if picture is None:
@@ -145,7 +152,11 @@ def read_mask(path: str | os.PathLike[str]) -> RawMask:
         SampleError: the file is missing, empty, damaged, too large, or of a kind that cannot hold class ids.
     """
     path = Path(path)
-    data = _read_bytes(path)
+    return decode_mask(path, read_bytes(path))
+
+
+def decode_mask(path: Path, data: bytes) -> RawMask:
+    """Decode a mask as `read_mask` does, from the bytes of its file; `path` is for errors."""
     with decoder_errors(path):
         picture = _open_bytes(path, data)
         if picture is None:
@@ -237,7 +248,12 @@ def _header(path: Path) -> Iterator[Picture]:
         yield open_picture(path, source, checksums=False)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        SampleError: it is missing, empty, or cannot be read.
+    """
     with opened(path) as source:
         return source.read()
 

@@ -107,7 +107,7 @@ def pair(roles: Roles, *, root: Path, source_format: str) -> Pairs:
     """
     _refuse_twins(roles)
     index = MaskIndex(roles.masks)
-    class_names = _class_folders(roles)
+    class_names = class_folders(roles)
     samples: list[Sample] = []
     used: set[Path] = set()
     without: list[FoundFile] = []
@@ -162,7 +162,7 @@ def _masks_beside_images(files: list[FoundFile]) -> list[FoundFile]:
     ]
 
 
-def _class_folders(roles: Roles) -> list[str]:
+def class_folders(roles: Roles) -> list[str]:
     """Return the class names where masks lie in one folder per class, else an empty list."""
     image_places = {image.place for image in roles.images}
     mask_places = {mask.place for mask in roles.masks}

@@ -1,0 +1,114 @@
+"""Multi-index hashing: pairs of 64-bit fingerprints that differ in few bits, without comparing all with all.
+
+The bits are cut into four words of 16. Two fingerprints that differ in at most 7 bits differ in at most one bit of some
+word, so it is enough to look, for each word, at the 17 words that are equal or differ in one bit. Pairs that differ in
+a few bits more are mostly found, too. (M. Norouzi et al., Fast Search in Hamming Space with Multi-Index Hashing, 2012.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from easyseg.data.check.fingerprints import Bits
+
+_WORDS = 4
+_WORD_BITS = 16
+_FLIPS = np.array([0, *(1 << bit for bit in range(_WORD_BITS))], np.uint16)
+_MOST_AT_ONCE = 2_000_000
+"""So many candidates are compared at a time, to bound the memory."""
+CROWD = 256
+"""Of more fingerprints than this that share a word, only those nearest in the dataset's order are compared."""
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Pairs of fingerprints that differ in few bits.
+
+    Attributes:
+        queries: (P,) numbers of the fingerprints that were looked up.
+        found: (P,) numbers of those in the index.
+        distances: (P,) bits that differ.
+    """
+
+    queries: Indices
+    found: Indices
+    distances: Indices
+
+
+class HashIndex:
+    """Finds fingerprints that are nearly the same.
+
+    Args:
+        bits: (N,) uint64, in the dataset's order.
+    """
+
+    def __init__(self, bits: Bits) -> None:
+        self._bits = bits
+        self._tables = [_Table(words) for words in _words(bits)]
+
+    def near(self, queries: Bits, *, most_bits: int) -> Pairs:
+        """Return the pairs that differ in at most `most_bits` bits, each once; a query is not paired with itself.
+
+        Args:
+            queries: (N,) uint64, one for each fingerprint of the index.
+            most_bits: up to 7, all pairs are found; beyond, most.
+        """
+        keys: list[Indices] = []
+        count = len(self._bits)
+        for words, table in zip(_words(queries), self._tables, strict=True):
+            for at, candidates in table.candidates(words):
+                differing = np.bitwise_count(queries[at] ^ self._bits[candidates])
+                near = (differing <= most_bits) & (at != candidates)
+                keys.append(np.unique(at[near] * count + candidates[near]))
+        joined = np.unique(np.concatenate(keys)) if keys else np.zeros(0, np.int64)
+        at, found = np.divmod(joined, max(1, count))
+        distances = np.bitwise_count(queries[at] ^ self._bits[found]).astype(np.int64)
+        return Pairs(at, found, distances)
+
+
+class _Table:
+    """Which fingerprints have which word."""
+
+    def __init__(self, words: npt.NDArray[np.uint16]) -> None:
+        counts = np.bincount(words, minlength=1 << _WORD_BITS)
+        self._order = np.argsort(words, kind="stable")  # within a word, in the dataset's order
+        self._starts = np.concatenate([[0], np.cumsum(counts)])
+
+    def candidates(self, words: npt.NDArray[np.uint16]) -> Iterator[tuple[Indices, Indices]]:
+        """Yield numbers of queries and of fingerprints whose word is equal or differs in one bit, blockwise."""
+        for flip in _FLIPS:
+            wanted = words ^ flip
+            first, last = self._starts[wanted], self._starts[wanted.astype(np.int64) + 1]
+            first, last = self._thinned(first, last)
+            lengths = last - first
+            ends = np.cumsum(lengths)
+            start, before = 0, 0
+            while start < len(words):
+                stop = max(start + 1, int(np.searchsorted(ends, before + _MOST_AT_ONCE, side="right")))
+                block = lengths[start:stop]
+                at = np.repeat(np.arange(start, stop), block)
+                offsets = np.arange(len(at)) - np.repeat(np.cumsum(block) - block, block)
+                yield at, self._order[np.repeat(first[start:stop], block) + offsets]
+                start, before = stop, int(ends[stop - 1])
+
+    def _thinned(self, first: Indices, last: Indices) -> tuple[Indices, Indices]:
+        """Narrow crowded words to the fingerprints nearest to each query in the dataset's order."""
+        crowded = np.flatnonzero(last - first > CROWD)
+        if crowded.size:
+            first, last = first.copy(), last.copy()
+            for at in crowded:
+                here = first[at] + int(np.searchsorted(self._order[first[at] : last[at]], at))
+                first[at] = max(first[at], here - CROWD // 2)
+                last[at] = min(last[at], here + CROWD // 2)
+        return first, last
+
+
+def _words(bits: Bits) -> list[npt.NDArray[np.uint16]]:
+    words = bits.view(np.uint16).reshape(len(bits), _WORDS)
+    return [np.ascontiguousarray(words[:, at]) for at in range(_WORDS)]

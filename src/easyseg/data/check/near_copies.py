@@ -1,0 +1,145 @@
+"""Finding the pictures of a dataset that are copies of others: fingerprints propose pairs, a closer look decides."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from easyseg.data.check.fingerprints import (
+    CUTS,
+    LEAST_CONTRAST,
+    MIRRORINGS,
+    bits_of,
+    contrasts_of,
+    likeness,
+    mirrored_bits,
+)
+from easyseg.data.check.hash_index import HashIndex, Indices
+from easyseg.data.check.likeness import compare, small_plane
+from easyseg.data.check.survey import Survey
+from easyseg.data.threads import map_in_threads
+from easyseg.errors import SampleError
+from easyseg.io.images import read_image
+from easyseg.structures import ImageArray
+
+MOST_COMPARED = 3000
+"""So many pairs are opened and compared; those across splits first, then the most alike."""
+_MOST_BITS = 10
+_LEAST_LIKENESS = 0.85
+_CACHED_PLANES = 2048
+_FLIP_CODES = {(True, False): 1, (False, True): 0, (True, True): -1}
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Two samples that show the same picture.
+
+    Attributes:
+        first: the number of one sample, below `second`.
+        second: the number of the other.
+        mirroring: how one is mirrored, see `MIRRORINGS`; empty where it is not.
+    """
+
+    first: int
+    second: int
+    mirroring: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NearCopies:
+    """What was found, and what was left out because there was too much of it.
+
+    Attributes:
+        copies: the pairs.
+        num_left: pairs with nearly equal fingerprints that were not looked at.
+    """
+
+    copies: tuple[Copy, ...]
+    num_left: int = 0
+
+
+def find_near_copies(survey: Survey, candidates: Indices, splits: Indices) -> NearCopies:
+    """Find copies that were scaled, compressed, cut, mirrored or lightened.
+
+    Args:
+        survey: the dataset.
+        candidates: numbers of the samples to look at, ascending; of samples with the very same file, one.
+        splits: (N,) number of each sample's split.
+    """
+    proposed = _proposed(survey, candidates)
+    # a copy in another split does most harm
+    proposed.sort(key=lambda pair: (splits[pair[1].first] == splits[pair[1].second], pair[0]))
+    chosen = [pair for _, pair in proposed[:MOST_COMPARED]]
+
+    @functools.lru_cache(maxsize=_CACHED_PLANES)
+    def plane(sample: int) -> ImageArray:
+        image = survey.samples[sample].image
+        grey = read_image(image, channels=1)[..., 0] if isinstance(image, Path) else _brightness(image)
+        return small_plane(grey)
+
+    def is_copy(pair: Copy) -> bool:
+        try:
+            first, second = plane(pair.first), plane(pair.second)
+        except SampleError:  # it was there a moment ago
+            return False
+        if pair.mirroring:
+            second = np.asarray(cv2.flip(second, _FLIP_CODES[MIRRORINGS[pair.mirroring]]), np.uint8)
+        return compare(first, second).is_copy
+
+    verdicts = map_in_threads(is_copy, chosen)
+    copies = {(pair.first, pair.second): pair for pair, found in zip(chosen, verdicts, strict=True) if found}
+    return NearCopies(tuple(copies.values()), len(proposed) - len(chosen))
+
+
+def series_of(copies: tuple[Copy, ...]) -> list[list[int]]:
+    """Return the groups of samples that are linked by copies, each ascending, in the order of their first samples."""
+    leader: dict[int, int] = {}
+
+    def leader_of(sample: int) -> int:
+        while leader.setdefault(sample, sample) != sample:
+            leader[sample] = leader[leader[sample]]
+            sample = leader[sample]
+        return sample
+
+    for pair in copies:
+        one, other = leader_of(pair.first), leader_of(pair.second)
+        leader[max(one, other)] = min(one, other)
+    groups: dict[int, list[int]] = {}
+    for sample in sorted(leader):
+        groups.setdefault(leader_of(sample), []).append(sample)
+    return list(groups.values())
+
+
+def _proposed(survey: Survey, candidates: Indices) -> list[tuple[int, Copy]]:
+    """Return pairs with nearly equal fingerprints and in how many bits they differ, each pair and mirroring once."""
+    coefficients = survey.images.coefficients
+    candidates = candidates[contrasts_of(coefficients[candidates]) >= LEAST_CONTRAST]
+    bits = bits_of(coefficients[candidates, 0])
+    index = HashIndex(bits)
+    nearest: dict[Copy, int] = {}
+    for cut, mirroring in _variants():
+        queries = mirrored_bits(bits, mirroring) if cut == 0 else bits_of(coefficients[candidates, cut])
+        pairs = index.near(queries, most_bits=_MOST_BITS)
+        one, other = candidates[pairs.queries], candidates[pairs.found]
+        alike = likeness(coefficients[one, cut], coefficients[other, 0], mirroring) >= _LEAST_LIKENESS
+        for first, second, distance in zip(one[alike], other[alike], pairs.distances[alike], strict=True):
+            pair = Copy(int(min(first, second)), int(max(first, second)), mirroring)
+            nearest[pair] = min(int(distance), nearest.get(pair, 64))
+    return [(distance, pair) for pair, distance in nearest.items()]
+
+
+def _variants() -> Iterator[tuple[int, str]]:
+    yield from ((cut, "") for cut in range(len(CUTS)))
+    yield from ((0, mirroring) for mirroring in MIRRORINGS if mirroring)
+
+
+def _brightness(image: ImageArray) -> ImageArray:
+    if image.ndim == 2:
+        return image
+    color = np.ascontiguousarray(image[..., :3])
+    return np.asarray(cv2.cvtColor(color, cv2.COLOR_RGB2GRAY) if color.shape[2] == 3 else color[..., 0], np.uint8)
