@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from easyseg import errors as errors
+    from easyseg import geometry as geometry
     from easyseg import metrics as metrics
     from easyseg.config import Stage as Stage
     from easyseg.data.dataset import Dataset as Dataset
@@ -42,6 +43,7 @@ _HOME = {
     "callbacks": "easyseg.training.callbacks",
     "loggers": "easyseg.training.loggers",
     "losses": "easyseg.training.losses",
+    "geometry": "easyseg.geometry",
     "metrics": "easyseg.metrics",
     "errors": "easyseg.errors",
 }
@@ -59,6 +61,7 @@ __all__ = [
     "__version__",
     "callbacks",
     "errors",
+    "geometry",
     "list_encoders",
     "list_models",
     "load_dataset",

@@ -178,11 +178,22 @@ def _fast_dtype(device: torch.device) -> torch.dtype:
 
 def memory_in_words(device: str) -> str:
     """Return the most memory used so far, such as "2.1 GB", of the GPU or else of this process; "" where unknown."""
-    if device.startswith("cuda"):
-        return f"{torch.cuda.max_memory_allocated(device) / 1e9:.1f} GB"
+    most = most_memory_used(torch.device(device))
+    return f"{most / 1e9:.1f} GB" if most else ""
+
+
+def most_memory_used(device: torch.device) -> int:
+    """Return the most bytes used so far, of the GPU or else of this process; 0 where unknown."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
     try:
         import resource  # not on Windows
     except ImportError:
-        return ""
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9:.1f} GB"
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes a training may take on a device."""
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_memory()

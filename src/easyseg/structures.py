@@ -27,6 +27,9 @@ IGNORE_INDEX = 255
 MAX_CLASSES = 255
 """Class ids are stored in one byte, 0..254; 255 is `IGNORE_INDEX`."""
 
+MAX_PIXELS = 178_956_970
+"""Largest image or mask that is decoded; a small file can claim far more than the memory holds. Pillow's hard limit."""
+
 Task: TypeAlias = Literal["binary", "multiclass", "multilabel"]
 Split: TypeAlias = Literal["train", "val", "test"]
 ImageArray: TypeAlias = npt.NDArray[np.uint8]

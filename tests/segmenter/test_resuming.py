@@ -62,6 +62,11 @@ def fail() -> None:
     raise PowerFailureError
 
 
+def ctrl_c() -> None:
+    """Ask for an end as a person does."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no curves and no report."""
@@ -88,12 +93,13 @@ def train(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         data: Any = shapes,
         model: str = "pspnet",
         image_size: int = 32,
+        segmenter: Segmenter | None = None,
         **settings: Any,
     ) -> Result:
         last.clear()
         run_dir = folder if folder == "auto" else tmp_path / folder
         callbacks = [Interrupter(at, what), *settings.pop("callbacks", [])]
-        segmenter = Segmenter(model, "test_resnet", weights=None, image_size=image_size, precision="bf16", seed=3)
+        segmenter = segmenter or new_segmenter(model, image_size)
         usual = {"batch_size": 2, "epochs": 3, "learning_rate": 0.003, "patience": None, "augment": "none"}
         usual |= {"checkpoint_every_seconds": 1e-6, "verbose": False, "run_dir": run_dir}
         segmenter.fit(data, callbacks=callbacks, **{**usual, **settings})
@@ -112,6 +118,11 @@ def interrupt(train: Callable[..., Result]) -> Callable[..., None]:
             train(*arguments, at=at, **settings)
 
     return run
+
+
+def new_segmenter(model: str = "pspnet", image_size: int = 32) -> Segmenter:
+    """Return the same untrained model every time."""
+    return Segmenter(model, "test_resnet", weights=None, image_size=image_size, precision="bf16", seed=3)
 
 
 def digest(weights: Mapping[str, Tensor]) -> str:
@@ -256,6 +267,93 @@ def test_second_signal_is_not_waited_for(train: Any, interrupt: Any, tmp_path: P
     interrupt(at=6, what=twice, expected=KeyboardInterrupt, **EVERYTHING)
     assert saved(tmp_path / "run") == [4, 5]
     assert train(**EVERYTHING) == expected
+
+
+@pytest.mark.parametrize("was_trained", [False, True], ids=["new", "trained before"])
+@pytest.mark.parametrize("folder", ["run", "auto"])
+def test_same_segmenter_goes_on(
+    train: Any, interrupt: Any, shapes: Path, was_trained: bool, folder: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """A cell of a notebook, stopped and run again, goes on, though its segmenter has the best model so far by now."""
+    monkeypatch.chdir(tmp_path)
+
+    def begun() -> Segmenter:
+        segmenter = new_segmenter()
+        if was_trained:
+            segmenter.fit(shapes, epochs=1, batch_size=2, augment="none", run_dir=None, verbose=False)
+        return segmenter
+
+    expected = train("whole", segmenter=begun())
+    segmenter = begun()
+    interrupt(folder, at=9, what=ctrl_c, expected=KeyboardInterrupt, segmenter=segmenter)
+    assert len(segmenter.history) == 2
+    assert train(folder, segmenter=segmenter) == expected
+    # and once finished, it is a model like any other
+    after = train("after", segmenter=segmenter, epochs=1)
+    assert after["last"] != train("first", epochs=1)["last"]
+
+
+def test_run_of_another_starting_model_is_refused(train: Any, interrupt: Any, shapes: Path) -> None:
+    """What a training began with belongs to it; and resume=False never takes one up."""
+    segmenter = new_segmenter()
+    interrupt(at=5, segmenter=segmenter)
+    segmenter.fit(shapes, epochs=1, batch_size=2, run_dir=None, verbose=False)
+    with pytest.raises(ConfigError, match=r"began with a new model, and this one begins with a trained model"):
+        train(segmenter=segmenter)
+
+
+def test_callback_that_cannot_be_saved_is_refused_at_once(train: Any, tmp_path: Path) -> None:
+    """Not after an hour, at the first checkpoint."""
+
+    class Odd(Callback):
+        def state(self) -> dict[str, Any]:
+            return {"scores": np.zeros(3)}
+
+    words = r"The callback Odd cannot be saved.*Odd\.state\(\)\['scores'\] is a ndarray.*x\.tolist\(\)"
+    with pytest.raises(ConfigError, match=words):
+        train(callbacks=[Odd()])
+    assert not saved(tmp_path / "run")
+
+
+def test_callback_that_cannot_be_saved_later_ends_nothing(train: Any, tmp_path: Path) -> None:
+    """The training is worth more than its checkpoints."""
+
+    class Odd(Callback):
+        found: Any = 0
+
+        def state(self) -> dict[str, Any]:
+            return {"found": self.found}
+
+        def batch_ended(self, report: StepReport) -> None:
+            self.found = np.float32(1)
+
+    train(callbacks=[Odd()], epochs=1)
+    assert "could not be written, and training goes on: The callback Odd" in log(tmp_path / "run")
+
+
+def test_disk_that_is_too_full_is_told_before_training(
+    train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There must be room for two checkpoints: weights, the best ones, gradients, and Adam's two moments."""
+
+    def full(folder: Path, num_bytes: int) -> None:
+        raise OutputError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(resuming, "check_space", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            train()
+    asked: list[int] = []
+    sizes: list[int] = []
+
+    class Weigher(Callback):
+        def batch_ended(self, report: StepReport) -> None:
+            files = [path for path in (tmp_path / "kept/checkpoints").glob("0*/*") if path.name != "state.json"]
+            sizes.append(sum(path.stat().st_size for path in files))
+
+    monkeypatch.setattr(resuming, "check_space", lambda folder, num_bytes: asked.append(num_bytes))
+    train("kept", epochs=2, callbacks=[Weigher()], **EVERYTHING)
+    assert 0.9 * asked[0] <= max(sizes) <= 1.05 * asked[0]
 
 
 def test_signals_are_left_as_they_were(train: Any, interrupt: Any) -> None:

@@ -30,6 +30,11 @@ def belongings() -> dict[str, int]:
     return {"threads": len(tasks), "children": len(children), "files": len(list(Path("/proc/self/fd").iterdir()))}
 
 
+def most(held: list[dict[str, int]]) -> dict[str, int]:
+    """Return the most of each kind that was held at one time."""
+    return {kind: max(each[kind] for each in held) for kind in held[0]}
+
+
 class Watch(Callback):
     """Notes down what the process holds, every so many steps."""
 
@@ -70,5 +75,7 @@ def test_long_training_leaks_nothing(shapes: Path, tmp_path: Path, workers: int)
     slope = np.polyfit(watch.steps[half:], watch.bytes[half:], 1)[0]
     print(f"{slope:.0f} bytes a step over {steps // 2} steps, {watch.bytes[-1] / 1e6:.0f} MB at the end")
     assert slope < 1000
-    assert watch.held[-1] == watch.held[half] == watch.held[5]
+    quarter = half // 2
+    # batches on their way from a worker have files open, now more of them and now fewer: the most is compared
+    assert most(watch.held[-quarter:]) == most(watch.held[quarter:half])
     assert belongings() == before

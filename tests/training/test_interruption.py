@@ -30,6 +30,8 @@ def test_end_is_that_of_the_signal(number: int, error: type[BaseException], stat
     interruption = Interruption()
     with interruption.listening():
         os.kill(os.getpid(), number)
+        with pytest.raises(Interrupted):
+            interruption.raise_if_requested()
     with pytest.raises(error) as caught:
         interruption.leave()
     assert getattr(caught.value, "code", None) == status
@@ -41,6 +43,19 @@ def test_second_signal_is_not_waited_for() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_signal_that_nobody_asked_for_is_not_lost() -> None:
+    """One that comes between the last poll and the end of the block goes to whoever listened before."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        with Interruption().listening():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert not heard
+        assert heard == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_handlers_are_as_before_afterwards() -> None:

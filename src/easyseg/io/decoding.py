@@ -30,10 +30,8 @@ from PIL import (
 )
 
 from easyseg.errors import EasySegError, SampleError
+from easyseg.structures import MAX_PIXELS as MAX_PIXELS
 from easyseg.structures import SizeHW
-
-MAX_PIXELS = 178_956_970
-"""Largest image that is decoded; a small file can claim to hold far more than the memory. Pillow's own hard limit."""
 
 _FACTORIES: tuple[tuple[bytes, Callable[..., ImageFile.ImageFile]], ...] = (
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),

@@ -178,6 +178,29 @@ def check_space(folder: str | os.PathLike[str], num_bytes: int) -> None:
         raise output_error(folder, error) from error
 
 
+def check_plain(value: object, where: str) -> None:
+    """Refuse what would not come back from a checkpoint as it was.
+
+    Args:
+        value: dicts with text as keys, lists, text, numbers, truth values and None, within each other.
+        where: what to call it in the message.
+
+    Raises:
+        TypeError: there is something else in it; the message says where.
+    """
+    # JSON would turn a key 1 into "1" and a tuple into a list without a word, and a resumed run would differ
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"{where} has the key {key!r}; keys must be text")
+            check_plain(item, f"{where}[{key!r}]")
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            check_plain(item, f"{where}[{position}]")
+    elif value is not None and not isinstance(value, (str, int, float)):
+        raise TypeError(f"{where} is a {type(value).__name__}; a checkpoint's state holds plain JSON values")
+
+
 def _encode(
     number: int, state: Mapping[str, Any], tensors: Mapping[str, Tensors], keep: int
 ) -> dict[str, list[bytes] | Tensors]:
@@ -187,24 +210,10 @@ def _encode(
     for group in tensors:
         if not _GROUP_NAME.fullmatch(group):
             raise ValueError(f"the group {group!r} must be named in small letters, digits and underscores")
-    _check_plain(dict(state), "state")
+    check_plain(dict(state), "state")
     # all but ASCII is escaped, so that file names which are no valid Unicode come back as they were
     text = json.dumps(dict(state), indent=1).encode("ascii")
     return {**{group + _TENSORS: tensors[group] for group in tensors}, STATE: [text]}
-
-
-def _check_plain(value: object, where: str) -> None:
-    # JSON would turn a key 1 into "1" and a tuple into a list without a word, and a resumed run would differ
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise TypeError(f"{where} has the key {key!r}; keys must be text")
-            _check_plain(item, f"{where}[{key!r}]")
-    elif isinstance(value, list):
-        for position, item in enumerate(value):
-            _check_plain(item, f"{where}[{position}]")
-    elif value is not None and not isinstance(value, (str, int, float)):
-        raise TypeError(f"{where} is a {type(value).__name__}; a checkpoint's state holds plain JSON values")
 
 
 def _stage_and_commit(final: Path, number: int, files: Mapping[str, list[bytes] | Tensors], phase: Phase) -> None:

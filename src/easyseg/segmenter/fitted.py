@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,30 @@ from easyseg.structures import ClassMap
 
 
 @dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """What a training began with, which tells whether a later one is the same.
+
+    Attributes:
+        goes_on: a model that was trained before.
+        weights: sha256 of that model's weights; empty for a new model, whose settings say it all.
+    """
+
+    goes_on: bool = False
+    weights: str = ""
+
+    @classmethod
+    def of(cls, fitted: FittedModel | None) -> StartingPoint:
+        """Describe a training that goes on from a model, or from none."""
+        if fitted is None:
+            return cls()
+        digest = hashlib.sha256()
+        for name, value in fitted.model.state_dict().items():
+            digest.update(f"{name} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return cls(goes_on=True, weights=digest.hexdigest()[:16])
+
+
+@dataclass(frozen=True, slots=True)
 class FittedModel:
     """A network, its classes, and how images come to it.
 
@@ -33,6 +58,8 @@ class FittedModel:
         metrics: the figures of the epoch the weights are from.
         split_seed: with which validation images were drawn where the data has no split of its own.
         validation_fraction: the share of them.
+        unfinished: what the training that was interrupted, and whose best model so far this is, began with; None for
+            any other model.
     """
 
     model: SemanticModel
@@ -42,6 +69,7 @@ class FittedModel:
     metrics: Mapping[str, float] = field(default_factory=dict)
     split_seed: int = 0
     validation_fraction: float = 0.2
+    unfinished: StartingPoint | None = None
 
     def on(self, compute: Compute) -> FittedModel:
         """Return the same with the network on `compute`'s device, in channels-last memory, for evaluation."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,19 @@ from easyseg.errors import TrainingError
 from easyseg.io.locks import run_lock
 from easyseg.results import History
 from easyseg.segmenter.finishing import finish_run
-from easyseg.segmenter.fitted import FittedModel
-from easyseg.segmenter.places import Place, choose_place
+from easyseg.segmenter.fitted import FittedModel, StartingPoint
+from easyseg.segmenter.planning import Plan, plan_training
 from easyseg.segmenter.preparing import (
     Job,
-    TrainingData,
     new_average,
     new_job,
     new_loader,
     new_optimizer,
     new_training_evaluation,
-    overfitted,
-    read_halves,
-    resolved,
     seeded,
 )
 from easyseg.segmenter.recording import Announcer, Recording
-from easyseg.segmenter.resuming import Checkpoints, Identity
+from easyseg.segmenter.resuming import Checkpoints
 from easyseg.segmenter.watching import watchers
 from easyseg.training.callbacks import BestTracker, EarlyStopping, FitInfo, FitSummary, ProgressBar
 from easyseg.training.engine import train
@@ -73,20 +68,16 @@ def run_training(
     """
     begun = time.perf_counter()
     build_loggers(settings.loggers)  # a name or a package that is missing is told before any work
-    halves = read_halves(data, validation, model_settings, fitted)
-    settings = resolved(settings, halves, model_settings, compute, goes_on=fitted is not None)
-    halves, settings = overfitted(halves, settings)
-    # what is cheap to refuse comes before the model, and the folder last: a mistake leaves none behind
-    identity = Identity.of(halves, settings, model_settings, compute)
-    place = choose_place(settings, model_settings, identity, datasets=_folders(halves, validation))
-    job = new_job(halves, validation, settings, model_settings=model_settings, compute=compute, fitted=fitted)
+    plan = plan_training(data, validation, settings, model_settings=model_settings, compute=compute, fitted=fitted)
+    settings, place = plan.settings, plan.place
+    job = new_job(plan.halves, validation, settings, model_settings=model_settings, compute=compute, fitted=plan.fitted)
     with (
         seeded(model_settings.seed, compute, deterministic=settings.deterministic),
         closing(new_loader(job)) as loader,
         _locked(place.path),
     ):
-        session = _Session(job, loader, place, identity, begun)
-        with _rescued(session.recording, hand_over), _memory_in_words(settings, compute):
+        session = _Session(job, loader, plan, begun)
+        with _rescued(session.recording, hand_over, plan.start), _memory_in_words(settings, compute):
             session.recording.history.stopped = session.train()
         best = session.recording.best_model()
         hand_over(best, session.recording.history)  # before files are written, which may fail
@@ -97,17 +88,18 @@ def run_training(
 class _Session:
     """One attempt at a run: all that takes part in it, put together."""
 
-    def __init__(self, job: Job, loader: TrainingLoader, place: Place, identity: Identity, begun: float) -> None:
+    def __init__(self, job: Job, loader: TrainingLoader, plan: Plan, begun: float) -> None:
+        place = plan.place
         self._job, self._loader, self._place = job, loader, place
         evaluation = new_training_evaluation(job, spare_bytes=loader.spare_bytes)
         folder = place.open()
         if folder is not None:  # first of all: a kill must not leave files that nobody knows for a run's
             folder.write_config(job.config)
-            identity.write(folder.path)
+            plan.identity.write(folder.path)
         self._announcer = Announcer(folder, verbose=job.settings.verbose is not False)
         self._announcer.begin(job.data.whole, job.fitted, job.settings, job.compute)
-        if place.note:
-            self._announcer.say(place.note)
+        for note in filter(None, (place.note, plan.note)):
+            self._announcer.say(note)
         self._interruption = Interruption()
         average = new_average(job)
         self._patience = EarlyStopping(job.stages[0].patience)
@@ -162,10 +154,13 @@ class _Session:
             observer.fit_started(info)
         if self._place.goes_on and self._checkpoints.resume():
             self._announcer.say(f"Going on in epoch {run.position.epoch + 1}, after {run.position.step} batches.")
+        self._checkpoints.prepare()
         reason, is_complete = BROKEN_OFF, False
         try:
             with self._catching_signals():
-                reason, is_complete = self._train_stages(), True
+                ending = self._train_stages()
+                self._interruption.raise_if_requested()
+            reason, is_complete = ending, True
         except Interrupted:
             self._checkpoints.save()
             reason = "it was interrupted; run the same command again to go on"
@@ -245,7 +240,9 @@ class _Session:
 
 
 @contextmanager
-def _rescued(recording: Recording, hand_over: Callable[[FittedModel, History], None]) -> Iterator[None]:
+def _rescued(
+    recording: Recording, hand_over: Callable[[FittedModel, History], None], start: StartingPoint
+) -> Iterator[None]:
     """Leave a usable model behind when the block breaks off: the best so far, or else the one from before."""
     try:
         yield
@@ -253,7 +250,7 @@ def _rescued(recording: Recording, hand_over: Callable[[FittedModel, History], N
         recording.history.stopped = STOPPED_BY_HAND if isinstance(error, KeyboardInterrupt) else BROKEN_OFF
         rescued = recording.rescued_model()
         if rescued is not None:
-            hand_over(rescued, recording.history)
+            hand_over(replace(rescued, unfinished=start), recording.history)
         raise
 
 
@@ -300,9 +297,3 @@ def _new_plan(job: Job, stage: ResolvedStage, steps_per_epoch: int) -> LoopPlan:
         stage=stage.name,
         share=(stage.first_epoch / total, (stage.first_epoch + stage.epochs) / total),
     )
-
-
-def _folders(halves: TrainingData, validation: Any) -> list[Path]:
-    """Return the folders of the data, into which nothing is written."""
-    others = validation if isinstance(validation, (str, os.PathLike)) else getattr(validation, "path", None)
-    return [Path(folder) for folder in (halves.whole.path, others) if folder is not None]

@@ -227,7 +227,7 @@ def _model_for(
         class_weights=class_weights,
     )
     if fitted is not None:
-        fitted = replace(fitted, batch_size=batch_size)
+        fitted = replace(fitted, batch_size=batch_size, unfinished=None)
     else:
         model = build_model(model_settings, num_classes=len(dataset.classes), weights=model_settings.weights)
         fitted = FittedModel(model, dataset.class_map, preprocessing, batch_size)

@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from easyseg.data.fingerprint import fingerprint
 from easyseg.devices import Compute
 from easyseg.errors import CheckpointError, ConfigError, OutputError
 from easyseg.io.atomic import make_folder, write_text
-from easyseg.io.snapshots import newest_snapshot, write_snapshot_making_room
+from easyseg.io.snapshots import check_plain, check_space, newest_snapshot, write_snapshot_making_room
 from easyseg.reports.run_folder import CHECKPOINTS, RUNS
+from easyseg.segmenter.fitted import StartingPoint
 from easyseg.segmenter.preparing import TrainingData
 from easyseg.segmenter.recording import Recording
 from easyseg.training.interruption import Interruption
@@ -35,6 +36,9 @@ _FREE = {
 }
 """Settings that change nothing about the weights, so that a run may go on with others."""
 
+AT_ONCE = 2
+"""So many checkpoints there must be room for: a new one is written before the old one makes way."""
+
 _COST_SHARE = 0.01
 """Saving at the ends of epochs takes at most this share of the time; shorter epochs are saved less often."""
 
@@ -46,16 +50,25 @@ class Identity:
     Attributes:
         settings: names to values, as `config.yaml` has them.
         data: what tells its images from others.
+        batch_size: images in its batches, whether somebody chose them or the memory did.
+        start: sha256 of the weights it began with, where it went on from a trained model; else empty.
         surroundings: what can change the last bits of a result: threads, versions, device.
     """
 
     settings: Mapping[str, Any]
     data: Mapping[str, Any]
+    batch_size: int
+    start: str
     surroundings: Mapping[str, Any]
 
     @classmethod
     def of(
-        cls, halves: TrainingData, settings: FitSettings, model_settings: ModelSettings, compute: Compute
+        cls,
+        halves: TrainingData,
+        settings: FitSettings,
+        model_settings: ModelSettings,
+        compute: Compute,
+        start: StartingPoint,
     ) -> Identity:
         """Describe a training."""
         chosen = {
@@ -71,20 +84,20 @@ class Identity:
             "easyseg": __version__,
         }
         data = {"training": fingerprint(halves.train), "validation": fingerprint(halves.val)}
-        return cls(_as_json(chosen), _as_json(data), surroundings)
+        return cls(_as_json(chosen), _as_json(data), int(settings.batch_size), start.weights, surroundings)
 
     @classmethod
     def read(cls, folder: Path) -> Identity | None:
         """Return the identity of an interrupted run, None where there is none that can be read."""
         try:
             values = json.loads((folder / CHECKPOINTS / IDENTITY).read_text(encoding="utf-8"))
-            return cls(values["settings"], values["data"], values["surroundings"])
+            return cls(**{field.name: values[field.name] for field in fields(cls)})
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def write(self, folder: Path) -> None:
         """Put the identity beside the checkpoints of a run."""
-        values = {"settings": self.settings, "data": self.data, "surroundings": self.surroundings}
+        values = asdict(self)
         write_text(make_folder(folder / CHECKPOINTS) / IDENTITY, json.dumps(values, indent=1, ensure_ascii=False))
 
     def differences(self, other: Identity) -> list[str]:
@@ -98,6 +111,10 @@ class Identity:
             then, now = self.data.get(part, {}), other.data.get(part, {})
             if then != now:
                 found.append(f"the {part} data was {_data_words(then)} and is {_data_words(now)} now")
+        if self.start != other.start:
+            found.append(
+                f"it began with {_start_words(self.start)}, and this one begins with {_start_words(other.start)}"
+            )
         return found
 
     def changed_surroundings(self, other: Identity) -> list[str]:
@@ -202,6 +219,18 @@ class Checkpoints:
             ) from error
         return True
 
+    def prepare(self) -> None:
+        """Find out, before time is spent, whether checkpoints of this run can be written.
+
+        Raises:
+            ConfigError: a callback's state cannot be saved.
+            OutputError: the disk is too full for them, or may not be written to.
+        """
+        if self._folder is None:
+            return
+        self._check_observers()
+        check_space(self._folder, AT_ONCE * self._run.most_bytes())
+
     def after_batch(self, clock: Clock) -> None:
         """Save where it is time; raise `Interrupted` where somebody wants training to stop."""
         self._interruption.raise_if_requested()
@@ -216,11 +245,13 @@ class Checkpoints:
         """Save the run as it is now.
 
         Raises:
-            OutputError: that is impossible, such as on a full disk; earlier checkpoints are untouched.
+            ConfigError: a callback's state cannot be saved; earlier checkpoints are untouched.
+            OutputError: likewise, such as on a full disk.
         """
         if self._folder is None:
             return
         begun = time.perf_counter()
+        self._check_observers()
         numbers, arrays = self._run.state()
         best = self._recording.best_arrays()
         groups = {**arrays, "best": best} if best else arrays
@@ -242,15 +273,30 @@ class Checkpoints:
     def _save_if_possible(self) -> None:
         try:
             self.save()
-        except OutputError as error:
+        except (ConfigError, OutputError) as error:
             # hours of training are worth more than the newest checkpoint
             self._saved_at = time.perf_counter()
             self._say(f"This checkpoint could not be written, and training goes on: {error}")
+
+    def _check_observers(self) -> None:
+        for observer in self._run.observers:
+            kind = type(observer).__name__
+            try:
+                check_plain(observer.state(), f"{kind}.state()")
+            except TypeError as error:
+                raise ConfigError(
+                    f"The callback {kind} cannot be saved in a checkpoint: {error}. Let its state() return plain "
+                    "values, such as float(x) or x.tolist(), or type run_dir=None to train without checkpoints."
+                ) from error
 
 
 def _data_words(data: Mapping[str, Any]) -> str:
     classes = data.get("classes", [])
     return f"{data.get('images')} images with {len(classes)} classes (files {data.get('files')})"
+
+
+def _start_words(start: str) -> str:
+    return f"a trained model (weights {start})" if start else "a new model"
 
 
 def _without_addresses(value: Any) -> Any:

@@ -334,6 +334,7 @@ class ProgressBar(Callback):
         if self._bar is None or self._info is None or not is_due:
             return
         self._refreshed_at = now
+        self._bar.total = report.steps_per_epoch  # a stage may have a batch size of its own
         parts = [
             f"loss {float(report.loss):.4f}",
             self._score,

@@ -25,6 +25,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self._signal: int | None = None
+        self._is_obeyed = False
 
     @property
     def requested(self) -> bool:
@@ -34,6 +35,7 @@ class Interruption:
     def raise_if_requested(self) -> None:
         """Raise `Interrupted` where training should stop."""
         if self.requested:
+            self._is_obeyed = True
             raise Interrupted
 
     def leave(self) -> NoReturn:
@@ -46,7 +48,8 @@ class Interruption:
     def listening(self) -> Iterator[None]:
         """Catch the signals inside the block, and leave them to whoever had them before afterwards.
 
-        In a thread that is not the main one, Python delivers no signals, and nothing is caught.
+        A signal that came too late to be asked for inside the block is sent once more at its end. In a thread that is
+        not the main one, Python delivers no signals, and nothing is caught.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -57,9 +60,12 @@ class Interruption:
         finally:
             for number, handler in earlier.items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if self._signal is not None and not self._is_obeyed:
+            signal.raise_signal(self._signal)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:
             self._signal = number
+            self._is_obeyed = True
             self.leave()
         self._signal = number

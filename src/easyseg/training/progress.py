@@ -170,6 +170,8 @@ class Clock:
 
     def verdict(self) -> str:
         """Say why the stage ended."""
+        if self._plan.time_budget is None and self._plan.stage:
+            return f"all epochs of the stage {self._plan.stage!r} are done"
         if self._plan.time_budget is None:
             return f"all {self._plan.epochs} epochs are done" if self._plan.epochs > 1 else "the one epoch is done"
         return f"the time budget of {self._plan.time_budget:g} s is used up"

@@ -110,6 +110,13 @@ class TrainingRun:
         }
         return numbers, {group: to_arrays(values) for group, values in tensors.items() if values}
 
+    def most_bytes(self) -> int:
+        """Return how large a checkpoint can become: weights, the best ones, and what belongs to each weight."""
+        weights = sum(weight.nbytes for _, weight in self.model.named_parameters())
+        held = sum(value.nbytes for value in self.model.state_dict().values())
+        of_the_optimizer = 2 * weights  # two moments in Adam and AdamW, the momentum in SGD
+        return held * (3 if self.average is not None else 2) + of_the_optimizer + weights
+
     def restore(self, numbers: Mapping[str, Any], arrays: Mapping[str, Arrays]) -> None:
         """Go on from what `state` returned.
 

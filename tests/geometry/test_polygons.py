@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
 
+from easyseg.errors import DataError
 from easyseg.geometry import (
     Polygon,
     mask_area,
     mask_to_box,
     mask_to_polygons,
     polygon_area,
+    polygons,
     polygons_to_mask,
 )
 
@@ -113,6 +117,46 @@ def test_polygons_may_leave_the_picture_and_overlap():
 def test_polygons_without_a_pixel_fill_nothing(points):
     """A polygon of two points, one thinner than a pixel, and one outside fill nothing."""
     assert not polygons_to_mask([Polygon(np.array(points))], (4, 4)).any()
+
+
+@pytest.mark.parametrize(
+    ("points", "problem"),
+    [
+        ([[0, 0], [np.nan, 5], [5, 5]], r"Point 2 of a polygon lies at \[nan, 5.0\]; expected pixels"),
+        ([[0, 0], [5, 5], [5, -np.inf]], r"Point 3 of a polygon lies at \[5.0, -inf\]"),
+        ([[0, 0], [5, 5], [1e300, 5]], "at most 1,099,511,627,776 away"),
+        ([[0, 0, 1], [5, 5, 1]], r"shape \(2, 3\)"),
+    ],
+)
+def test_wrong_points_are_told(points, problem):
+    """Points that lie nowhere are refused with their place, in the outline and in a hole."""
+    square = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]])
+    for polygon in (Polygon(np.array(points)), Polygon(square, (np.array(points),))):
+        with pytest.raises(DataError, match=problem):
+            polygons_to_mask([polygon], (8, 8))
+
+
+def test_far_points_are_cut_off():
+    """A polygon millions of times as large as the picture fills what it covers of it."""
+    square = np.array([[-1e12, -1e12], [3.0, -1e12], [3.0, 2.0], [-1e12, 2.0]])
+    expected = np.zeros((5, 5), bool)
+    expected[:2, :3] = True
+    assert np.array_equal(polygons_to_mask([Polygon(square)], (5, 5)), expected)
+
+
+def test_hostile_outlines_take_little_memory(monkeypatch):
+    """An outline of many long edges is worked off in batches, with the same result."""
+    generator = np.random.default_rng(4)
+    zigzag = Polygon(np.stack([generator.random(1000) * 100, np.tile([-5.0, 2005.0], 500)], axis=1))
+    expected = polygons_to_mask([zigzag], (2000, 100))
+    monkeypatch.setattr(polygons, "_CROSSINGS_AT_ONCE", 10_000)
+    tracemalloc.start()
+    try:
+        assert np.array_equal(polygons_to_mask([zigzag], (2000, 100)), expected)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000  # at once, two million crossings would take some 150 MB
 
 
 def test_box_holds_every_pixel():

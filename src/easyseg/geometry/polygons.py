@@ -1,24 +1,24 @@
-"""Masks, polygons and boxes, and the exact ways between them.
-
-Coordinates are pixels, x to the right and y down, and count pixel *edges*: the pixel in row r and column c covers
-c..c+1 by r..r+1. A polygon around a single pixel therefore has area 1, and a polygon can be turned back into the very
-mask it came from.
-"""
+"""Masks to polygons and back, along the edges of their pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from easyseg.errors import DataError
 from easyseg.structures import SizeHW
 
 BoolMask = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]
+
+_FARTHEST = 2.0**40  # in pixels; products of two such coordinates still keep their parts of a pixel
+_CROSSINGS_AT_ONCE = 1 << 18  # bounds the memory that hostile outlines of very many long edges can take
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,11 +65,14 @@ def polygons_to_mask(polygons: Iterable[Polygon], size_hw: SizeHW) -> BoolMask:
     """Fill polygons: a pixel is inside where its centre is.
 
     Args:
-        polygons: may overlap, and may reach beyond the picture; any real coordinates.
+        polygons: may overlap, and may reach far beyond the picture; any real coordinates.
         size_hw: height and width of the mask.
 
     Returns:
         (H, W) bool.
+
+    Raises:
+        DataError: points that are not (K, 2), not finite, or more than a million million pixels away.
     """
     mask = np.zeros(size_hw, bool)
     for polygon in polygons:
@@ -153,34 +156,85 @@ def _partners(order: npt.NDArray[np.intp]) -> list[int]:
     return found
 
 
+def checked_points(ring: npt.ArrayLike, farthest: float = _FARTHEST) -> Points:
+    """Return a ring of any origin as points that are safe to compute with.
+
+    Args:
+        ring: (K, 2) numbers, x and y in pixels; K may be 0.
+        farthest: largest absolute coordinate, in pixels.
+
+    Raises:
+        DataError: points of another shape, or not finite, or farther away.
+    """
+    try:
+        points = np.asarray(ring, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"A polygon's points are no numbers ({error}). Give (K, 2) pixels, x and y of each.") from error
+    if points.size == 0:
+        return np.zeros((0, 2))
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise DataError(f"Points of shape {points.shape} are no polygon. Give (K, 2) pixels, x and y of each.")
+    is_near = np.abs(points) <= farthest  # false for a NaN, too
+    if not is_near.all():
+        row = int(np.flatnonzero(~is_near.all(axis=1))[0])
+        raise DataError(
+            f"Point {row + 1} of a polygon lies at {points[row].tolist()}; expected pixels, at most {farthest:,.0f} "
+            "away from 0. Correct or remove the polygon."
+        )
+    return points
+
+
+def in_batches(counts: npt.NDArray[np.integer[Any]], at_once: int) -> Iterator[tuple[slice, npt.NDArray[np.intp]]]:
+    """Cut a list of jobs of different sizes into runs of about `at_once` items in all.
+
+    Args:
+        counts: (K,) items of each job.
+        at_once: items from which on a new batch begins; a job is never cut.
+
+    Yields:
+        the jobs of a batch, and each item's number within its job.
+    """
+    until = np.cumsum(counts)
+    start = 0
+    while start < len(counts):
+        done = int(until[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(until, done + at_once, side="right")))
+        times = counts[start:stop]
+        within = np.arange(int(until[stop - 1]) - done) - np.repeat(until[start:stop] - times - done, times)
+        yield slice(start, stop), within
+        start = stop
+
+
 def _fill(mask: BoolMask, polygon: Polygon) -> None:
     """Set the pixels of `mask` whose centres lie inside, by the even-odd rule.
 
     In each row of pixel centres, every edge that crosses the row flips all pixels to the right of the crossing.
     """
-    height, width = mask.shape
-    rings = [ring for ring in (polygon.exterior, *polygon.holes) if len(ring) >= 3]
-    if not rings:
-        return
+    rings = [checked_points(ring) for ring in (polygon.exterior, *polygon.holes)]
     begin = np.concatenate(rings)
     end = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
-    upper = np.where((begin[:, 1] <= end[:, 1])[:, None], begin, end)
-    lower = np.where((begin[:, 1] <= end[:, 1])[:, None], end, begin)
+    goes_down = (begin[:, 1] <= end[:, 1])[:, None]
+    upper, lower = np.where(goes_down, begin, end), np.where(goes_down, end, begin)
+    height, width = mask.shape
     first = np.clip(np.ceil(upper[:, 1] - 0.5), 0, height).astype(np.intp)
     last = np.clip(np.ceil(lower[:, 1] - 0.5), 0, height).astype(np.intp)  # exclusive
-    counts = last - first
-    edge = np.repeat(np.arange(len(counts)), counts)
-    if not edge.size:
+    crosses = np.flatnonzero(last > first)
+    if not crosses.size:
         return
-    row = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
-    slope = (lower[edge, 0] - upper[edge, 0]) / (lower[edge, 1] - upper[edge, 1])
-    crossing = upper[edge, 0] + (row + 0.5 - upper[edge, 1]) * slope
-    column = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.intp)
-    top, left, bottom, right = row.min(), column.min(), row.max() + 1, column.max()
-    shape = (bottom - top, right - left + 1)
-    flips = np.bincount((row - top) * shape[1] + column - left, minlength=shape[0] * shape[1])
-    parity = np.cumsum(flips.reshape(shape), axis=1) % 2
-    mask[top:bottom, left:right] |= parity[:, :-1].astype(bool)
+    upper, lower, first, last = upper[crosses], lower[crosses], first[crosses], last[crosses]
+    slope = (lower[:, 0] - upper[:, 0]) / (lower[:, 1] - upper[:, 1])
+    sides = np.clip(np.concatenate([upper[:, 0], lower[:, 0]]), 0, width)
+    left, top, bottom = int(np.floor(sides.min())), int(first.min()), int(last.max())
+    flips = np.zeros((bottom - top, int(np.ceil(sides.max())) - left + 1), np.uint8)  # may overflow: parity stays
+    counts = last - first
+    for chosen, within in in_batches(counts, _CROSSINGS_AT_ONCE):
+        edge = np.repeat(np.arange(chosen.start, chosen.stop), counts[chosen])
+        row = within + first[edge]
+        crossing = upper[edge, 0] + (row + 0.5 - upper[edge, 1]) * slope[edge]
+        column = np.clip(np.ceil(crossing - 0.5), left, left + flips.shape[1] - 1).astype(np.intp)
+        np.add.at(flips.reshape(-1), (row - top) * flips.shape[1] + column - left, np.uint8(1))
+    parity = np.cumsum(flips, axis=1, dtype=np.uint8) & 1
+    mask[top:bottom, left : left + flips.shape[1] - 1] |= parity[:, :-1].astype(bool)
 
 
 def _ring_area(ring: Points) -> float:
