@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from easyseg.config import CheckSettings
@@ -28,7 +30,8 @@ CHECK_MODULES = (pairs, files, values, classes, pixels, duplicates, objects)
 
 def examine(dataset: Dataset, settings: CheckSettings, *, html: str | Path | None = None) -> Checkup:
     """Examine a dataset that could be loaded; see `Dataset.check`."""
-    return _examined(opened_dataset(dataset), settings, html, time.perf_counter())
+    with _quiet_decoders():
+        return _examined(opened_dataset(dataset), settings, html, time.perf_counter())
 
 
 def examine_folder(
@@ -47,7 +50,19 @@ def examine_folder(
         OutputError: the report cannot be written.
     """
     begun = time.perf_counter()
-    return _examined(open_folder(path, given), settings, html, begun)
+    with _quiet_decoders():
+        return _examined(open_folder(path, given), settings, html, begun)
+
+
+@contextlib.contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """Keep OpenCV from writing to the terminal what is reported anyway."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _examined(opened: Opened, settings: CheckSettings, html: str | Path | None, begun: float) -> Checkup:

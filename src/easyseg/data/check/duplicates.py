@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.data.check.near_copies import Copy, find_near_copies, series_of
+from easyseg.data.check.near_copies import Copy, Groups, find_near_copies
 from easyseg.data.check.survey import Survey, check
 from easyseg.data.mask_values import load_mask, mask_sources
 from easyseg.errors import SampleError
@@ -17,6 +19,8 @@ from easyseg.structures import SPLITS
 
 SERIES = 5
 """So many pictures, each nearly the same as another of them, are a series: frames of a video, or many versions."""
+_STRIDE = 2
+_NUMBERS = re.compile(r"\d+")
 _MOST_GROUPS = 500
 _MOST_NAMED = 4
 _MOST_DIFFERENT = 0.001
@@ -52,9 +56,8 @@ def near_duplicates(survey: Survey) -> Iterator[Finding]:
         return
     splits = survey.splits()
     found = find_near_copies(survey, _one_of_each(survey), splits.astype(np.int64))
-    series = [group for group in series_of(found.copies) if len(group) >= SERIES]
-    in_series = {sample for group in series for sample in group}
-    single = [pair for pair in found.copies if pair.first not in in_series]
+    frames = [pair for pair in found.copies if _are_frames(survey, pair, found.groups)]
+    single = [pair for pair in found.copies if pair not in frames]
     across = [pair for pair in single if splits[pair.first] != splits[pair.second]]
     inside = [pair for pair in single if splits[pair.first] == splits[pair.second]]
     more = f" {found.num_left:,} more pairs look alike and were not compared." if found.num_left else ""
@@ -66,7 +69,7 @@ def near_duplicates(survey: Survey) -> Iterator[Finding]:
         cases = [_pair_case(survey, pair) for pair in inside]
         advice = "Keep one of each, unless the copies are meant to be there."
         yield Finding.of("near_duplicates", "warning", cases, words, advice)
-    yield from _series(survey, series, splits)
+    yield from _series(survey, Groups(frames).members(), splits)
 
 
 def _series(survey: Survey, series: Sequence[list[int]], splits: npt.NDArray[np.int8]) -> Iterator[Finding]:
@@ -83,6 +86,17 @@ def _series(survey: Survey, series: Sequence[list[int]], splits: npt.NDArray[np.
             advice = "Put each series into one split alone." if kind == "series_leaks" else "Fewer of them train as well."
             cases = [_group_case(survey, np.array(group)) for group in groups]
             yield Finding.of(kind, severity, cases, words, advice)  # type: ignore[arg-type]
+
+
+def _are_frames(survey: Survey, pair: Copy, groups: Groups) -> bool:
+    """Whether two pictures look like frames of a video, of which only a number in their names tells one from another.
+
+    Nearly equal names alone say little, for in many datasets all names are numbers: the pictures must follow each other,
+    or be of a whole series.
+    """
+    names = [_NUMBERS.sub("", survey.samples[sample].name) for sample in (pair.first, pair.second)]
+    follow = pair.second - pair.first <= _STRIDE
+    return names[0] == names[1] and (follow or groups.size(pair.first) >= SERIES)
 
 
 def _equal_files(survey: Survey) -> list[npt.NDArray[np.intp]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from easyseg.data.check.digest import Trouble
 from easyseg.data.check.survey import Survey, check
+from easyseg.data.check.wording import parted
 from easyseg.results.checkup import Case, Finding
 from easyseg.results.words import counted
 
@@ -23,9 +24,9 @@ def unreadable_files(survey: Survey) -> Iterator[Finding]:
         if trouble.is_cut_off:
             cut_off.append(case("the end is missing"))
         elif source == "mask" and _is_jpeg(survey.mask_sources[trouble.row]) and "JPEG" in trouble.problem:
-            lossy.append(case(trouble.problem.split(", but ")[-1].split(". ")[0]))
+            lossy.append(case(parted(trouble.problem.split(", but ")[-1])[0]))
         else:
-            broken.append(case(trouble.problem.split(". ")[0].rstrip(".")))
+            broken.append(case(parted(trouble.problem)[0]))
     if cut_off:
         found = f"{counted(f'{len(cut_off):,}', 'file')} cut off before the end, as by a copy that was interrupted."
         yield Finding.of("truncated", "error", cut_off, found, "Copy them again from where they came from.")

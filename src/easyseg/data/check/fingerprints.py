@@ -70,7 +70,7 @@ def coefficients_of(pictures: Sequence[ImageArray]) -> Coefficients:
 
 def contrasts_of(coefficients: Coefficients) -> npt.NDArray[np.float32]:
     """Return each picture's contrast as far as the coefficients hold it, (N,) float32, about a standard deviation."""
-    whole = coefficients[:, 0].reshape(len(coefficients), -1).astype(np.float32)
+    whole = coefficients[:, 0].reshape(len(coefficients), _KEPT * _KEPT).astype(np.float32)
     weights = np.full((_KEPT, _KEPT), 4.0, np.float32)  # a cosine's mean square is 1/2 in each direction that it varies
     weights[0], weights[:, 0] = 2.0, 2.0
     weights[0, 0] = 0.0
@@ -79,7 +79,7 @@ def contrasts_of(coefficients: Coefficients) -> npt.NDArray[np.float32]:
 
 def bits_of(coefficients: Coefficients) -> Bits:
     """Return the signs of coefficients (N, 8, 8) as (N,) uint64; the mean brightness is left out."""
-    signs = coefficients.reshape(len(coefficients), -1) > 0
+    signs = coefficients.reshape(len(coefficients), _KEPT * _KEPT) > 0
     signs[:, 0] = False
     return np.ascontiguousarray(np.packbits(signs, axis=1)).view(np.uint64).reshape(-1)
 
@@ -114,7 +114,7 @@ def likeness(first: Coefficients, second: Coefficients, mirroring: str) -> npt.N
     """
     across, down = MIRRORINGS[mirroring]
     signs = np.where(_pattern(across=across, down=down), -1, 1).astype(np.float32)
-    one = first.astype(np.float32).reshape(len(first), -1)[:, 1:]
-    other = (second.astype(np.float32) * signs).reshape(len(second), -1)[:, 1:]
+    one = first.astype(np.float32).reshape(len(first), _KEPT * _KEPT)[:, 1:]
+    other = (second.astype(np.float32) * signs).reshape(len(second), _KEPT * _KEPT)[:, 1:]
     product = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return np.asarray((one * other).sum(axis=1) / np.maximum(product, 1e-6), np.float32)

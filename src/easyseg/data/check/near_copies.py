@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from easyseg.structures import ImageArray
 
 MOST_COMPARED = 3000
 """So many pairs are opened and compared; those across splits first, then the most alike."""
+_AT_ONCE = 64
 _MOST_BITS = 10
 _LEAST_LIKENESS = 0.85
 _CACHED_PLANES = 2048
@@ -55,11 +56,13 @@ class NearCopies:
     """What was found, and what was left out because there was too much of it.
 
     Attributes:
-        copies: the pairs.
+        copies: pairs that link all samples of each group; not every pair of a group.
+        groups: the groups.
         num_left: pairs with nearly equal fingerprints that were not looked at.
     """
 
     copies: tuple[Copy, ...]
+    groups: Groups
     num_left: int = 0
 
 
@@ -91,28 +94,58 @@ def find_near_copies(survey: Survey, candidates: Indices, splits: Indices) -> Ne
             second = np.asarray(cv2.flip(second, _FLIP_CODES[MIRRORINGS[pair.mirroring]]), np.uint8)
         return compare(first, second).is_copy
 
-    verdicts = map_in_threads(is_copy, chosen)
-    copies = {(pair.first, pair.second): pair for pair, found in zip(chosen, verdicts, strict=True) if found}
-    return NearCopies(tuple(copies.values()), len(proposed) - len(chosen))
+    groups = Groups()
+    copies = []
+    for start in range(0, len(chosen), _AT_ONCE):
+        # in a video, everything is like everything; what is linked already need not be compared
+        batch = [pair for pair in chosen[start : start + _AT_ONCE] if not groups.are_one(pair.first, pair.second)]
+        for pair, found in zip(batch, map_in_threads(is_copy, batch), strict=True):
+            if found and not groups.are_one(pair.first, pair.second):
+                groups.join(pair.first, pair.second)
+                copies.append(pair)
+    return NearCopies(tuple(copies), groups, len(proposed) - len(chosen))
 
 
-def series_of(copies: tuple[Copy, ...]) -> list[list[int]]:
-    """Return the groups of samples that are linked by copies, each ascending, in the order of their first samples."""
-    leader: dict[int, int] = {}
+class Groups:
+    """Samples that are linked by copies.
 
-    def leader_of(sample: int) -> int:
-        while leader.setdefault(sample, sample) != sample:
-            leader[sample] = leader[leader[sample]]
-            sample = leader[sample]
+    Args:
+        copies: the links to begin with.
+    """
+
+    def __init__(self, copies: Iterable[Copy] = ()) -> None:
+        self._leaders: dict[int, int] = {}
+        self._sizes: dict[int, int] = {}
+        for pair in copies:
+            self.join(pair.first, pair.second)
+
+    def join(self, one: int, other: int) -> None:
+        """Put two samples, with all that are linked to them, into one group."""
+        first, second = sorted((self._leader(one), self._leader(other)))
+        if first != second:
+            self._leaders[second] = first
+            self._sizes[first] = self._sizes.get(first, 1) + self._sizes.get(second, 1)
+
+    def size(self, sample: int) -> int:
+        """Return how many samples there are in the group of one."""
+        return self._sizes.get(self._leader(sample), 1)
+
+    def are_one(self, one: int, other: int) -> bool:
+        """Tell whether two samples are in the same group."""
+        return self._leader(one) == self._leader(other)
+
+    def members(self) -> list[list[int]]:
+        """Return the groups of two and more, each ascending, in the order of their first samples."""
+        groups: dict[int, list[int]] = {}
+        for sample in sorted(self._leaders):
+            groups.setdefault(self._leader(sample), []).append(sample)
+        return [group for group in groups.values() if len(group) > 1]
+
+    def _leader(self, sample: int) -> int:
+        while self._leaders.setdefault(sample, sample) != sample:
+            self._leaders[sample] = self._leaders[self._leaders[sample]]
+            sample = self._leaders[sample]
         return sample
-
-    for pair in copies:
-        one, other = leader_of(pair.first), leader_of(pair.second)
-        leader[max(one, other)] = min(one, other)
-    groups: dict[int, list[int]] = {}
-    for sample in sorted(leader):
-        groups.setdefault(leader_of(sample), []).append(sample)
-    return list(groups.values())
 
 
 def _proposed(survey: Survey, candidates: Indices) -> list[tuple[int, Copy]]:

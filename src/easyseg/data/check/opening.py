@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from easyseg.data.check.wording import parted
 from easyseg.data.class_maps import read_class_map
 from easyseg.data.class_wishes import ClassWishes, gather_wishes
 from easyseg.data.dataset import Dataset, load_dataset
@@ -99,7 +100,7 @@ def _loose_layout(folder: Path, given: Mapping[str, Any]) -> tuple[Layout, list[
 def _layout_finding(error: DataError, folder: Path) -> Finding:
     """Say what a reader refuses where all files have their partners, such as a line of a list."""
     place, problem = (error.path, error.problem) if isinstance(error, SampleError) else (folder, str(error))
-    found, _, advice = problem.partition(". ")
+    found, advice = parted(problem)
     case = Case(_below(Path(place), folder))
     return Finding.of("layout", "error", [case], f"The dataset's files cannot be read as they are: {found}.", advice)
 
@@ -113,7 +114,7 @@ def _loose_pairs(roles: Roles, root: Path, source_format: str) -> tuple[list[Sam
         try:
             found = [index.find(image, within=(name,)) for name in folders] if folders else [index.find(image)]
         except SampleError as error:
-            conflicts.append(Case(_below(image.path, root), error.problem.split(". ")[0], (len(samples),)))
+            conflicts.append(Case(_below(image.path, root), parted(error.problem)[0], (len(samples),)))
             found = [_any_mask(image, roles.masks)]
         masks = tuple(mask.path for mask in found if mask is not None)
         whole = len(masks) == max(1, len(folders))

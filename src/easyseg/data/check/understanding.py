@@ -9,6 +9,7 @@ import numpy as np
 
 from easyseg.data.check.digest import KINDS, MaskDigest, Numbers
 from easyseg.data.check.opening import Opened
+from easyseg.data.check.wording import parted
 from easyseg.data.class_maps import class_map_of_scan
 from easyseg.data.mask_values import MOST_MASKS, MaskValues, Scan, evenly_spread
 from easyseg.errors import ClassMapError
@@ -48,7 +49,7 @@ def understand(opened: Opened, masks: MaskDigest, sources: Sequence[object]) -> 
             return found, []
     if refusal is None:
         return None, []
-    found_words, _, advice = str(refusal).partition(". ")
+    found_words, advice = parted(str(refusal))
     finding = Finding.of("masks_not_understood", "error", [], f"{found_words}.", advice)
     return opened.class_map, [finding]
 
