@@ -365,7 +365,7 @@ def default_colors(count: int) -> tuple[Color, ...]:
 
 def _path_or_array(value: Any, role: Literal["image", "mask"]) -> Path | npt.NDArray[Any]:
     """Return what a sample holds for a path, an array or a picture."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, Path)):
         return value
     if isinstance(value, (str, os.PathLike)):
         return Path(value)

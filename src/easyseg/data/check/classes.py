@@ -57,7 +57,7 @@ def class_shares(survey: Survey) -> list[ClassShare]:
     pixels = survey.pixels
     if pixels is None:
         return []
-    splits = survey.splits()[survey.mask_samples]
+    splits = survey.splits[survey.mask_samples]
     rows = []
     for number, split in enumerate(SPLITS):
         of_split = pixels.of_class[(splits == number) & survey.readable_masks]

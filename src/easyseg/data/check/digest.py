@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.data.check.fingerprints import Coefficients, coefficients_of, small_picture
+from easyseg.data.check.fingerprints import CUTS, Coefficients, coefficients_of, small_picture
 from easyseg.data.mask_values import load_mask
 from easyseg.errors import SampleError
 from easyseg.io.images import RawMask
@@ -56,7 +56,7 @@ class ImageDigest:
         highest: (N,) float32 highest value of images with more than 8 bits.
         span: (N, 2) uint8 lowest and highest brightness.
         sha256: (N, 32) uint8.
-        coefficients: (N, 3, 8, 8) float16, see `fingerprints`.
+        coefficients: (N, cuts, 8, 8) float16, see `fingerprints`.
         troubles: what is wrong with those that cannot be read.
     """
 
@@ -117,7 +117,7 @@ def digest_images(sources: Sequence[str | Path | Numbers]) -> ImageDigest:
         highest=np.zeros(count, np.float32),
         span=np.zeros((count, 2), np.uint8),
         sha256=np.zeros((count, 32), np.uint8),
-        coefficients=np.zeros((count, 3, 8, 8), np.float16),
+        coefficients=np.zeros((count, len(CUTS), 8, 8), np.float16),
     )
     pictures, readable, troubles = [], [], []
     for row, source in enumerate(sources):

@@ -17,7 +17,7 @@ from easyseg.data.check.class_pixels import count_classes
 from easyseg.data.check.classes import class_shares
 from easyseg.data.check.gathering import gather
 from easyseg.data.check.opening import Opened, open_folder, opened_dataset
-from easyseg.data.check.survey import CHECKS, Survey
+from easyseg.data.check.survey import CHECKS, Survey, split_numbers
 from easyseg.data.check.understanding import understand
 from easyseg.data.dataset import Dataset
 from easyseg.data.mask_values import mask_sources
@@ -110,6 +110,7 @@ def _surveyed(opened: Opened, settings: CheckSettings) -> tuple[Survey, list[Fin
         mask_samples=mask_samples,
         mask_planes=mask_planes,
         pixels=count_classes(mask_digest, mask_planes, class_map) if class_map else None,
+        splits=split_numbers(opened.samples),
     )
     return survey, [*opened.findings, *findings]
 

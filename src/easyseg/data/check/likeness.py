@@ -32,6 +32,7 @@ _MOST_ABSOLUTE = 6.0
 _MOST_RELATIVE = 0.27
 """A patch of a copy differs by no more than this, in levels of 0..255 or as a share of the standard deviation; see
 `tests/data/check/test_likeness.py` for what copies and neighbouring frames reach."""
+_LEAST_CORRELATION = 0.6
 _ITERATIONS = ((0.25, 40), (1.0, 30))
 """Scales at which the map is sought, coarse first, and the steps at each."""
 
@@ -94,8 +95,10 @@ def _best_map(first: _Plane, second: _Plane) -> _Map | None:
             one, other = (cv2.resize(plane, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for plane in (first, second))
             found[:, 2] *= scale
             criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, 1e-4)
-            _, found = cv2.findTransformECC(one, other, found, cv2.MOTION_AFFINE, criteria, None, 3)
+            correlation, found = cv2.findTransformECC(one, other, found, cv2.MOTION_AFFINE, criteria, None, 3)
             found[:, 2] /= scale
+            if correlation < _LEAST_CORRELATION:
+                return None  # most pairs end here, before the larger scale
     except cv2.error:  # no correlation to climb
         return None
     return found

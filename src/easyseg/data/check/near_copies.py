@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +27,21 @@ from easyseg.errors import SampleError
 from easyseg.io.images import read_image
 from easyseg.structures import ImageArray
 
-MOST_COMPARED = 3000
+MOST_COMPARED = 2000
 """So many pairs are opened and compared; those across splits first, then the most alike."""
 _AT_ONCE = 64
 _MOST_BITS = 10
-_LEAST_LIKENESS = 0.85
+_LEAST_LIKENESS = {True: 0.92, False: 0.87}
+"""What is looked at closely: with the whole of a picture, and with its inner part; of true copies, 99 % reach it."""
+Variant = tuple[int, str, bool]
+_VARIANTS: tuple[Variant, ...] = (
+    *((cut, "", True) for cut in range(len(CUTS))),
+    (0, "mirrored", True),
+    (0, "upside down", False),
+    (0, "turned by 180°", False),
+)
+"""What a copy may be: which inner part, mirrored how, and whether to look for it thoroughly. Few copies stand on their
+head, and those that do differ in few bits."""
 _CACHED_PLANES = 2048
 _FLIP_CODES = {(True, False): 1, (False, True): 0, (True, True): -1}
 
@@ -148,27 +158,31 @@ class Groups:
         return sample
 
 
-def _proposed(survey: Survey, candidates: Indices) -> list[tuple[int, Copy]]:
-    """Return pairs with nearly equal fingerprints and in how many bits they differ, each pair and mirroring once."""
+def _proposed(survey: Survey, candidates: Indices) -> list[tuple[float, Copy]]:
+    """Return pairs with nearly equal fingerprints and how unlike they are, each pair and mirroring once."""
     coefficients = survey.images.coefficients
     candidates = candidates[contrasts_of(coefficients[candidates]) >= LEAST_CONTRAST]
     bits = bits_of(coefficients[candidates, 0])
     index = HashIndex(bits)
-    nearest: dict[Copy, int] = {}
-    for cut, mirroring in _variants():
+
+    def alike(variant: Variant) -> list[tuple[Copy, float]]:
+        cut, mirroring, thorough = variant
         queries = mirrored_bits(bits, mirroring) if cut == 0 else bits_of(coefficients[candidates, cut])
-        pairs = index.near(queries, most_bits=_MOST_BITS)
-        one, other = candidates[pairs.queries], candidates[pairs.found]
-        alike = likeness(coefficients[one, cut], coefficients[other, 0], mirroring) >= _LEAST_LIKENESS
-        for first, second, distance in zip(one[alike], other[alike], pairs.distances[alike], strict=True):
-            pair = Copy(int(min(first, second)), int(max(first, second)), mirroring)
-            nearest[pair] = min(int(distance), nearest.get(pair, 64))
+        pairs = index.near(queries, most_bits=_MOST_BITS, thorough=thorough)
+        # whole pictures are paired both ways round
+        once = pairs.queries < pairs.found if cut == 0 else np.ones(len(pairs.queries), bool)
+        one, other = candidates[pairs.queries[once]], candidates[pairs.found[once]]
+        cosine = likeness(coefficients[one, cut], coefficients[other, 0], mirroring)
+        chosen = (cosine >= _LEAST_LIKENESS[cut == 0]).nonzero()[0]
+        first, second = np.minimum(one, other)[chosen].tolist(), np.maximum(one, other)[chosen].tolist()
+        copies = [Copy(*numbers, mirroring) for numbers in zip(first, second, strict=True)]
+        return list(zip(copies, (1 - cosine[chosen]).tolist(), strict=True))
+
+    nearest: dict[Copy, float] = {}
+    for found in map_in_threads(alike, _VARIANTS):
+        for pair, distance in found:
+            nearest[pair] = min(distance, nearest.get(pair, 1.0))
     return [(distance, pair) for pair, distance in nearest.items()]
-
-
-def _variants() -> Iterator[tuple[int, str]]:
-    yield from ((cut, "") for cut in range(len(CUTS)))
-    yield from ((0, mirroring) for mirroring in MIRRORINGS if mirroring)
 
 
 def _brightness(image: ImageArray) -> ImageArray:

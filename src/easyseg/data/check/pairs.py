@@ -60,16 +60,17 @@ def orphan_masks(survey: Survey) -> Iterator[Finding]:
 
 def _unused_files(survey: Survey) -> list[Path]:
     """Return the picture files that lie in the dataset's folders but are neither image nor mask of any sample."""
-    used: dict[Path, set[str]] = defaultdict(set)
+    used: dict[str, set[str]] = defaultdict(set)
     for source in (*(sample.image for sample in survey.samples), *survey.mask_sources):
         if isinstance(source, Path):
-            used[source.parent].add(source.name)
+            folder, _, name = str(source).rpartition(os.sep)  # `Path.parent` takes seconds for very many
+            used[folder].add(name)
     unused: list[Path] = []
     for folder, names in sorted(used.items()):
         try:
-            present = {entry.name for entry in os.scandir(folder) if entry.name not in names and not entry.is_dir()}
+            present = [entry.name for entry in os.scandir(folder or os.curdir) if entry.name not in names and not entry.is_dir()]
         except OSError:
             continue  # what cannot be read is reported with its files
         pictures = (name for name in present if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES))
-        unused += [folder / name for name in sorted(pictures)]
+        unused += [Path(folder, name) for name in sorted(pictures)]
     return unused

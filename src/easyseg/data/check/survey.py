@@ -36,6 +36,7 @@ class Survey:
         mask_samples: (M,) the sample of each mask, ascending.
         mask_planes: (M,) the number of each mask among those of its sample.
         pixels: how many pixels of each mask are of which class; None without a class map.
+        splits: (N,) the number of each sample's split in `SPLITS`; -1 where it has none.
     """
 
     samples: Sequence[Sample]
@@ -49,6 +50,7 @@ class Survey:
     mask_samples: Rows
     mask_planes: Rows
     pixels: ClassPixels | None
+    splits: npt.NDArray[np.int8]
 
     @property
     def readable_images(self) -> npt.NDArray[np.bool_]:
@@ -59,11 +61,6 @@ class Survey:
     def readable_masks(self) -> npt.NDArray[np.bool_]:
         """Which masks can be read, (M,)."""
         return np.asarray(self.masks.orientation > 0)
-
-    def splits(self) -> npt.NDArray[np.int8]:
-        """Return the number of each sample's split in `SPLITS`, (N,); -1 where it has none."""
-        number = {name: at for at, name in enumerate(SPLITS)}
-        return np.array([-1 if s.split is None else number[s.split] for s in self.samples], np.int8)
 
     def name(self, source: object, sample: int) -> str:
         """Return how a report calls an image or mask: by its path below the dataset's folder."""
@@ -89,6 +86,12 @@ class Survey:
     def mask_cases(self, rows: Iterable[int], detail: str = "") -> list[Case]:
         """Return the cases of masks that all have the same to say."""
         return [self.mask_case(int(row), detail) for row in rows]
+
+
+def split_numbers(samples: Sequence[Sample]) -> npt.NDArray[np.int8]:
+    """Return the number of each sample's split in `SPLITS`, (N,); -1 where it has none."""
+    number: dict[str | None, int] = {None: -1, **{name: at for at, name in enumerate(SPLITS)}}
+    return np.array([number[sample.split] for sample in samples], np.int8)
 
 
 Check: TypeAlias = Callable[[Survey], Iterator[Finding]]

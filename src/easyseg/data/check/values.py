@@ -29,7 +29,7 @@ def unknown_values(survey: Survey) -> Iterator[Finding]:
         return
     rows = np.unique(masks.rows[pixels.is_unknown])
     cases = [survey.mask_case(row, _values_in(survey, row, pixels.is_unknown)) for row in rows]
-    splits = survey.splits()[survey.mask_samples[masks.rows]]
+    splits = survey.splits[survey.mask_samples[masks.rows]]
     parts = []
     for number, split in enumerate(SPLITS):
         here = pixels.is_unknown & (splits == number)

@@ -132,7 +132,7 @@ def pair(roles: Roles, *, root: Path, source_format: str) -> Pairs:
 def with_labels(samples: Iterable[Sample], root: Path) -> tuple[Sample, ...]:
     """Label samples with their images' paths below `root` where file names alone would not tell them apart."""
     samples = tuple(samples)
-    paths = [Path(str(sample.image)) for sample in samples]
+    paths = [sample.image if isinstance(sample.image, Path) else Path(sample.name) for sample in samples]
     if len({path.name for path in paths}) == len(paths):
         return samples
     return tuple(
@@ -175,9 +175,8 @@ def class_folders(roles: Roles) -> list[str]:
 
 def _refuse_rivals(files: Sequence[FoundFile], argument: str) -> None:
     bases: dict[tuple[Path, Split | None], set[Path]] = defaultdict(set)
-    for file in files:
-        if file.role is not None:
-            bases[file.base.parent, file.split].add(file.base)
+    for base, split in {(file.base, file.split): None for file in files if file.role is not None}:
+        bases[base.parent, split].add(base)
     for rivals in bases.values():
         if len(rivals) > 1:
             listed = " and ".join(repr(folder.name) for folder in sorted(rivals))
