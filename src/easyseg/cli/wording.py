@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Any
 
 from easyseg.cli.options import PATHS, PYTHON_ONLY, is_switch
-from easyseg.config import DataSettings, EvaluateSettings, FitSettings, ModelSettings, PredictSettings
+from easyseg.config import CheckSettings, DataSettings, EvaluateSettings, FitSettings, ModelSettings, PredictSettings
 
-_GROUPS = (ModelSettings, DataSettings, FitSettings, EvaluateSettings, PredictSettings)
+_GROUPS = (ModelSettings, DataSettings, FitSettings, EvaluateSettings, PredictSettings, CheckSettings)
 _POSITIONAL = {"Segmenter": ("model", "encoder"), "load_dataset": ("data",)}
 _LISTS = {"easyseg.list_models": "easyseg list models", "easyseg.list_encoders": "easyseg list encoders"}
 _WORD = re.compile(r"\.\.\.|None|True|False|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.config import DataSettings
+from easyseg.config import CheckSettings, DataSettings
 from easyseg.data.class_maps import infer_class_map, read_class_map
 from easyseg.data.formats import find_format
 from easyseg.data.formats.scanning import existing_folder
@@ -26,6 +26,9 @@ from easyseg.data.threads import map_in_threads
 from easyseg.errors import ClassMapError, DataError, SampleError, known_arguments, unknown_name
 from easyseg.io.images import image_size, read_image
 from easyseg.structures import SPLITS, ClassMap, Color, ImageArray, MaskArray, Sample, SizeHW, Task
+
+if TYPE_CHECKING:
+    from easyseg.results import Checkup
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +197,37 @@ class Dataset:
             raise listed(problems)
         if problems:
             raise replace(self, samples=samples)._no_masks()
+
+    def check(  # noqa: PLR0913 - one keyword for each setting
+        self,
+        *,
+        html: str | os.PathLike[str] | None = None,
+        image_size: int | SizeHW = (512, 512),
+        instances: bool = False,
+        near_duplicates: bool = True,
+        workers: int | Literal["auto"] = "auto",
+        verbose: bool | Literal["auto"] = "auto",
+    ) -> Checkup:
+        """Look for everything that is wrong with the dataset; nothing is changed in it.
+
+        Args:
+            html: a file for a report with pictures of the worst cases.
+            image_size: what the network is to see; objects too small for it are reported.
+            instances: the masks are to train instance segmentation, so each object needs a mask of its own.
+            near_duplicates: look for copies that were scaled, compressed, cut, mirrored or lightened, too.
+            workers: processes that read files; 0: threads only.
+            verbose: show a progress bar; "auto": on a terminal.
+
+        Returns:
+            the findings, with a verdict; `print` shows them.
+
+        Raises:
+            ConfigError: a setting is out of range.
+            OutputError: the report cannot be written.
+        """
+        from easyseg.data.check.doctor import examine  # it knows datasets, so a dataset cannot know it earlier
+
+        return examine(self, CheckSettings.collect(locals()), html=None if html is None else Path(html))
 
     def pixel_counts(self) -> npt.NDArray[np.int64]:
         """Return how many pixels of each class every image has, (len, num_classes) int64.

@@ -34,8 +34,8 @@ def exact_duplicates(survey: Survey) -> Iterator[Finding]:
     """The very same file under two names."""
     groups = _equal_files(survey)
     splits = survey.splits
-    leaks = [group for group in groups if len(set(splits[group].tolist())) > 1]
-    inside = [group for group in groups if len(set(splits[group].tolist())) == 1]
+    leaks = [group for group in groups if _lies_across(group, splits)]
+    inside = [group for group in groups if not _lies_across(group, splits)]
     if leaks:
         found = f"{counted(f'{len(leaks):,}', 'image')} in two splits at once: the same file."
         yield Finding.of("leaks", "error", [_group_case(survey, group) for group in leaks], found, _MOVE)
@@ -59,7 +59,8 @@ def near_duplicates(survey: Survey) -> Iterator[Finding]:
     found = find_near_copies(survey, _one_of_each(survey), splits.astype(np.int64))
     frames = [pair for pair in found.copies if _are_frames(survey, pair, found.groups)]
     single = [pair for pair in found.copies if pair not in frames]
-    across = [pair for pair in single if splits[pair.first] != splits[pair.second]]
+    leaked = {int(sample) for group in _equal_files(survey) if _lies_across(group, splits) for sample in group}
+    across = [pair for pair in single if splits[pair.first] != splits[pair.second] and not {pair.first, pair.second} & leaked]
     inside = [pair for pair in single if splits[pair.first] == splits[pair.second]]
     more = f" {found.num_left:,} more pairs look alike and were not compared." if found.num_left else ""
     if across:
@@ -74,8 +75,8 @@ def near_duplicates(survey: Survey) -> Iterator[Finding]:
 
 
 def _series(survey: Survey, series: Sequence[list[int]], splits: npt.NDArray[np.int8]) -> Iterator[Finding]:
-    across = [group for group in series if len(set(splits[group].tolist())) > 1]
-    inside = [group for group in series if len(set(splits[group].tolist())) == 1]
+    across = [group for group in series if _lies_across(group, splits)]
+    inside = [group for group in series if not _lies_across(group, splits)]
     for groups, kind, severity in ((across, "series_leaks", "warning"), (inside, "series", "note")):
         if groups:
             total = sum(map(len, groups))
@@ -87,6 +88,10 @@ def _series(survey: Survey, series: Sequence[list[int]], splits: npt.NDArray[np.
             advice = "Put each series into one split alone." if kind == "series_leaks" else "Fewer of them train as well."
             cases = [_group_case(survey, np.array(group)) for group in groups]
             yield Finding.of(kind, severity, cases, words, advice)  # type: ignore[arg-type]
+
+
+def _lies_across(group: Sequence[int] | npt.NDArray[np.intp], splits: npt.NDArray[np.int8]) -> bool:
+    return len(set(splits[group].tolist())) > 1
 
 
 def _are_frames(survey: Survey, pair: Copy, groups: Groups) -> bool:

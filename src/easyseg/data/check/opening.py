@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -114,7 +115,8 @@ def _loose_pairs(roles: Roles, root: Path, source_format: str) -> tuple[list[Sam
         try:
             found = [index.find(image, within=(name,)) for name in folders] if folders else [index.find(image)]
         except SampleError as error:
-            conflicts.append(Case(_below(image.path, root), parted(error.problem)[0], (len(samples),)))
+            detail = parted(error.problem)[0].replace(f"{root}{os.sep}", "")
+            conflicts.append(Case(_below(image.path, root), detail, (len(samples),)))
             found = [_any_mask(image, roles.masks)]
         masks = tuple(mask.path for mask in found if mask is not None)
         whole = len(masks) == max(1, len(folders))

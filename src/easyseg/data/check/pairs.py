@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from easyseg.data.check.survey import Survey, check
@@ -13,6 +14,7 @@ from easyseg.io.images import IMAGE_SUFFIXES
 from easyseg.results.checkup import MOST_CASES, Case, Finding
 from easyseg.results.words import counted
 
+_NO_DIGITS = re.compile(r"\D")
 _MOST_COMPARED = 50
 """For so many files the nearest name is sought; each search looks at all names."""
 
@@ -27,7 +29,7 @@ def missing_masks(survey: Survey) -> Iterator[Finding]:
     orphans = [path.name for path in _unused_files(survey)[:MOST_CASES]]
     cases = []
     for number, at in enumerate(missing):
-        near = near_name(survey.samples[at].name, orphans) if number < _MOST_COMPARED else None
+        near = _nearest(survey.samples[at].name, orphans) if number < _MOST_COMPARED else None
         cases.append(survey.image_case(at, f"the nearest unused file is {near}" if near else ""))
     found = f"{counted(f'{len(cases):,}', 'image')} without a mask, in splits where other images have one."
     advice = "Add the masks under the images' names, or move the images out of the dataset."
@@ -42,11 +44,14 @@ def orphan_masks(survey: Survey) -> Iterator[Finding]:
         return
     mask_folders = {source.parent for source in survey.mask_sources if isinstance(source, Path)}
     image_folders = {sample.image.parent for sample in survey.samples if isinstance(sample.image, Path)}
+    # a second mask of an image is no orphan, but a conflict, which is reported as such
+    stems = {source.with_suffix("") for source in survey.mask_sources if isinstance(source, Path)} if unused else set()
+    unused = [path for path in unused if path.with_suffix("") not in stems]
     masks = [path for path in unused if path.parent in mask_folders - image_folders]
     lonely = [sample.name for sample in survey.samples if sample.mask is None]
     cases = []
     for number, path in enumerate(masks):
-        near = near_name(path.name, lonely) if number < _MOST_COMPARED else None
+        near = _nearest(path.name, lonely) if number < _MOST_COMPARED else None
         cases.append(Case(survey.name(path, 0), f"the nearest image without a mask is {near}" if near else ""))
     if cases:
         found = f"{counted(f'{len(cases):,}', 'mask file')} that belong to no image."
@@ -56,6 +61,12 @@ def orphan_masks(survey: Survey) -> Iterator[Finding]:
     if others:
         found = f"{counted(f'{len(others):,}', 'file')} beside the images that the dataset does not use."
         yield Finding.of("unused_files", "note", others, found, "Nothing to do, unless they should be used.")
+
+
+def _nearest(name: str, names: Sequence[str]) -> str | None:
+    """Return the name that another may be a slip of; names of different numbers are not."""
+    digits = _NO_DIGITS.sub("", name)
+    return near_name(name, (other for other in names if _NO_DIGITS.sub("", other) == digits))
 
 
 def _unused_files(survey: Survey) -> list[Path]:

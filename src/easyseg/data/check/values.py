@@ -27,16 +27,19 @@ def unknown_values(survey: Survey) -> Iterator[Finding]:
     pixels, masks = survey.pixels, survey.masks
     if pixels is None or not pixels.is_unknown.any():
         return
-    rows = np.unique(masks.rows[pixels.is_unknown])
-    cases = [survey.mask_case(row, _values_in(survey, row, pixels.is_unknown)) for row in rows]
+    unknown = pixels.is_unknown & ~_is_told_elsewhere(survey)[masks.rows]
+    rows = np.unique(masks.rows[unknown])
+    if not rows.size:
+        return
+    cases = [survey.mask_case(row, _values_in(survey, row, unknown)) for row in rows]
     splits = survey.splits[survey.mask_samples[masks.rows]]
     parts = []
     for number, split in enumerate(SPLITS):
-        here = pixels.is_unknown & (splits == number)
+        here = unknown & (splits == number)
         if here.any():
             parts.append(f"{split}: {_histogram(survey, here)}")
     found = f"{counted(f'{len(rows):,}', 'mask')} with values that no class has. {'; '.join(parts)}."
-    values = sorted(set(masks.values[pixels.is_unknown].tolist()))[:_MOST_NAMED]
+    values = sorted(set(masks.values[unknown].tolist()))[:_MOST_NAMED]
     ignore = [_color(value) if _is_colored(survey) else value for value in values]
     advice = f"Name them, too, with class_map={{...}}; or type ignore={ignore} to leave such pixels out."
     yield Finding.of("unknown_values", "error", cases, found, advice)
@@ -97,7 +100,7 @@ def encodings(survey: Survey) -> Iterator[Finding]:
 def antialiased_masks(survey: Survey) -> Iterator[Finding]:
     """Grey levels between black and white, from smooth drawing or scaling; harmless for one class, else not."""
     class_map, masks = survey.class_map, survey.masks
-    between = (masks.values > 0) & (masks.values < 255) & (masks.kind[masks.rows] == KINDS.index("grey"))
+    between = _is_between(survey)
     in_between = np.bincount(masks.rows[between], minlength=len(masks))
     if class_map is not None and class_map.encoding == "threshold":
         if class_map.threshold <= 1:
@@ -105,7 +108,7 @@ def antialiased_masks(survey: Survey) -> Iterator[Finding]:
         rows = (in_between > 0).nonzero()[0]
         severity, advice = "note", f"They are read exactly enough: the class begins at {class_map.threshold}."
     else:
-        rows = (in_between > _levels_of_classes(survey)).nonzero()[0]
+        rows = _has_too_many_levels(survey).nonzero()[0]
         severity = "error"
         advice = "Save them anew without smoothing; scale masks by the nearest pixel only."
     if rows.size:
@@ -169,7 +172,33 @@ def _black_and_white_among_ids(survey: Survey) -> Rows:
     black = np.bincount(masks.rows[masks.values == 0], minlength=len(masks))
     odd = survey.readable_masks & (others == 0) & (white > 0) & (black > 0)
     # where most masks are so, it is how the dataset says void
-    return odd.nonzero()[0] if odd.mean() < _RARE_MASKS and 255 not in class_map.values else np.zeros(0, np.intp)
+    return odd.nonzero()[0] if odd.mean() < 2 * _RARE_MASKS and 255 not in class_map.values else np.zeros(0, np.intp)
+
+
+def _is_told_elsewhere(survey: Survey) -> Numbers:
+    """Return which masks hold unknown values for a reason that has a finding of its own, (M,) bool."""
+    masks = survey.masks
+    told = _has_too_many_levels(survey)
+    told[_black_and_white_among_ids(survey)] = True
+    kinds = np.bincount(masks.kind[survey.readable_masks], minlength=len(KINDS))
+    if np.count_nonzero(kinds) > 1:
+        told |= masks.kind != kinds.argmax()
+    return told
+
+
+def _is_between(survey: Survey) -> Numbers:
+    """Return which values are grey levels between black and white, (V,) bool."""
+    masks = survey.masks
+    return (masks.values > 0) & (masks.values < 255) & (masks.kind[masks.rows] == KINDS.index("grey"))
+
+
+def _has_too_many_levels(survey: Survey) -> Numbers:
+    """Return which masks hold more grey levels than there can be classes, (M,) bool."""
+    class_map, masks = survey.class_map, survey.masks
+    if class_map is not None and class_map.encoding == "threshold":
+        return np.zeros(len(masks), bool)
+    levels = np.bincount(masks.rows[_is_between(survey)], minlength=len(masks))
+    return np.asarray(levels > _levels_of_classes(survey))
 
 
 def _levels_of_classes(survey: Survey) -> int:
