@@ -44,8 +44,9 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 success, 1 a dataset is not healthy, 2 an error the user can
-    mend, 130 interrupted.
+    """Run one command and return its exit code.
+
+    It is 0 for success, 1 for a dataset that is not healthy, 2 for an error the user can mend, 130 when interrupted.
 
     Args:
         arguments: the words after the program's name; None: those of this process.

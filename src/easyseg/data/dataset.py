@@ -198,7 +198,7 @@ class Dataset:
         if problems:
             raise replace(self, samples=samples)._no_masks()
 
-    def check(  # noqa: PLR0913 - one keyword for each setting
+    def check(
         self,
         *,
         html: str | os.PathLike[str] | None = None,
@@ -208,7 +208,7 @@ class Dataset:
         workers: int | Literal["auto"] = "auto",
         verbose: bool | Literal["auto"] = "auto",
     ) -> Checkup:
-        """Look for everything that is wrong with the dataset; nothing is changed in it.
+        """Look for everything that is wrong with the dataset, which stays as it is; `print` shows what was found.
 
         Args:
             html: a file for a report with pictures of the worst cases.
@@ -217,9 +217,6 @@ class Dataset:
             near_duplicates: look for copies that were scaled, compressed, cut, mirrored or lightened, too.
             workers: processes that read files; 0: threads only.
             verbose: show a progress bar; "auto": on a terminal.
-
-        Returns:
-            the findings, with a verdict; `print` shows them.
 
         Raises:
             ConfigError: a setting is out of range.

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from easyseg.errors import hint_wording
 from easyseg.io.atomic import write_text
 from easyseg.reports.markup import bar, chip, document, embedded, escaped, section
-from easyseg.results.checkup import SEVERITIES, Checkup, Finding
+from easyseg.results.checkup import Checkup, Finding, PicturedCase, Severity
 from easyseg.results.words import counted
-from easyseg.structures import Color, ImageArray
+from easyseg.structures import Color
 
 _MOST_LISTED = 200
+_MOST_OPEN = 8
 _FOOTER = "Nothing was changed in the dataset. A finding lists its first cases; its number counts all."
 
 
@@ -19,7 +21,7 @@ def write_checkup(
     path: str | Path,
     checkup: Checkup,
     *,
-    pictures: Mapping[str, Sequence[tuple[str, ImageArray]]],
+    pictures: Mapping[str, Sequence[PicturedCase]],
     colors: Mapping[str, Color],
 ) -> Path:
     """Write a checkup and return its path.
@@ -27,7 +29,7 @@ def write_checkup(
     Args:
         path: the .html file.
         checkup: what was found.
-        pictures: captions and (H, W, 3) uint8 pictures by kind of finding.
+        pictures: pictures of cases by kind of finding.
         colors: the colour of each class.
 
     Raises:
@@ -45,12 +47,6 @@ def write_checkup(
     return Path(path)
 
 
-def title_of(kind: str) -> str:
-    """Return a kind of finding as a title: "size_mismatch" is "Size mismatch"."""
-    words = kind.replace("_", " ").replace("exif", "EXIF").replace("jpeg", "JPEG").replace("16 bit", "16-bit images")
-    return words[:1].upper() + words[1:]
-
-
 def _verdict(checkup: Checkup) -> str:
     state = "healthy" if checkup.is_healthy else "ill"
     return f"<p class='verdict {state}'>{escaped(checkup.verdict)}</p>"
@@ -60,7 +56,9 @@ def _figures(checkup: Checkup) -> str:
     figures = [(f"{checkup.num_images:,}", "images"), (f"{checkup.num_masks:,}", "masks")]
     figures += [(f"{count:,}", split) for split, count in checkup.splits.items()]
     figures += [(str(len(checkup.classes)), "class" if len(checkup.classes) == 1 else "classes")]
-    cards = "".join(f"<div class='figure'><b>{escaped(value)}</b><span>{escaped(name)}</span></div>" for value, name in figures)
+    cards = "".join(
+        f"<div class='figure'><b>{escaped(value)}</b><span>{escaped(name)}</span></div>" for value, name in figures
+    )
     return f"<div class='figures'>{cards}</div>"
 
 
@@ -70,36 +68,44 @@ def _contents(checkup: Checkup) -> str:
         return section("Findings", "<p>Nothing to mend and nothing to note.</p>")
     rows = "".join(
         f"<tr><td>{_badge(finding.severity)}</td>"
-        f"<td class='words'><a href='#{escaped(finding.kind)}'>{escaped(title_of(finding.kind))}</a></td>"
-        f"<td>{f'{finding.count:,}' if finding.count else ''}</td></tr>"
+        f"<td><a href='#{escaped(finding.kind)}'>{escaped(finding.title)}</a></td>"
+        f"<td class='words'>{escaped(finding.found)}</td></tr>"
         for finding in checkup
     )
-    return section("Findings", f"<table class='contents'>{rows}</table>")
+    return section("Findings", f"<div class='scroll'><table class='contents'>{rows}</table></div>")
 
 
-def _finding(finding: Finding, pictures: Sequence[tuple[str, ImageArray]]) -> str:
-    shown = "".join(
-        f"<figure>{embedded(picture, alt=caption)}<figcaption>{escaped(caption)}</figcaption></figure>"
-        for caption, picture in pictures
-    )
-    head = f"<h2>{_badge(finding.severity)}{escaped(title_of(finding.kind))}</h2>"
-    advice = f"<p class='advice'><b>What to do</b>{escaped(finding.advice)}</p>" if finding.advice else ""
-    figures = f"<div class='worst'>{shown}</div>" if shown else ""
+def _finding(finding: Finding, pictures: Sequence[PicturedCase]) -> str:
+    head = f"<h2>{_badge(finding.severity)}{escaped(finding.title)}</h2>"
+    advice = f"<p class='advice'><b>What to do</b>{_told(finding.advice)}</p>" if finding.advice else ""
+    shown = "".join(map(_pictured, pictures))
+    # what all stands below its pictures need not be listed again
+    listed = "" if len(pictures) == finding.count else _cases(finding)
     return (
-        f"<section id='{escaped(finding.kind)}' class='{finding.severity}'>{head}<p>{escaped(finding.found)}</p>"
-        f"{advice}{figures}{_cases(finding)}</section>"
+        f"<section id='{escaped(finding.kind)}' class='is-{finding.severity}'>{head}<p>{_told(finding.found)}</p>"
+        f"{advice}{shown}{listed}</section>"
     )
+
+
+def _pictured(case: PicturedCase) -> str:
+    panels = "".join(
+        f"<div><span>{escaped(panel.title)}</span>{embedded(panel.picture, alt=panel.title)}</div>"
+        for panel in case.panels
+    )
+    caption = f"<figcaption>{escaped(case.caption)}</figcaption>"
+    return f"<figure class='case'>{caption}<div class='panels'>{panels}</div></figure>"
 
 
 def _cases(finding: Finding) -> str:
     if not finding.cases:
         return ""
     rows = "".join(
-        f"<tr><td>{escaped(case.name)}</td><td>{escaped(case.detail)}</td></tr>" for case in finding.cases[:_MOST_LISTED]
+        f"<tr><td>{escaped(case.name)}</td><td>{escaped(case.detail)}</td></tr>"
+        for case in finding.cases[:_MOST_LISTED]
     )
     more = finding.count - min(len(finding.cases), _MOST_LISTED)
     rest = f"<p class='faint'>and {more:,} more</p>" if more > 0 else ""
-    is_open = " open" if len(finding.cases) <= 3 else ""
+    is_open = " open" if len(finding.cases) <= _MOST_OPEN else ""
     summary = f"<summary>{escaped(counted(f'{finding.count:,}', 'case'))}</summary>"
     return f"<details{is_open}>{summary}<div class='scroll'><table class='cases'>{rows}</table></div>{rest}</details>"
 
@@ -118,5 +124,10 @@ def _classes(checkup: Checkup, colors: Mapping[str, Color]) -> str:
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
 
 
-def _badge(severity: str) -> str:
-    return f"<span class='badge {severity}'>{severity if severity in SEVERITIES else ''}</span>"
+def _told(text: str) -> str:
+    """Return a text with the flags of the command line where that is what called."""
+    return escaped(hint_wording.get()(text))
+
+
+def _badge(severity: Severity) -> str:
+    return f"<span class='badge is-{severity}'>{severity}</span>"

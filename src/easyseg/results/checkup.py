@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 from easyseg.results.words import counted
+from easyseg.structures import ImageArray
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -17,6 +18,21 @@ MOST_CASES = 1000
 """So many cases of a finding are kept; the count goes on."""
 
 _NAMED = 3
+_TITLES = {
+    "leaks": "Same image in two splits",
+    "near_leaks": "Same picture in two splits",
+    "near_duplicates": "Near duplicates",
+    "series": "Series of nearly equal pictures",
+    "series_leaks": "Series that lie in two splits",
+    "exif_rotation": "EXIF rotation",
+    "jpeg_masks": "JPEG masks",
+    "dark_16_bit": "Dark 16-bit images",
+    "layout": "Arrangement of the files",
+    "truncated": "Files cut off",
+    "unreadable": "Unreadable files",
+    "size_mismatch": "Masks of another size",
+    "masks_not_understood": "Masks that cannot be understood",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +51,22 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.detail})" if self.detail else self.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """A picture, (H, W, 3) uint8, with its title."""
+
+    title: str
+    picture: ImageArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PicturedCase:
+    """A case in words and pictures; without panels where there is nothing to be seen."""
+
+    caption: str
+    panels: tuple[Panel, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +93,12 @@ class Finding:
     def of(cls, kind: str, severity: Severity, cases: list[Case], found: str, advice: str) -> Finding:
         """Make a finding of all its cases; the record keeps the first ones."""
         return cls(kind, severity, found, advice, len(cases), tuple(cases[:MOST_CASES]))
+
+    @property
+    def title(self) -> str:
+        """The kind as a headline: "void_masks" is "Void masks"."""
+        words = self.kind.replace("_", " ")
+        return _TITLES.get(self.kind, words[:1].upper() + words[1:])
 
     def examples(self) -> str:
         """Return the names of a few cases and how many more there are."""
@@ -157,7 +195,7 @@ class Checkup:
         lines = [self._summary(), self.verdict]
         if self.is_healthy:
             notes = self.of_severity("note")
-            listed = ", ".join(f"{note.kind} ({note.count:,})" if note.count else note.kind for note in notes)
+            listed = ", ".join(f"{note.title.lower()} ({note.count:,})" for note in notes)
             return "\n".join([*lines, f"Good to know: {listed}." if notes else "Ready to train."])
         return "\n".join([*lines, *(str(finding) for finding in self.findings)])
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from easyseg.config import FitSettings, ModelSettings
+from easyseg.data.check.quick import quick_notes
 from easyseg.data.dataset import Dataset, as_dataset
 from easyseg.data.loaders import TrainingLoader, cache_bytes_needed, start_method
 from easyseg.data.sampling import epoch_order, rare_class_weights
@@ -73,9 +74,9 @@ def read_halves(data: Any, validation: Any, model_settings: ModelSettings, fitte
     class_map = fitted.class_map if fitted else None
     dataset = as_dataset(data, validation=validation, classes=classes, class_map=class_map, seed=model_settings.seed)
     dataset = dataset.with_splits()
-    halves = TrainingData(dataset, dataset.split("train"), dataset.split("val"))
     dataset.verify("train", "val")
-    return halves
+    dataset = replace(dataset, notes=(*dataset.notes, *quick_notes(dataset.samples, dataset.path)))
+    return TrainingData(dataset, dataset.split("train"), dataset.split("val"))
 
 
 def overfitted(halves: TrainingData, settings: FitSettings) -> tuple[TrainingData, FitSettings]:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.data.check.fingerprints import CUTS, Coefficients, coefficients_of, small_picture
+from easyseg.data.check.perceptual_hash import CUTS, Coefficients, coefficients_of, small_picture
 from easyseg.data.mask_values import load_mask
 from easyseg.errors import SampleError
 from easyseg.io.images import RawMask
@@ -56,7 +56,7 @@ class ImageDigest:
         highest: (N,) float32 highest value of images with more than 8 bits.
         span: (N, 2) uint8 lowest and highest brightness.
         sha256: (N, 32) uint8.
-        coefficients: (N, cuts, 8, 8) float16, see `fingerprints`.
+        coefficients: (N, cuts, 8, 8) float16, see `perceptual_hash`.
         troubles: what is wrong with those that cannot be read.
     """
 
@@ -159,7 +159,10 @@ def digest_masks(sources: Sequence[str | Path | Numbers]) -> MaskDigest:
         if mask.palette is not None:
             palettes[row] = mask.palette
     columns = [np.concatenate(column) for column in zip(*found, strict=True)] if found else [np.zeros(0, np.int32)] * 4
-    return MaskDigest(size_hw, orientation, kind, is_lossy, num_values, *columns, palettes, tuple(troubles))
+    by_value = dict(zip(("rows", "values", "counts", "border"), columns, strict=True))
+    return MaskDigest(
+        size_hw, orientation, kind, is_lossy, num_values, **by_value, palettes=palettes, troubles=tuple(troubles)
+    )
 
 
 def to_bytes(images: ImageDigest, masks: MaskDigest) -> bytes:
@@ -254,11 +257,11 @@ def _array_names(part: ImageDigest | MaskDigest | type) -> list[str]:
     return [column.name for column in fields(part) if column.name not in ("troubles", "palettes")]
 
 
-def _starts(parts: Sequence[ImageDigest] | Sequence[MaskDigest]) -> list[int]:
+def _starts(parts: Sequence[ImageDigest | MaskDigest]) -> list[int]:
     return [0, *np.cumsum([len(part) for part in parts]).tolist()][: len(parts)]
 
 
-def _shifted_troubles(parts: Sequence[ImageDigest] | Sequence[MaskDigest]) -> tuple[Trouble, ...]:
+def _shifted_troubles(parts: Sequence[ImageDigest | MaskDigest]) -> tuple[Trouble, ...]:
     return tuple(
         replace(trouble, row=trouble.row + start)
         for part, start in zip(parts, _starts(parts), strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -60,7 +59,9 @@ def near_duplicates(survey: Survey) -> Iterator[Finding]:
     frames = [pair for pair in found.copies if _are_frames(survey, pair, found.groups)]
     single = [pair for pair in found.copies if pair not in frames]
     leaked = {int(sample) for group in _equal_files(survey) if _lies_across(group, splits) for sample in group}
-    across = [pair for pair in single if splits[pair.first] != splits[pair.second] and not {pair.first, pair.second} & leaked]
+    across = [
+        pair for pair in single if splits[pair.first] != splits[pair.second] and not {pair.first, pair.second} & leaked
+    ]
     inside = [pair for pair in single if splits[pair.first] == splits[pair.second]]
     more = f" {found.num_left:,} more pairs look alike and were not compared." if found.num_left else ""
     if across:
@@ -85,7 +86,9 @@ def _series(survey: Survey, series: Sequence[list[int]], splits: npt.NDArray[np.
                 f"{counted(f'{len(groups):,}', 'run')} of nearly equal pictures {where}, {total:,} images in all, as "
                 "neighbouring frames of a video are."
             )
-            advice = "Put each series into one split alone." if kind == "series_leaks" else "Fewer of them train as well."
+            advice = (
+                "Put each series into one split alone." if kind == "series_leaks" else "Fewer of them train as well."
+            )
             cases = [_group_case(survey, np.array(group)) for group in groups]
             yield Finding.of(kind, severity, cases, words, advice)  # type: ignore[arg-type]
 
@@ -97,8 +100,8 @@ def _lies_across(group: Sequence[int] | npt.NDArray[np.intp], splits: npt.NDArra
 def _are_frames(survey: Survey, pair: Copy, groups: Groups) -> bool:
     """Whether two pictures look like frames of a video, of which only a number in their names tells one from another.
 
-    Nearly equal names alone say little, for in many datasets all names are numbers: the pictures must follow each other,
-    or be of a whole series.
+    Nearly equal names alone say little, for in many datasets all names are numbers: the pictures must follow each
+    other, or be of a whole series.
     """
     names = [_NUMBERS.sub("", survey.samples[sample].name) for sample in (pair.first, pair.second)]
     follow = pair.second - pair.first <= _STRIDE
@@ -149,7 +152,9 @@ def _pair_case(survey: Survey, pair: Copy) -> Case:
 def _conflict(survey: Survey, group: npt.NDArray[np.intp]) -> Case | None:
     """Return the case of an image whose copies have masks that differ."""
     try:
-        masks = [[load_mask(source).values for source in mask_sources(survey.samples[at])] for at in group[:_MOST_COPIES]]
+        masks = [
+            [load_mask(source).values for source in mask_sources(survey.samples[at])] for at in group[:_MOST_COPIES]
+        ]
     except SampleError:
         return None
     first, others = masks[0], [mask for mask in masks[1:] if mask]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 from easyseg.data.check.digest import Trouble
 from easyseg.data.check.survey import Survey, check
 from easyseg.data.check.wording import parted
+from easyseg.io.jpeg_masks import REFUSED_JPEG
 from easyseg.results.checkup import Case, Finding
 from easyseg.results.words import counted
 
-_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 _TURNED = 5
 """EXIF orientations from this on exchange height and width."""
 
@@ -19,20 +18,23 @@ _TURNED = 5
 @check("readable files")
 def unreadable_files(survey: Survey) -> Iterator[Finding]:
     """Images and masks that are missing, empty, cut off, damaged, or no pictures."""
-    cut_off, broken, lossy = [], [], []
-    for trouble, case, source in _troubles(survey):
-        if trouble.is_cut_off:
-            cut_off.append(case("the end is missing"))
-        elif source == "mask" and _is_jpeg(survey.mask_sources[trouble.row]) and "JPEG" in trouble.problem:
-            lossy.append(case(parted(trouble.problem.split(", but ")[-1])[0]))
-        else:
-            broken.append(case(parted(trouble.problem)[0]))
+    cut_off: list[Case] = []
+    broken: list[Case] = []
+    lossy: list[Case] = []
+    for trouble in survey.images.troubles:
+        (cut_off if trouble.is_cut_off else broken).append(survey.image_case(trouble.row, _reason(trouble)))
+    for trouble in survey.masks.troubles:
+        is_lossy = trouble.problem.startswith(REFUSED_JPEG)
+        kind = cut_off if trouble.is_cut_off else lossy if is_lossy else broken
+        kind.append(survey.mask_case(trouble.row, _reason(trouble)))
     if cut_off:
         found = f"{counted(f'{len(cut_off):,}', 'file')} cut off before the end, as by a copy that was interrupted."
         yield Finding.of("truncated", "error", cut_off, found, "Copy them again from where they came from.")
     if broken:
         found = f"{counted(f'{len(broken):,}', 'file')} that cannot be read."
-        yield Finding.of("unreadable", "error", broken, found, "Copy or save them anew, or remove them with their masks.")
+        yield Finding.of(
+            "unreadable", "error", broken, found, "Copy or save them anew, or remove them with their masks."
+        )
     yield from _jpeg_masks(survey, lossy)
 
 
@@ -48,7 +50,9 @@ def sizes(survey: Survey) -> Iterator[Finding]:
     by_exif = differs & turned & exchanged
     if by_exif.any():
         cases = survey.mask_cases(by_exif.nonzero()[0], "only one of image and mask is turned by EXIF")
-        found = f"{counted(f'{len(cases):,}', 'mask')} lying across, because an EXIF block turns only the image or only the mask."
+        found = (
+            f"{counted(f'{len(cases):,}', 'mask')} lying across: an EXIF block turns only the image, or only the mask."
+        )
         advice = "Save image and mask upright, without EXIF orientation."
         yield Finding.of("exif_rotation", "error", cases, found, advice)
     other = (differs & ~by_exif).nonzero()[0]
@@ -59,12 +63,13 @@ def sizes(survey: Survey) -> Iterator[Finding]:
         yield Finding.of("size_mismatch", "error", cases, found, advice)
 
 
-def _troubles(survey: Survey) -> Iterator[tuple[Trouble, Callable[[str], Case], str]]:
-    """Yield each trouble with what makes a case of it and whether it is an image or a mask."""
-    for trouble in survey.images.troubles:
-        yield trouble, lambda detail, row=trouble.row: survey.image_case(row, detail), "image"
-    for trouble in survey.masks.troubles:
-        yield trouble, lambda detail, row=trouble.row: survey.mask_case(row, detail), "mask"
+def _reason(trouble: Trouble) -> str:
+    """Return in a few words why a file cannot be used."""
+    if trouble.is_cut_off:
+        return "the end is missing"
+    if trouble.problem.startswith(REFUSED_JPEG):
+        return parted(trouble.problem.split(", but ")[-1])[0]
+    return parted(trouble.problem)[0]
 
 
 def _jpeg_masks(survey: Survey, refused: list[Case]) -> Iterator[Finding]:
@@ -75,12 +80,9 @@ def _jpeg_masks(survey: Survey, refused: list[Case]) -> Iterator[Finding]:
         return
     found = f"{counted(f'{len(cases):,}', 'mask')} saved as JPEG, whose compression changes the values of pixels"
     found += f"; {len(refused):,} cannot be used." if refused else "; all are near 0 and 255 and are read as these."
-    severity = "error" if refused else "warning"
-    yield Finding.of("jpeg_masks", severity, cases, found, "Save the masks as PNG, from their source.")
-
-
-def _is_jpeg(source: object) -> bool:
-    return isinstance(source, Path) and source.suffix.lower() in _JPEG_SUFFIXES
+    yield Finding.of(
+        "jpeg_masks", "error" if refused else "warning", cases, found, "Save the masks as PNG, from their source."
+    )
 
 
 def _sizes(survey: Survey, row: int) -> str:

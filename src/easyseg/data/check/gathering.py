@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Literal, TypeAlias
+from typing import BinaryIO, Literal, TypeAlias, cast
 
 import numpy as np
 from tqdm import tqdm
@@ -80,7 +80,10 @@ def gather(
     processes = _choose_workers(workers, len(images), [*images[:1], *masks[:1]])
     chunks = _chunks(images, masks, _CHUNK if processes else _SMALL_CHUNK)
     bar = tqdm(
-        total=len(images) + len(masks), desc="checking", unit=" files", disable=None if verbose == "auto" else not verbose
+        total=len(images) + len(masks),
+        desc="checking",
+        unit=" files",
+        disable=None if verbose == "auto" else not verbose,
     )
     answers: list[Answer | None] = [None] * len(chunks)
     with bar:
@@ -227,7 +230,7 @@ def _choose_workers(wanted: int | Literal["auto"], num_images: int, examples: Se
 
 def _start_process() -> subprocess.Popen[bytes]:
     here = os.pathsep.join(str(Path(entry or ".").absolute()) for entry in sys.path)
-    single = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return subprocess.Popen(
         [sys.executable, "-m", _PROGRAM],
         stdin=subprocess.PIPE,
@@ -237,10 +240,10 @@ def _start_process() -> subprocess.Popen[bytes]:
     )
 
 
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[BinaryIO, BinaryIO]:
     if process.stdin is None or process.stdout is None:
         raise NoWorkerError
-    return process.stdin, process.stdout
+    return cast(BinaryIO, process.stdin), cast(BinaryIO, process.stdout)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.data.check.fingerprints import Bits
+from easyseg.data.check.perceptual_hash import Bits
 
 _WORDS = 4
 _WORD_BITS = 16

@@ -9,6 +9,7 @@ copy, but stands out in patches where something in the scene has moved.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,40 +76,47 @@ def compare(first: ImageArray, second: ImageArray) -> Likeness:
     """
     height, width = min(first.shape, second.shape, key=lambda size: size[0] * size[1])  # what one lacks, both must
     scaled = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA) for plane in (first, second)]
-    planes = [cv2.GaussianBlur(plane.astype(np.float32), (0, 0), _BLUR_SIGMA) for plane in scaled]
-    contrast = float(planes[0].std())
-    if min(contrast, float(planes[1].std())) < _LEAST_CONTRAST:
+    one, other = (_smooth(plane) for plane in scaled)
+    contrast = float(one.std())
+    if min(contrast, float(other.std())) < _LEAST_CONTRAST:
         return Likeness(255.0, contrast)  # pictures without contents are all alike
     straight = np.eye(2, 3, dtype=np.float32)
-    residual = _residual(planes[0], planes[1], straight)
+    residual = _residual(one, other, straight)
     if residual > _MOST_ABSOLUTE:
-        found = _best_map(planes[0], planes[1])
-        residual = residual if found is None else min(residual, _residual(planes[0], planes[1], found))
+        found = _best_map(one, other)
+        residual = residual if found is None else min(residual, _residual(one, other, found))
     return Likeness(residual, contrast)
+
+
+def _smooth(plane: npt.NDArray[Any]) -> _Plane:
+    return np.asarray(cv2.GaussianBlur(plane.astype(np.float32), (0, 0), _BLUR_SIGMA), np.float32)
 
 
 def _best_map(first: _Plane, second: _Plane) -> _Map | None:
     """Return the affine map that lays the second picture upon the first; None where none is found."""
-    found = np.eye(2, 3, dtype=np.float32)
+    found: npt.NDArray[Any] = np.eye(2, 3, dtype=np.float32)
     try:
         for scale, steps in _ITERATIONS:
-            one, other = (cv2.resize(plane, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for plane in (first, second))
+            one, other = (
+                cv2.resize(plane, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for plane in (first, second)
+            )
             found[:, 2] *= scale
             criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, 1e-4)
-            correlation, found = cv2.findTransformECC(one, other, found, cv2.MOTION_AFFINE, criteria, None, 3)
+            correlation, mapping = cv2.findTransformECC(one, other, found, cv2.MOTION_AFFINE, criteria)
+            found = np.asarray(mapping)
             found[:, 2] /= scale
             if correlation < _LEAST_CORRELATION:
                 return None  # most pairs end here, before the larger scale
     except cv2.error:  # no correlation to climb
         return None
-    return found
+    return np.asarray(found, np.float32)
 
 
 def _residual(first: _Plane, second: _Plane, mapping: _Map) -> float:
     """Return the largest mean difference of a patch after mapping place and brightness."""
     height, width = first.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(second, mapping, (width, height), flags=flags)
+    moved = np.asarray(cv2.warpAffine(second, mapping, (width, height), flags=flags), np.float32)
     inside = cv2.warpAffine(np.ones_like(second), mapping, (width, height), flags=flags) > 0.999
     inside = cv2.erode(inside.view(np.uint8), np.ones((5, 5), np.uint8), borderValue=0).view(bool)
     if inside.mean() < _LEAST_OVERLAP:

@@ -10,7 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from easyseg.data.check.fingerprints import (
+from easyseg.data.check.hash_index import HashIndex, Indices
+from easyseg.data.check.likeness import compare, small_plane
+from easyseg.data.check.perceptual_hash import (
     CUTS,
     LEAST_CONTRAST,
     MIRRORINGS,
@@ -19,8 +21,6 @@ from easyseg.data.check.fingerprints import (
     likeness,
     mirrored_bits,
 )
-from easyseg.data.check.hash_index import HashIndex, Indices
-from easyseg.data.check.likeness import compare, small_plane
 from easyseg.data.check.survey import Survey
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import SampleError

@@ -96,8 +96,8 @@ def merged_objects(survey: Survey) -> Iterator[Finding]:
         cases = [survey.mask_case(shapes.row, f"{_num_objects(shapes)} separate shapes") for shapes in several]
         total = sum(_num_objects(shapes) for shapes in several)
         found = (
-            f"{counted(f'{len(cases):,}', 'mask')} in which one value covers several separate shapes, {total:,} in all: "
-            "for instance segmentation, all of them would be one object."
+            f"{counted(f'{len(cases):,}', 'mask')} in which one value covers several separate shapes, {total:,} in "
+            "all: for instance segmentation, all of them would be one object."
         )
         advice = (
             "Give the polygons or the masks of single objects instead, or number the objects 1, 2, 3, ...; where "
@@ -126,8 +126,12 @@ def tiny_objects(survey: Survey) -> Iterator[Finding]:
             cases.append(Case(name, f"{sides[len(sides) // 2]:.1f} pixels wide in the middle, {share:.0%} below 4"))
     if cases:
         height, width = survey.settings.image_size
-        found_words = f"{counted(len(cases), 'kind')} of objects nearly vanish at the training size of {height} x {width}."
-        advice = f"Type a larger image_size than {max(height, width)}, or resize='crop' to train on parts at full resolution."
+        found_words = (
+            f"{counted(len(cases), 'kind')} of objects nearly vanish at the training size of {height} x {width}."
+        )
+        advice = (
+            f"Type an image_size above {max(height, width)}; or resize='crop', to train on parts at full resolution."
+        )
         yield Finding.of("tiny_objects", "warning", cases, found_words, advice)
 
 
@@ -180,5 +184,3 @@ def _areas(where: npt.NDArray[np.bool_]) -> tuple[int, ...]:
 
 def _num_objects(shapes: Shapes) -> int:
     return sum(area >= _LEAST_SHAPE for area in shapes.areas)
-
-

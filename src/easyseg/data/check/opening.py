@@ -49,7 +49,9 @@ class Opened:
 
 def opened_dataset(dataset: Dataset) -> Opened:
     """Return a dataset that is loaded already."""
-    return Opened(dataset.samples, str(dataset.path or "data from memory"), dataset.path, dataset.class_map, ClassWishes())
+    return Opened(
+        dataset.samples, str(dataset.path or "data from memory"), dataset.path, dataset.class_map, ClassWishes()
+    )
 
 
 def open_folder(path: str | Path, given: Mapping[str, Any]) -> Opened:
@@ -110,7 +112,8 @@ def _loose_pairs(roles: Roles, root: Path, source_format: str) -> tuple[list[Sam
     """Give each image its mask where there is exactly one; the rest becomes findings, or has no mask."""
     index = MaskIndex(roles.masks)
     folders = class_folders(roles)
-    samples, conflicts = [], []
+    samples: list[Sample] = []
+    conflicts: list[Case] = []
     for image in roles.images:
         try:
             found = [index.find(image, within=(name,)) for name in folders] if folders else [index.find(image)]
@@ -156,5 +159,3 @@ def _below(path: Path, root: Path) -> str:
 
 def _images(count: int) -> str:
     return f"{count:,} images" if count != 1 else "1 image"
-
-

@@ -8,11 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from easyseg.data.check.survey import Survey, check
+from easyseg.data.check.survey import MaskSource, Survey, check
 from easyseg.io.decoding import near_name
 from easyseg.io.images import IMAGE_SUFFIXES
 from easyseg.results.checkup import MOST_CASES, Case, Finding
 from easyseg.results.words import counted
+from easyseg.structures import Sample
 
 _NO_DIGITS = re.compile(r"\D")
 _MOST_COMPARED = 50
@@ -26,7 +27,7 @@ def missing_masks(survey: Survey) -> Iterator[Finding]:
     missing = [at for at, sample in enumerate(survey.samples) if sample.mask is None and sample.split in annotated]
     if not missing:
         return
-    orphans = [path.name for path in _unused_files(survey)[:MOST_CASES]]
+    orphans = [path.name for path in unused_files(survey.samples, survey.mask_sources)[:MOST_CASES]]
     cases = []
     for number, at in enumerate(missing):
         near = _nearest(survey.samples[at].name, orphans) if number < _MOST_COMPARED else None
@@ -39,7 +40,7 @@ def missing_masks(survey: Survey) -> Iterator[Finding]:
 @check("orphan masks")
 def orphan_masks(survey: Survey) -> Iterator[Finding]:
     """Files among the masks that belong to no image, and files among the images that the dataset does not use."""
-    unused = _unused_files(survey)
+    unused = unused_files(survey.samples, survey.mask_sources)
     if not unused:
         return
     mask_folders = {source.parent for source in survey.mask_sources if isinstance(source, Path)}
@@ -69,17 +70,26 @@ def _nearest(name: str, names: Sequence[str]) -> str | None:
     return near_name(name, (other for other in names if _NO_DIGITS.sub("", other) == digits))
 
 
-def _unused_files(survey: Survey) -> list[Path]:
-    """Return the picture files that lie in the dataset's folders but are neither image nor mask of any sample."""
+def unused_files(samples: Sequence[Sample], masks: Sequence[MaskSource]) -> list[Path]:
+    """Return the picture files that lie in the dataset's folders but are neither image nor mask of any sample.
+
+    Args:
+        samples: the images.
+        masks: all their masks.
+    """
     used: dict[str, set[str]] = defaultdict(set)
-    for source in (*(sample.image for sample in survey.samples), *survey.mask_sources):
+    for source in (*(sample.image for sample in samples), *masks):
         if isinstance(source, Path):
             folder, _, name = str(source).rpartition(os.sep)  # `Path.parent` takes seconds for very many
             used[folder].add(name)
     unused: list[Path] = []
     for folder, names in sorted(used.items()):
         try:
-            present = [entry.name for entry in os.scandir(folder or os.curdir) if entry.name not in names and not entry.is_dir()]
+            present = [
+                entry.name
+                for entry in os.scandir(folder or os.curdir)
+                if entry.name not in names and not entry.is_dir()
+            ]
         except OSError:
             continue  # what cannot be read is reported with its files
         pictures = (name for name in present if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES))

@@ -13,46 +13,40 @@ from easyseg.data.check.survey import Survey
 from easyseg.data.mask_values import load_mask, mask_sources
 from easyseg.errors import EasySegError
 from easyseg.io.images import RawMask, read_image
-from easyseg.results.checkup import Case, Checkup, Finding
+from easyseg.results.checkup import Case, Checkup, Finding, Panel, PicturedCase
 from easyseg.structures import IGNORE_INDEX, Color, ImageArray
 
 MOST_PICTURES = 3
 """So many cases of a finding are shown."""
 _PANEL_HEIGHT = 240
 _WIDEST_PANEL = 420
-_FONT_PIXELS = 14
+_MOSTLY = 0.5
+"""Where more of a mask than this means nothing, it is shown as it is."""
 _STRANGE: Color = (255, 0, 200)
 """What no class has, loud on any picture."""
 _OF_IMAGES = frozenset(["constant_images", "dark_16_bit", "missing_masks", "twin_images"])
 _OF_PAIRS = frozenset(["leaks", "duplicates", "near_leaks", "near_duplicates", "series_leaks", "series"])
 _OF_PAIRS_WITH_MASKS = frozenset(["conflicting_annotations"])
 
-Pictures = dict[str, list[tuple[str, ImageArray]]]
 
-
-def worst_pictures(survey: Survey, checkup: Checkup) -> Pictures:
-    """Return captions and pictures, (H, W, 3) uint8, of each kind of finding that can be shown."""
-    pictures: Pictures = {}
+def worst_pictures(survey: Survey, checkup: Checkup) -> dict[str, list[PicturedCase]]:
+    """Return pictures of the first cases of each kind of finding that can be shown."""
+    pictures: dict[str, list[PicturedCase]] = {}
     for finding in checkup:
-        taken = [(str(case), _picture(survey, finding, case)) for case in finding.cases[:MOST_PICTURES]]
-        shown = [(caption, picture) for caption, picture in taken if picture is not None]
+        taken = [PicturedCase(str(case), _panels_of(survey, finding, case)) for case in finding.cases[:MOST_PICTURES]]
+        shown = [pictured for pictured in taken if pictured.panels]
         if shown:
             pictures[finding.kind] = shown
     return pictures
 
 
-def _picture(survey: Survey, finding: Finding, case: Case) -> ImageArray | None:
+def _panels_of(survey: Survey, finding: Finding, case: Case) -> tuple[Panel, ...]:
     if not case.samples:
-        return None
+        return ()
     try:
-        panels = list(_panels(survey, finding, case))
+        return tuple(Panel(title, _fitted(picture)) for picture, title in _panels(survey, finding, case))
     except EasySegError:
-        return None  # what cannot be read cannot be shown
-    if not panels:
-        return None
-    return visualization.side_by_side(
-        [_fitted(panel) for panel, _ in panels], [title for _, title in panels], font_pixels=_FONT_PIXELS
-    )
+        return ()  # what cannot be read cannot be shown
 
 
 def _panels(survey: Survey, finding: Finding, case: Case) -> list[tuple[ImageArray, str]]:
@@ -89,7 +83,7 @@ def _overlay(survey: Survey, sample: int) -> ImageArray:
             continue
         covered = paint.any(axis=2)
         mixed = cv2.addWeighted(base, 0.45, paint, 0.55, 0)
-        base = np.where(covered[..., None], mixed, base)
+        base = np.where(np.asarray(covered)[..., None], mixed, base)
     return base
 
 
@@ -108,13 +102,18 @@ def _painted(survey: Survey, raw: RawMask) -> ImageArray:
 
 
 def _strange_painted(survey: Survey, raw: RawMask) -> ImageArray:
-    """Return a mask that holds unknown values: these loud, the others grey."""
+    """Return a mask that holds values no class has: these loud and a little larger, the others dark."""
     class_map = survey.class_map
-    picture = np.asarray(_as_seen(raw) // 3 + 40, np.uint8)
     if class_map is None or class_map.encoding != "ids" or raw.values.ndim != 2:
-        return picture
+        return _as_seen(raw)
     known = [*class_map.values, *class_map.ignored, *(class_map.background if class_map.task != "multiclass" else ())]
-    picture[~np.isin(raw.values, known)] = _STRANGE
+    strange = ~np.isin(raw.values, known)
+    if strange.mean() > _MOSTLY:
+        return _as_seen(raw)
+    ids = class_map.encode(np.where(strange, known[0], raw.values).astype(raw.values.dtype))
+    picture = visualization.color_mask(ids, class_map.colors, task=class_map.task) // 2
+    width = 1 + max(strange.shape) // 150
+    picture[cv2.dilate(strange.view(np.uint8), np.ones((width, width), np.uint8)) > 0] = _STRANGE
     return picture
 
 
@@ -132,4 +131,3 @@ def _fitted(panel: ImageArray) -> ImageArray:
     size = (max(1, round(panel.shape[1] * scale)), max(1, round(panel.shape[0] * scale)))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
     return np.asarray(cv2.resize(panel, size, interpolation=interpolation), np.uint8)
-

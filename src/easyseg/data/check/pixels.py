@@ -25,7 +25,9 @@ def constant_images(survey: Survey) -> Iterator[Finding]:
     if constant.size:
         cases = [survey.image_case(at, f"brightness {span[at, 0]} everywhere") for at in constant]
         found = f"{counted(f'{len(cases):,}', 'image')} of a single colour."
-        yield Finding.of("constant_images", "warning", cases, found, "Look at them; most likely remove them with their masks.")
+        yield Finding.of(
+            "constant_images", "warning", cases, found, "Look at them; most likely remove them with their masks."
+        )
 
 
 @check("dark 16-bit images")
@@ -37,6 +39,8 @@ def dark_16_bit_images(survey: Survey) -> Iterator[Finding]:
         return
     bits = math.ceil(math.log2(float(np.max(images.highest[dark])) + 1))
     cases = [survey.image_case(at, f"highest value {images.highest[at]:.0f} of 65535") for at in dark.nonzero()[0]]
-    found = f"{counted(f'{len(cases):,}', '16-bit image')} with values of no more than {bits} bits, which is nearly black."
+    found = (
+        f"{counted(f'{len(cases):,}', '16-bit image')} with values of no more than {bits} bits, which is nearly black."
+    )
     advice = f"Save them with the full range, image * {1 << (16 - bits)}, or as 8 bit, image >> {max(0, bits - 8)}."
     yield Finding.of("dark_16_bit", "warning", cases, found, advice)

@@ -9,10 +9,12 @@ import numpy as np
 
 from easyseg.data.check.digest import KINDS, Numbers
 from easyseg.data.check.survey import Rows, Survey, check
-from easyseg.results.checkup import Finding
+from easyseg.results.checkup import Finding, Severity
 from easyseg.results.words import counted
 from easyseg.structures import SPLITS
 
+_NOTE: Severity = "note"
+_ERROR: Severity = "error"
 _MOST_NAMED = 6
 _RARE_MASKS = 0.1
 _RARE_PIXELS = 1e-3
@@ -70,7 +72,7 @@ def rare_values(survey: Survey) -> Iterator[Finding]:
             f"{counted(f'{len(rows):,}', 'mask')} with values far from all others and of few pixels: "
             f"{_histogram(survey, is_suspect)}."
         )
-        advice = f"If they are slips, type ignore={suspects[:_MOST_NAMED]}; if they are classes, name them with classes=[...]."
+        advice = f"If they are slips, type ignore={suspects[:_MOST_NAMED]}; if classes, name them with classes=[...]."
         yield Finding.of("rare_values", "warning", cases, found, advice)
 
 
@@ -85,7 +87,9 @@ def encodings(survey: Survey) -> Iterator[Finding]:
         odd = (readable & (masks.kind != most)).nonzero()[0]
         is_harmful = KINDS.index("rgb") in kinds
         cases = [survey.mask_case(row, f"stored as {KINDS[masks.kind[row]]}") for row in odd]
-        found = f"{counted(f'{len(odd):,}', 'mask')} stored as {_kind_names(kinds, most)}, while most are {KINDS[most]}."
+        found = (
+            f"{counted(f'{len(odd):,}', 'mask')} stored as {_kind_names(kinds, most)}, while most are {KINDS[most]}."
+        )
         advice = "Save them as the others are: grey or palette values are class ids, RGB values are colours."
         yield Finding.of("mixed_encodings", "error" if is_harmful else "note", cases, found, advice)
     odd = _black_and_white_among_ids(survey)
@@ -105,16 +109,16 @@ def antialiased_masks(survey: Survey) -> Iterator[Finding]:
     if class_map is not None and class_map.encoding == "threshold":
         if class_map.threshold <= 1:
             return  # whatever is not 0 is the class, so nothing lies between
-        rows = (in_between > 0).nonzero()[0]
-        severity, advice = "note", f"They are read exactly enough: the class begins at {class_map.threshold}."
+        rows, severity = (in_between > 0).nonzero()[0], _NOTE
+        advice = f"They are read exactly enough: the class begins at {class_map.threshold}."
     else:
-        rows = _has_too_many_levels(survey).nonzero()[0]
-        severity = "error"
+        rows, severity = _has_too_many_levels(survey).nonzero()[0], _ERROR
         advice = "Save them anew without smoothing; scale masks by the nearest pixel only."
     if rows.size:
-        share = masks.counts[between].sum() / max(1, masks.counts.sum())
-        cases = [survey.mask_case(row, f"{in_between[row]} grey levels") for row in rows]
-        found = f"{counted(f'{len(rows):,}', 'mask')} with grey levels between the classes, {share:.1%} of all pixels."
+        among = between & np.isin(masks.rows, rows)
+        share = masks.counts[among].sum() / max(1, masks.counts[np.isin(masks.rows, rows)].sum())
+        cases = [survey.mask_case(row, f"{in_between[row]} levels of grey") for row in rows.tolist()]
+        found = f"{counted(f'{len(rows):,}', 'mask')} with levels of grey, {share:.1%} of their pixels."
         yield Finding.of("antialiased_masks", severity, cases, found, advice)
 
 
@@ -148,10 +152,12 @@ def _shows_nothing(survey: Survey) -> Numbers:
     if class_map.task == "multilabel":
         sums = np.zeros((len(survey.samples), class_map.num_classes), np.int64)
         np.add.at(sums, survey.mask_samples, pixels.of_class)
-        return (sums[survey.mask_samples].sum(axis=1) == 0) & (survey.mask_planes == 0)
+        return np.asarray((sums[survey.mask_samples].sum(axis=1) == 0) & (survey.mask_planes == 0))
     if class_map.task == "binary":
-        return (pixels.of_class.sum(axis=1) == 0) & (pixels.unknown == 0)
-    grounds = [at for at, name in enumerate(class_map.names) if name.lower() in ("background", "bg", "black", "class_0")]
+        return np.asarray((pixels.of_class.sum(axis=1) == 0) & (pixels.unknown == 0))
+    grounds = [
+        at for at, name in enumerate(class_map.names) if name.lower() in ("background", "bg", "black", "class_0")
+    ]
     other = pixels.of_class.sum(axis=1) - pixels.of_class[:, grounds].sum(axis=1) + pixels.unknown
     return np.asarray(other == 0) if grounds else _holds_zero_alone(survey)
 
@@ -189,7 +195,8 @@ def _is_told_elsewhere(survey: Survey) -> Numbers:
 def _is_between(survey: Survey) -> Numbers:
     """Return which values are grey levels between black and white, (V,) bool."""
     masks = survey.masks
-    return (masks.values > 0) & (masks.values < 255) & (masks.kind[masks.rows] == KINDS.index("grey"))
+    between = (masks.values > 0) & (masks.values < 255)
+    return np.asarray(between & (masks.kind[masks.rows] == KINDS.index("grey")))
 
 
 def _has_too_many_levels(survey: Survey) -> Numbers:
@@ -243,5 +250,3 @@ def _color(value: int) -> tuple[int, int, int]:
 
 def _kind_names(kinds: Counter[int], most: int) -> str:
     return " or ".join(KINDS[kind] for kind in sorted(kinds) if kind != most)
-
-

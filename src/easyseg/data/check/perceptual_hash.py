@@ -1,8 +1,8 @@
 """Perceptual fingerprints: few bits that stay nearly the same where a picture is scaled, compressed or lightened.
 
-A picture's brightness, scaled to 32 x 32 pixels, is turned into its 8 x 8 lowest cosine coefficients; their signs are the 64
-bits. The coefficients are taken of the whole picture and of two inner parts of it, so that a copy whose edges were cut
-off is found, too: its whole is nearly the inner part of the original. Mirroring only flips the signs of every other
+A picture's brightness, scaled to 32 x 32 pixels, is turned into its 8 x 8 lowest cosine coefficients; their signs are
+the 64 bits. The coefficients are taken of the whole picture and of its inner part, too, so that a copy whose edges were
+cut off is found: its whole is nearly the inner part of the original. Mirroring only changes the signs of every other
 column or row, so the bits of a mirrored picture follow from those of the picture.
 """
 
@@ -88,7 +88,7 @@ def bits_of(coefficients: Coefficients) -> Bits:
 def _pattern(*, across: bool, down: bool) -> npt.NDArray[np.bool_]:
     """Return which coefficients change their sign, (8, 8) bool."""
     odd = np.arange(_KEPT) % 2 == 1
-    return np.broadcast_to(odd[None] & across, (_KEPT, _KEPT)) ^ np.broadcast_to(odd[:, None] & down, (_KEPT, _KEPT))
+    return np.asarray((odd[None] & across) ^ (odd[:, None] & down), bool)
 
 
 MIRRORINGS: dict[str, tuple[bool, bool]] = {
