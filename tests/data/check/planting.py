@@ -21,6 +21,7 @@ from PIL import Image
 
 from easyseg.config import CheckSettings
 from easyseg.data.check.doctor import examine_folder
+from easyseg.data.shapes import write_shapes
 from easyseg.results.checkup import Checkup
 
 CAMVID_CLASSES = "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
@@ -31,6 +32,11 @@ DATASETS: dict[str, tuple[str, dict[str, tuple[str, str]], dict[str, Any]]] = {
         "camvid",
         {"train": ("train", "trainannot"), "val": ("val", "valannot")},
         {"classes": CAMVID_CLASSES, "ignore": [11]},
+    ),
+    "shapes": (
+        "shapes",
+        {"train": ("train/images", "train/masks"), "val": ("val/images", "val/masks")},
+        {"classes": ["background", "disc", "square", "triangle"]},
     ),
     "pennfudan": (
         "pennfudan",
@@ -87,7 +93,12 @@ class Copy:
 
 
 def copy_of(name: str, data: Path, folder: Path, *, limit: int | None = None, seed: int = 0) -> Copy:
-    """Copy a dataset, or the first images of each split of it, as folders of images and masks."""
+    """Copy a dataset, or the first images of each split of it, as folders of images and masks.
+
+    The dataset "shapes" is drawn, not copied.
+    """
+    if name == "shapes":
+        write_shapes(data / "shapes", count=limit or 60, size=64, seed=seed)
     below, parts, settings = DATASETS[name]
     source = data / below
     pairs = []
@@ -183,7 +194,9 @@ def unknown_value(copy: Copy) -> str:
 
 def black_and_white(copy: Copy) -> str:
     pair = copy.take()
-    write(pair.mask, np.where(np.isin(read(pair.mask), (3, 4)), 255, 0).astype(np.uint8))
+    mask = read(pair.mask)
+    values, counts = np.unique(mask[(mask > 0) & (mask < 255)], return_counts=True)
+    write(pair.mask, np.where(mask == values[counts.argmax()], 255, 0).astype(np.uint8))
     return copy.name(pair.mask)
 
 
@@ -220,7 +233,7 @@ def empty_mask(copy: Copy) -> str:
 
 def void_mask(copy: Copy) -> str:
     pair = copy.take()
-    write(pair.mask, np.full_like(read(pair.mask), 11))
+    write(pair.mask, np.full_like(read(pair.mask), copy.settings.get("ignore", [255])[0]))
     return copy.name(pair.mask)
 
 
@@ -385,6 +398,16 @@ def batches(name: str, num_pairs: dict[str, int], counts: dict[str, int]) -> Ite
         yield batch
 
 
+def drawn_trial(folder: Path, per_kind: int) -> dict[str, Score]:
+    """Plant `per_kind` faults of each kind in datasets that are drawn."""
+    totals = {kind: Score() for kind in KINDS}
+    kinds = list(KINDS)
+    for number, batch in enumerate((kinds[0::3], kinds[1::3], kinds[2::3])):
+        copy = copy_of("shapes", folder / f"drawn_{number}", folder / f"copy_{number}", limit=80, seed=number)
+        _plant_and_count(totals, copy, dict.fromkeys(batch, per_kind))
+    return totals
+
+
 def trial(data: Path, per_kind: int, *, limit: int | None = None, seed: int = 0) -> dict[str, Score]:
     """Plant `per_kind` faults of each kind, shared among the datasets it can be planted in."""
     totals = {kind: Score() for kind in KINDS}
@@ -397,12 +420,17 @@ def trial(data: Path, per_kind: int, *, limit: int | None = None, seed: int = 0)
         for batch in batches(name, sizes, counts):
             with tempfile.TemporaryDirectory() as folder:
                 copy = copy_of(name, data, Path(folder) / name, limit=limit, seed=seed)
-                for kind in batch:  # one examination for all kinds of a batch
-                    totals[kind].planted += counts[kind]
-                planted = {kind: [KINDS[kind][0](copy) for _ in range(counts[kind])] for kind in batch}
-                checkup = examine_folder(copy.root, copy.settings, CheckSettings(verbose=False))
-                _count(totals, checkup, planted, copy)
+                _plant_and_count(totals, copy, {kind: counts[kind] for kind in batch})
     return totals
+
+
+def _plant_and_count(totals: dict[str, Score], copy: Copy, counts: dict[str, int]) -> None:
+    """Plant faults of several kinds in one copy, examine it once, and add to the totals."""
+    planted = {kind: [KINDS[kind][0](copy) for _ in range(count)] for kind, count in counts.items()}
+    checkup = examine_folder(copy.root, copy.settings, CheckSettings(verbose=False))
+    for kind, count in counts.items():
+        totals[kind].planted += count
+    _count(totals, checkup, planted, copy)
 
 
 def _count(totals: dict[str, Score], checkup: Checkup, planted: dict[str, list[str]], copy: Copy) -> None:
@@ -413,9 +441,29 @@ def _count(totals: dict[str, Score], checkup: Checkup, planted: dict[str, list[s
             hit = any(name in parts for parts in named)
             totals[kind].found += hit
             totals[kind].missed += [] if hit else [f"{copy.root.name}/{name}"]
-        if kind.startswith("near"):
-            near = names_in(checkup, ("near_duplicates", "near_leaks", "series_leaks"))
-            totals[kind].stray += [" = ".join(parts) for parts in near if not everything & set(parts)]
+    harmful = [finding for finding in checkup if finding.severity != "note"]
+    stray = [
+        f"{finding.kind}: {case.name}"
+        for finding in harmful
+        for case in finding.cases
+        if not _belongs(case.name, everything)
+    ]
+    for kind in planted:
+        totals[kind].stray += stray
+
+
+def _belongs(name: str, planted: set[str]) -> bool:
+    """Tell whether a case speaks of a planted fault: by its file, or by that file's partner."""
+    stems = {_stem(path) for path in planted}
+    return any(path in planted or _stem(path) in stems for path in name.split(" = "))
+
+
+def _stem(path: str) -> str:
+    """Return the name that an image shares with its mask."""
+    stem = Path(path).stem.removesuffix("_mask")
+    for prefix in ("left_over_", "again_", *(f"{change}_" for change in sorted(CHANGES, key=len, reverse=True))):
+        stem = stem.removeprefix(prefix)
+    return stem.removesuffix("_mask")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ class Worker:
             raise NoWorkerError
         self._is_ready = True
         reply = None
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # its end, or that of the pipe to it
             send(writing, json.dumps(names).encode())
             reply = receive(reading)
         if reply is not None:

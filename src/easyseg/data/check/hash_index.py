@@ -21,7 +21,7 @@ _WORD_BITS = 16
 _FLIPS = np.array([0, *(1 << bit for bit in range(_WORD_BITS))], np.uint16)
 _MOST_AT_ONCE = 2_000_000
 """So many candidates are compared at a time, to bound the memory."""
-CROWD = 256
+CROWD = 64
 """Of more fingerprints than this that share a word, only those nearest in the dataset's order are compared."""
 
 Indices = npt.NDArray[Any]

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.data.check.survey import Survey, check
+from easyseg.data.check.survey import Survey, check, is_ground
 from easyseg.data.mask_values import evenly_spread, load_mask
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import EasySegError
@@ -91,13 +91,19 @@ def merged_objects(survey: Survey) -> Iterator[Finding]:
     """Several objects drawn as one, where each should have a mask of its own."""
     if not survey.settings.instances or any(getattr(sample, "objects", None) for sample in survey.samples[:100]):
         return
-    several = [shapes for shapes in _shapes(survey) if _num_objects(shapes) > 1]
+    names = survey.class_map.names if survey.class_map else ()
+    several = [
+        shapes for shapes in _shapes(survey) if _num_objects(shapes) > 1 and not is_ground(names[shapes.class_id])
+    ]
     if several:
-        cases = [survey.mask_case(shapes.row, f"{_num_objects(shapes)} separate shapes") for shapes in several]
+        cases = [
+            survey.mask_case(shapes.row, f"{_num_objects(shapes)} separate shapes of {names[shapes.class_id]!r}")
+            for shapes in several
+        ]
         total = sum(_num_objects(shapes) for shapes in several)
         found = (
-            f"{counted(f'{len(cases):,}', 'mask')} in which one value covers several separate shapes, {total:,} in "
-            "all: for instance segmentation, all of them would be one object."
+            f"In masks, one value covers several separate shapes {counted(f'{len(cases):,}', 'time')}, {total:,} shapes "
+            "in all: for instance segmentation, they would be one object."
         )
         advice = (
             "Give the polygons or the masks of single objects instead, or number the objects 1, 2, 3, ...; where "

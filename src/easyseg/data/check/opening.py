@@ -93,11 +93,14 @@ def _loose_layout(folder: Path, given: Mapping[str, Any]) -> tuple[Layout, list[
         roles = assign_roles(find_files(folder, images=images, masks=masks))
         if not roles.images or not roles.masks:
             raise
-        samples, findings = _loose_pairs(roles, folder, reader.NAME)
+        of_classes = class_folders(roles)
+        samples, findings = _loose_pairs(roles, of_classes, folder, reader.NAME)
         if not findings and all(sample.mask is not None for sample in samples):
             findings.append(_layout_finding(error, folder))
-    names = read_class_names(folder)
-    return Layout(with_labels(samples, folder), names.names, names.class_values, names.source), findings
+    labelled, names = with_labels(samples, folder), read_class_names(folder)
+    if of_classes and names.names is None and names.class_values is None:
+        return Layout(labelled, tuple(of_classes), None, "the mask folders' names"), findings
+    return Layout(labelled, names.names, names.class_values, names.source), findings
 
 
 def _layout_finding(error: DataError, folder: Path) -> Finding:
@@ -108,10 +111,11 @@ def _layout_finding(error: DataError, folder: Path) -> Finding:
     return Finding.of("layout", "error", [case], f"The dataset's files cannot be read as they are: {found}.", advice)
 
 
-def _loose_pairs(roles: Roles, root: Path, source_format: str) -> tuple[list[Sample], list[Finding]]:
+def _loose_pairs(
+    roles: Roles, folders: Sequence[str], root: Path, source_format: str
+) -> tuple[list[Sample], list[Finding]]:
     """Give each image its mask where there is exactly one; the rest becomes findings, or has no mask."""
     index = MaskIndex(roles.masks)
-    folders = class_folders(roles)
     samples: list[Sample] = []
     conflicts: list[Case] = []
     for image in roles.images:

@@ -16,6 +16,8 @@ from easyseg.data.check.digest import ImageDigest, MaskDigest
 from easyseg.results.checkup import Case, Finding
 from easyseg.structures import SPLITS, ClassMap, Sample
 
+_GROUNDS = frozenset(["background", "bg", "black", "class_0"])
+
 Rows: TypeAlias = npt.NDArray[np.intp]
 MaskSource: TypeAlias = Path | npt.NDArray[Any]
 
@@ -98,6 +100,11 @@ Check: TypeAlias = Callable[[Survey], Iterator[Finding]]
 
 CHECKS: dict[str, Check] = {}
 """Every check by its name, in the order in which they run."""
+
+
+def is_ground(name: str) -> bool:
+    """Tell whether a class is what is around the things that are meant."""
+    return name.lower() in _GROUNDS
 
 
 def check(name: str) -> Callable[[Check], Check]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from easyseg.data.check.digest import KINDS, Numbers
-from easyseg.data.check.survey import Rows, Survey, check
+from easyseg.data.check.survey import Rows, Survey, check, is_ground
 from easyseg.results.checkup import Finding, Severity
 from easyseg.results.words import counted
 from easyseg.structures import SPLITS
@@ -135,7 +135,7 @@ def empty_masks(survey: Survey) -> Iterator[Finding]:
         cases = survey.mask_cases(void.nonzero()[0])
         found = f"{counted(f'{len(cases):,}', 'mask')} in which no pixel counts; nothing can be learnt from them."
         yield Finding.of("void_masks", "warning", cases, found, "Draw them, or remove them with their images.")
-    empty = (readable & ~void & _shows_nothing(survey)).nonzero()[0]
+    empty = (readable & ~void & ~_is_told_elsewhere(survey) & _shows_nothing(survey)).nonzero()[0]
     if empty.size:
         share = empty.size / max(1, int(readable.sum()))
         cases = survey.mask_cases(empty)
@@ -155,9 +155,7 @@ def _shows_nothing(survey: Survey) -> Numbers:
         return np.asarray((sums[survey.mask_samples].sum(axis=1) == 0) & (survey.mask_planes == 0))
     if class_map.task == "binary":
         return np.asarray((pixels.of_class.sum(axis=1) == 0) & (pixels.unknown == 0))
-    grounds = [
-        at for at, name in enumerate(class_map.names) if name.lower() in ("background", "bg", "black", "class_0")
-    ]
+    grounds = [at for at, name in enumerate(class_map.names) if is_ground(name)]
     other = pixels.of_class.sum(axis=1) - pixels.of_class[:, grounds].sum(axis=1) + pixels.unknown
     return np.asarray(other == 0) if grounds else _holds_zero_alone(survey)
 
@@ -182,7 +180,7 @@ def _black_and_white_among_ids(survey: Survey) -> Rows:
 
 
 def _is_told_elsewhere(survey: Survey) -> Numbers:
-    """Return which masks hold unknown values for a reason that has a finding of its own, (M,) bool."""
+    """Return which masks hold strange values for a reason that has a finding of its own, (M,) bool."""
     masks = survey.masks
     told = _has_too_many_levels(survey)
     told[_black_and_white_among_ids(survey)] = True
