@@ -15,6 +15,7 @@ import pytest
 import easyseg
 from easyseg.cli import (
     COMMANDS,
+    check_command,
     demo_command,
     evaluate_command,
     find_learning_rate_command,
@@ -32,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PARSERS = {
+    "check": check_command.parser,
     "train": train_command.parser,
     "evaluate": evaluate_command.parser,
     "predict": predict_command.parser,
@@ -177,6 +179,7 @@ def test_tables_of_settings_are_complete() -> None:
         "EvaluateSettings": "metrics",
         "PredictSettings": "prediction",
         "DataSettings": "data",
+        "CheckSettings": "checking-data",
     }.items():
         text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
         assert f"<!-- settings: {group} -->" in text

@@ -21,6 +21,8 @@ _WORD_BITS = 16
 _FLIPS = np.array([0, *(1 << bit for bit in range(_WORD_BITS))], np.uint16)
 _MOST_AT_ONCE = 2_000_000
 """So many candidates are compared at a time, to bound the memory."""
+MOST_PAIRS = 1_000_000
+"""So many pairs are enough."""
 CROWD = 64
 """Of more fingerprints than this that share a word, only those nearest in the dataset's order are compared."""
 
@@ -58,22 +60,27 @@ class HashIndex:
 
         Args:
             queries: (N,) uint64, one for each fingerprint of the index.
-            most_bits: up to 7, all pairs are found; beyond, most.
+            most_bits: up to 7, all pairs are found; beyond, most. Of `MOST_PAIRS` and more, not all are sought.
             thorough: look at words that differ in one bit; otherwise at equal ones only, which takes a tenth of the
                 time and finds all pairs of up to 3 bits.
         """
         keys: list[Indices] = [np.zeros(0, np.int64)]
-        count = max(1, len(self._bits))
-        for words, table in zip(_words(queries), self._tables, strict=True):
-            for flip in _FLIPS if thorough else _FLIPS[:1]:
-                for at, candidates in table.candidates(words ^ flip):
-                    differing = np.bitwise_count(queries[at] ^ self._bits[candidates])
-                    near = (differing <= most_bits).nonzero()[0]
-                    at, candidates = at[near].astype(np.int64), candidates[near]
-                    keys.append((at * count + candidates)[at != candidates])
+        count, num_found = max(1, len(self._bits)), 0
+        for at, candidates in self._candidates(queries, thorough=thorough):
+            differing = np.bitwise_count(queries[at] ^ self._bits[candidates])
+            near = ((differing <= most_bits) & (at != candidates)).nonzero()[0]
+            keys.append(at[near].astype(np.int64) * count + candidates[near])
+            num_found += len(near)
+            if num_found >= MOST_PAIRS:
+                break  # where everything is like everything, a part of it says enough
         at, found = np.divmod(np.unique(np.concatenate(keys)), count)
         distances = np.bitwise_count(queries[at] ^ self._bits[found]).astype(np.int64)
         return Pairs(at, found, distances)
+
+    def _candidates(self, queries: Bits, *, thorough: bool) -> Iterator[tuple[Indices, Indices]]:
+        for flip in _FLIPS if thorough else _FLIPS[:1]:
+            for words, table in zip(_words(queries), self._tables, strict=True):
+                yield from table.candidates(words ^ flip)
 
 
 class _Table:
@@ -83,10 +90,11 @@ class _Table:
         counts = np.bincount(words, minlength=1 << _WORD_BITS)
         self._order = np.argsort(words, kind="stable").astype(np.int32)  # within a word, in the dataset's order
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        self._keys = words[self._order].astype(np.int64) * len(words) + self._order  # ascending
 
     def candidates(self, words: npt.NDArray[np.uint16]) -> Iterator[tuple[Indices, Indices]]:
         """Yield numbers of queries and of fingerprints that have their words, blockwise."""
-        first, last = self._thinned(self._starts[:-1][words], self._starts[1:][words])
+        first, last = self._thinned(words)
         lengths = last - first
         ends = np.cumsum(lengths, dtype=np.int64)
         start, before = 0, 0
@@ -99,15 +107,16 @@ class _Table:
             yield at, self._order[np.repeat(skipped, block) + np.arange(len(at), dtype=np.int32)]
             start, before = stop, int(ends[stop - 1])
 
-    def _thinned(self, first: Indices, last: Indices) -> tuple[Indices, Indices]:
-        """Narrow crowded words to the fingerprints nearest to each query in the dataset's order."""
-        crowded = np.flatnonzero(last - first > CROWD)
-        if crowded.size:
-            first, last = first.copy(), last.copy()
-            for at in crowded:
-                here = first[at] + int(np.searchsorted(self._order[first[at] : last[at]], at))
-                first[at] = max(first[at], here - CROWD // 2)
-                last[at] = min(last[at], here + CROWD // 2)
+    def _thinned(self, words: npt.NDArray[np.uint16]) -> tuple[Indices, Indices]:
+        """Return where in the order the fingerprints of each query's word begin and end.
+
+        Of a crowd, only those that lie nearest to the query in the dataset's order.
+        """
+        first, last = self._starts[:-1][words], self._starts[1:][words]
+        crowded = (last - first > CROWD).nonzero()[0]
+        here = np.searchsorted(self._keys, words[crowded].astype(np.int64) * len(words) + crowded)
+        first[crowded] = np.maximum(first[crowded], here - CROWD // 2)
+        last[crowded] = np.minimum(last[crowded], here + CROWD // 2)
         return first, last
 
 

@@ -8,6 +8,7 @@ copy, but stands out in patches where something in the scene has moved.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,11 +81,11 @@ def compare(first: ImageArray, second: ImageArray) -> Likeness:
     contrast = float(one.std())
     if min(contrast, float(other.std())) < _LEAST_CONTRAST:
         return Likeness(255.0, contrast)  # pictures without contents are all alike
-    straight = np.eye(2, 3, dtype=np.float32)
-    residual = _residual(one, other, straight)
-    if residual > _MOST_ABSOLUTE:
-        found = _best_map(one, other)
-        residual = residual if found is None else min(residual, _residual(one, other, found))
+    residual = 255.0
+    for mapping in _maps(one, other):
+        residual = min(residual, _residual(one, other, mapping))
+        if residual <= _MOST_ABSOLUTE:
+            break
     return Likeness(residual, contrast)
 
 
@@ -92,24 +93,24 @@ def _smooth(plane: npt.NDArray[Any]) -> _Plane:
     return np.asarray(cv2.GaussianBlur(plane.astype(np.float32), (0, 0), _BLUR_SIGMA), np.float32)
 
 
-def _best_map(first: _Plane, second: _Plane) -> _Map | None:
-    """Return the affine map that lays the second picture upon the first; None where none is found."""
+def _maps(first: _Plane, second: _Plane) -> Iterator[_Map]:
+    """Yield affine maps that may lay the second picture upon the first, better ones after worse ones."""
     found: npt.NDArray[Any] = np.eye(2, 3, dtype=np.float32)
-    try:
-        for scale, steps in _ITERATIONS:
-            one, other = (
-                cv2.resize(plane, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for plane in (first, second)
-            )
-            found[:, 2] *= scale
-            criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, 1e-4)
+    yield found
+    for scale, steps in _ITERATIONS:
+        scaled = (cv2.resize(p, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for p in (first, second))
+        one, other = scaled
+        found[:, 2] *= scale
+        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, 1e-4)
+        try:
             correlation, mapping = cv2.findTransformECC(one, other, found, cv2.MOTION_AFFINE, criteria)
-            found = np.asarray(mapping)
-            found[:, 2] /= scale
-            if correlation < _LEAST_CORRELATION:
-                return None  # most pairs end here, before the larger scale
-    except cv2.error:  # no correlation to climb
-        return None
-    return np.asarray(found, np.float32)
+        except cv2.error:  # no correlation to climb
+            return
+        found = np.asarray(mapping, np.float32)
+        found[:, 2] /= scale
+        if correlation < _LEAST_CORRELATION:
+            return  # most pairs end here, before the larger scale
+        yield found
 
 
 def _residual(first: _Plane, second: _Plane, mapping: _Map) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from easyseg.data.check.hash_index import HashIndex, Indices
 from easyseg.data.check.likeness import compare, small_plane
@@ -29,6 +30,8 @@ from easyseg.structures import ImageArray
 
 MOST_COMPARED = 2000
 """So many pairs are opened and compared; those across splits first, then the most alike."""
+_MOST_ALIKE = 50_000
+_BLOCK = 32_768
 _AT_ONCE = 64
 _MOST_BITS = 10
 _LEAST_LIKENESS = {True: 0.92, False: 0.87}
@@ -68,7 +71,7 @@ class NearCopies:
     Attributes:
         copies: pairs that link all samples of each group; not every pair of a group.
         groups: the groups.
-        num_left: pairs with nearly equal fingerprints that were not looked at.
+        num_left: pairs with nearly equal fingerprints that were not looked at; in vast series, not all are counted.
     """
 
     copies: tuple[Copy, ...]
@@ -84,10 +87,7 @@ def find_near_copies(survey: Survey, candidates: Indices, splits: Indices) -> Ne
         candidates: numbers of the samples to look at, ascending; of samples with the very same file, one.
         splits: (N,) number of each sample's split.
     """
-    proposed = _proposed(survey, candidates)
-    # a copy in another split does most harm
-    proposed.sort(key=lambda pair: (splits[pair[1].first] == splits[pair[1].second], pair[0]))
-    chosen = [pair for _, pair in proposed[:MOST_COMPARED]]
+    chosen, num_left = _proposed(survey, candidates, splits)
 
     @functools.lru_cache(maxsize=_CACHED_PLANES)
     def plane(sample: int) -> ImageArray:
@@ -113,7 +113,7 @@ def find_near_copies(survey: Survey, candidates: Indices, splits: Indices) -> Ne
             if found and not groups.are_one(pair.first, pair.second):
                 groups.join(pair.first, pair.second)
                 copies.append(pair)
-    return NearCopies(tuple(copies), groups, len(proposed) - len(chosen))
+    return NearCopies(tuple(copies), groups, num_left)
 
 
 class Groups:
@@ -158,31 +158,47 @@ class Groups:
         return sample
 
 
-def _proposed(survey: Survey, candidates: Indices) -> list[tuple[float, Copy]]:
-    """Return pairs with nearly equal fingerprints and how unlike they are, each pair and mirroring once."""
+def _proposed(survey: Survey, candidates: Indices, splits: Indices) -> tuple[list[Copy], int]:
+    """Return the pairs to compare, the most alike first, and how many more have nearly equal fingerprints.
+
+    Pairs across splits come before all others, for there a copy does most harm.
+    """
     coefficients = survey.images.coefficients
     candidates = candidates[contrasts_of(coefficients[candidates]) >= LEAST_CONTRAST]
     bits = bits_of(coefficients[candidates, 0])
     index = HashIndex(bits)
 
-    def alike(variant: Variant) -> list[tuple[Copy, float]]:
+    def alike(variant: Variant) -> npt.NDArray[np.float64]:
+        """Return for each pair: its samples, the number of the mirroring, and how unlike they are."""
         cut, mirroring, thorough = variant
         queries = mirrored_bits(bits, mirroring) if cut == 0 else bits_of(coefficients[candidates, cut])
         pairs = index.near(queries, most_bits=_MOST_BITS, thorough=thorough)
         # whole pictures are paired both ways round
         once = pairs.queries < pairs.found if cut == 0 else np.ones(len(pairs.queries), bool)
         one, other = candidates[pairs.queries[once]], candidates[pairs.found[once]]
-        cosine = likeness(coefficients[one, cut], coefficients[other, 0], mirroring)
-        chosen = (cosine >= _LEAST_LIKENESS[cut == 0]).nonzero()[0]
-        first, second = np.minimum(one, other)[chosen].tolist(), np.maximum(one, other)[chosen].tolist()
-        copies = [Copy(*numbers, mirroring) for numbers in zip(first, second, strict=True)]
-        return list(zip(copies, (1 - cosine[chosen]).tolist(), strict=True))
+        cosine = np.concatenate(
+            [likeness(coefficients[one[part], cut], coefficients[other[part], 0], mirroring) for part in _blocks(len(one))]
+        )
+        near = (cosine >= _LEAST_LIKENESS[cut == 0]).nonzero()[0]
+        near = near[np.lexsort((-cosine[near], splits[one[near]] == splits[other[near]]))][:_MOST_ALIKE]
+        one, other = one[near], other[near]
+        kind = np.full(len(near), list(MIRRORINGS).index(mirroring))
+        return np.stack([np.minimum(one, other), np.maximum(one, other), kind, 1 - cosine[near]], axis=1)
 
-    nearest: dict[Copy, float] = {}
-    for found in map_in_threads(alike, _VARIANTS):
-        for pair, distance in found:
-            nearest[pair] = min(distance, nearest.get(pair, 1.0))
-    return [(distance, pair) for pair, distance in nearest.items()]
+    rows = np.concatenate(map_in_threads(alike, _VARIANTS))
+    first, second, kind = (rows[:, at].astype(np.int64) for at in range(3))
+    order = np.lexsort((rows[:, 3], splits[first] == splits[second]))
+    pairs = np.stack([first, second, kind], axis=1)[order]
+    _, places = np.unique(pairs, axis=0, return_index=True)  # a pair may be alike in several ways; the best counts
+    pairs = pairs[np.sort(places)]
+    names = list(MIRRORINGS)
+    chosen = [Copy(*numbers, names[at]) for *numbers, at in pairs[:MOST_COMPARED].tolist()]
+    return chosen, len(pairs) - len(chosen)
+
+
+def _blocks(count: int) -> list[slice]:
+    """Return parts of a sequence, at least one, that bound the memory."""
+    return [slice(start, start + _BLOCK) for start in range(0, max(1, count), _BLOCK)]
 
 
 def _brightness(image: ImageArray) -> ImageArray:
