@@ -15,11 +15,13 @@ from easyseg.io.images import read_mask, write_image
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset in which nothing is wrong."""
     return write_shapes(tmp_path_factory.mktemp("sound") / "shapes", count=24, size=32)
 
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
+    """A dataset with a value that no class has."""
     folder = write_shapes(tmp_path / "broken", count=24, size=32)
     mask = sorted((folder / "train/masks").iterdir())[0]
     values = read_mask(mask).values.copy()

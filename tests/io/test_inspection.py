@@ -34,10 +34,12 @@ def save(tmp_path: Path) -> Save:
 
 
 def photo(size: int = 80) -> np.ndarray:
+    """Draw a picture, (size, size, 3) uint8."""
     return draw_shapes(size, np.random.default_rng(1))[0]
 
 
 def with_exif(orientation: int) -> Image.Exif:
+    """Return an EXIF block that turns a picture."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     return exif

@@ -18,6 +18,7 @@ HOSTILE = "<script>alert(1)</script>.png"
 
 
 def checkup(cases: int = 3) -> Checkup:
+    """Return a checkup with an error of so many cases, and a note."""
     found = Finding.of(
         "unknown_values",
         "error",
@@ -35,6 +36,7 @@ def checkup(cases: int = 3) -> Checkup:
 
 
 def written(path: Path, found: Checkup, pictures: dict[str, list[PicturedCase]] | None = None) -> str:
+    """Write the report and return its text."""
     colors = {"road": (1, 2, 3), "car": (4, 5, 6)}
     write_checkup(path / "report.html", found, pictures=pictures or {}, colors=colors)
     return (path / "report.html").read_text()

@@ -11,11 +11,13 @@ from easyseg.results.checkup import MOST_CASES
 
 
 def finding(kind: str, severity: str, count: int = 2) -> Finding:
+    """Return a finding of so many cases."""
     cases = [Case(f"{number}.png", "why", (number,)) for number in range(count)]
     return Finding.of(kind, severity, cases, f"{count} files of a kind.", "Mend them.")  # type: ignore[arg-type]
 
 
 def checkup(*findings: Finding) -> Checkup:
+    """Return a checkup with some findings."""
     shares = (ClassShare("train", "road", 90, 0.9, 9),)
     return Checkup("data/streets", 1200, 1199, {"train": 1000, "val": 200}, ("road", "car"), findings, shares, 2.5)
 

@@ -24,7 +24,9 @@ from easyseg.data.check.doctor import examine_folder
 from easyseg.data.shapes import write_shapes
 from easyseg.results.checkup import Checkup
 
-CAMVID_CLASSES = "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
+CAMVID_CLASSES = [
+    "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
+]  # fmt: skip
 
 
 DATASETS: dict[str, tuple[str, dict[str, tuple[str, str]], dict[str, Any]]] = {
@@ -135,12 +137,14 @@ def write(path: Path, values: np.ndarray, **options: Any) -> Path:
 
 
 def missing_mask(copy: Copy) -> str:
+    """Take an image's mask away."""
     pair = copy.take()
     pair.mask.unlink()
     return copy.name(pair.image)
 
 
 def orphan_mask(copy: Copy) -> str:
+    """Put a mask there that no image belongs to."""
     pair = copy.take()
     target = pair.mask.with_name(f"left_over_{pair.mask.stem}{pair.mask.suffix}")
     shutil.copy(pair.mask, target)
@@ -148,6 +152,7 @@ def orphan_mask(copy: Copy) -> str:
 
 
 def unreadable(copy: Copy) -> str:
+    """Put something into a file that is no picture."""
     pair = copy.take()
     victim = (pair.image, pair.mask)[copy.rng.integers(2)]
     content = (b"", b"<html>404 Not Found</html>", copy.rng.bytes(4000), victim.read_bytes()[400:])
@@ -156,6 +161,7 @@ def unreadable(copy: Copy) -> str:
 
 
 def truncated(copy: Copy) -> str:
+    """Cut a file off before its end."""
     pair = copy.take()
     victim = (pair.image, pair.mask)[copy.rng.integers(2)]
     data = victim.read_bytes()
@@ -164,6 +170,7 @@ def truncated(copy: Copy) -> str:
 
 
 def exif_rotation(copy: Copy) -> str:
+    """Turn an image by EXIF alone."""
     pair = copy.take()
     values = read(pair.image)
     if values.shape[0] == values.shape[1]:
@@ -177,6 +184,7 @@ def exif_rotation(copy: Copy) -> str:
 
 
 def size_mismatch(copy: Copy) -> str:
+    """Save a mask at another size."""
     pair = copy.take()
     mask = read(pair.mask)
     step = int(copy.rng.integers(2, 4))
@@ -185,6 +193,7 @@ def size_mismatch(copy: Copy) -> str:
 
 
 def unknown_value(copy: Copy) -> str:
+    """Draw a patch of a value that no class has."""
     pair = copy.take()
     mask = read(pair.mask)
     mask[10:20, 10 : 10 + int(copy.rng.integers(1, 60))] = copy.rng.integers(20, 200)
@@ -193,6 +202,7 @@ def unknown_value(copy: Copy) -> str:
 
 
 def black_and_white(copy: Copy) -> str:
+    """Save a mask of ids as 0 and 255."""
     pair = copy.take()
     mask = read(pair.mask)
     values, counts = np.unique(mask[(mask > 0) & (mask < 255)], return_counts=True)
@@ -201,6 +211,7 @@ def black_and_white(copy: Copy) -> str:
 
 
 def antialiased(copy: Copy) -> str:
+    """Scale a mask smoothly."""
     pair = copy.take()
     mask = read(pair.mask)
     if mask.max() < 64:  # class ids, drawn as levels of grey
@@ -211,6 +222,7 @@ def antialiased(copy: Copy) -> str:
 
 
 def jpeg_mask(copy: Copy) -> str:
+    """Save a mask as JPEG."""
     pair = copy.take()
     mask = read(pair.mask)
     pair.mask.unlink()
@@ -219,6 +231,7 @@ def jpeg_mask(copy: Copy) -> str:
 
 
 def color_mask(copy: Copy) -> str:
+    """Save a mask in colours."""
     pair = copy.take()
     colors = np.random.default_rng(5).integers(0, 256, (256, 3), dtype=np.uint8)
     write(pair.mask, colors[read(pair.mask)])
@@ -226,24 +239,28 @@ def color_mask(copy: Copy) -> str:
 
 
 def empty_mask(copy: Copy) -> str:
+    """Save a mask of background alone."""
     pair = copy.take()
     write(pair.mask, np.zeros_like(read(pair.mask)))
     return copy.name(pair.mask)
 
 
 def void_mask(copy: Copy) -> str:
+    """Save a mask in which no pixel counts."""
     pair = copy.take()
     write(pair.mask, np.full_like(read(pair.mask), copy.settings.get("ignore", [255])[0]))
     return copy.name(pair.mask)
 
 
 def constant_image(copy: Copy) -> str:
+    """Save an image of one colour."""
     pair = copy.take()
     write(pair.image, np.full_like(read(pair.image), copy.rng.integers(256)))
     return copy.name(pair.image)
 
 
 def dark_16_bit(copy: Copy) -> str:
+    """Save an image of 10 to 14 bits as one of 16."""
     pair = copy.take()
     values = read(pair.image)
     grey = values if values.ndim == 2 else values[..., :3].mean(axis=2)
@@ -254,16 +271,19 @@ def dark_16_bit(copy: Copy) -> str:
 
 
 def duplicate(copy: Copy) -> str:
+    """Put an image there twice."""
     pair = copy.take()
     return _again(copy, pair, pair.split, pair.image.read_bytes(), pair.image.suffix)
 
 
 def leak(copy: Copy) -> str:
+    """Put an image of the validation split into the training split, too."""
     pair = copy.take("val")
     return _again(copy, pair, "train", pair.image.read_bytes(), pair.image.suffix)
 
 
 def conflicting_annotation(copy: Copy) -> str:
+    """Put an image there twice, with another mask."""
     pair = copy.take()
     name = _again(copy, pair, pair.split, pair.image.read_bytes(), pair.image.suffix)
     mask = copy.mask_folders[pair.split] / f"again_{pair.mask.name}"
@@ -272,6 +292,7 @@ def conflicting_annotation(copy: Copy) -> str:
 
 
 def conflicting_mask(copy: Copy) -> str:
+    """Give an image a second mask."""
     pair = copy.take()
     other = ".bmp" if pair.mask.suffix != ".bmp" else ".png"
     write(pair.mask.with_suffix(other), np.flipud(read(pair.mask)))
@@ -279,11 +300,13 @@ def conflicting_mask(copy: Copy) -> str:
 
 
 def near_duplicate(copy: Copy) -> str:
+    """Put a changed copy of an image there."""
     pair = copy.take()
     return _changed_again(copy, pair, pair.split)
 
 
 def near_leak(copy: Copy) -> str:
+    """Put a changed copy of a validation image into the training split."""
     return _changed_again(copy, copy.take("val"), "train")
 
 

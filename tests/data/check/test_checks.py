@@ -26,10 +26,12 @@ Examine = Callable[..., Checkup]
 
 
 def read(path: Path) -> np.ndarray:
+    """Return the pixels of a picture as its file stores them."""
     return np.asarray(Image.open(path)).copy()
 
 
 def names(finding: Finding) -> list[str]:
+    """Return the files of a finding."""
     return [case.name for case in finding.cases]
 
 

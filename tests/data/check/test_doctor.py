@@ -16,7 +16,9 @@ from easyseg.errors import ConfigError, OutputError
 from easyseg.io.images import write_image
 
 NEAR = ("near duplicate", "near leak")
-CAMVID = "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
+CAMVID = [
+    "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
+]  # fmt: skip
 
 
 def check_scores(scores: dict[str, Any], planted: int) -> None:

@@ -25,6 +25,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def brightness(digest: object) -> list[int]:
+    """Return the lowest brightness of each image."""
     return digest.span[:, 0].tolist()  # type: ignore[attr-defined, no-any-return]
 
 

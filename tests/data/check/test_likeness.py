@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from easyseg.data.shapes import draw_shapes
 
 
 def scene(seed: int, size: int = 200) -> np.ndarray:
+    """Draw a picture and return its brightness."""
     image, _ = draw_shapes(size, np.random.default_rng(seed))
     return cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (0, 0), 1)
 
 
 def is_copy(first: np.ndarray, second: np.ndarray) -> bool:
+    """Compare two pictures of any size."""
     return compare(small_plane(first), small_plane(second)).is_copy
 
 
@@ -73,6 +76,6 @@ def test_pictures_of_any_size_can_be_compared() -> None:
 def test_frames_of_a_real_street_are_no_copies(shared_data: Path) -> None:
     """Frames one second apart of a moving car are pictures of their own; what is made of one of them is a copy."""
     frames = [cv2.imread(str(path), 0) for path in sorted((shared_data / "camvid/train").glob("0001TP*"))[:40]]
-    assert sum(is_copy(one, other) for one, other in zip(frames, frames[1:], strict=False)) == 0
+    assert sum(is_copy(one, other) for one, other in itertools.pairwise(frames)) == 0
     for change in CHANGES.values():
         assert sum(is_copy(frame, change(frame)) for frame in frames[::4]) >= 9

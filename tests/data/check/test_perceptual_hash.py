@@ -28,6 +28,7 @@ def picture(seed: int, size: int = 160) -> np.ndarray:
 
 
 def coefficients(*pictures: np.ndarray) -> np.ndarray:
+    """Return the coefficients of pictures of any size."""
     return coefficients_of([small_picture(grey) for grey in pictures])
 
 

@@ -177,7 +177,10 @@ def _proposed(survey: Survey, candidates: Indices, splits: Indices) -> tuple[lis
         once = pairs.queries < pairs.found if cut == 0 else np.ones(len(pairs.queries), bool)
         one, other = candidates[pairs.queries[once]], candidates[pairs.found[once]]
         cosine = np.concatenate(
-            [likeness(coefficients[one[part], cut], coefficients[other[part], 0], mirroring) for part in _blocks(len(one))]
+            [
+                likeness(coefficients[one[part], cut], coefficients[other[part], 0], mirroring)
+                for part in _blocks(len(one))
+            ]
         )
         near = (cosine >= _LEAST_LIKENESS[cut == 0]).nonzero()[0]
         near = near[np.lexsort((-cosine[near], splits[one[near]] == splits[other[near]]))][:_MOST_ALIKE]

@@ -102,8 +102,8 @@ def merged_objects(survey: Survey) -> Iterator[Finding]:
         ]
         total = sum(_num_objects(shapes) for shapes in several)
         found = (
-            f"In masks, one value covers several separate shapes {counted(f'{len(cases):,}', 'time')}, {total:,} shapes "
-            "in all: for instance segmentation, they would be one object."
+            f"In masks, one value covers several separate shapes {counted(f'{len(cases):,}', 'time')}, {total:,} "
+            "shapes in all: for instance segmentation, they would be one object."
         )
         advice = (
             "Give the polygons or the masks of single objects instead, or number the objects 1, 2, 3, ...; where "
