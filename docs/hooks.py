@@ -18,6 +18,7 @@ _MARK = re.compile(r"^.*<!-- settings: (\w+) -->$", re.MULTILINE)  # before it m
 _VERBS = {
     "Segmenter": config.ModelSettings,
     "load_dataset": config.DataSettings,
+    "check": config.CheckSettings,
     "fit": config.FitSettings,
     "Stage": config.Stage,
     "find_learning_rate": config.RateFinderSettings,

@@ -15,6 +15,7 @@ import pytest
 import easyseg
 from easyseg.cli import (
     COMMANDS,
+    check_command,
     demo_command,
     download_command,
     evaluate_command,
@@ -33,6 +34,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PARSERS = {
+    "check": check_command.parser,
     "train": train_command.parser,
     "evaluate": evaluate_command.parser,
     "predict": predict_command.parser,
@@ -188,6 +190,7 @@ def test_tables_of_settings_are_complete() -> None:
         "PredictSettings": "prediction",
         "DataSettings": "data",
         "DownloadSettings": "open-images",
+        "CheckSettings": "checking-data",
     }.items():
         text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
         assert f"<!-- settings: {group} -->" in text

@@ -16,9 +16,10 @@ import pytest
 
 import easyseg
 from easyseg import errors
-from easyseg.cli import evaluate_command, find_learning_rate_command, predict_command, train_command
+from easyseg.cli import check_command, evaluate_command, find_learning_rate_command, predict_command, train_command
 from easyseg.cli.options import PYTHON_ONLY, gather
 from easyseg.config import (
+    CheckSettings,
     DataSettings,
     EvaluateSettings,
     FitSettings,
@@ -43,6 +44,7 @@ FACADE = {
     "Segmenter.find_learning_rate",
     "Segmenter.evaluate",
     "Segmenter.predict",
+    "Dataset.check",
     "load_dataset",
 }
 """What people call, with one keyword for each setting."""
@@ -54,6 +56,7 @@ PLACES: list[tuple[type[Settings], Callable[..., Any], set[str]]] = [
     (EvaluateSettings, easyseg.Segmenter.evaluate, {"self", "data"}),
     (PredictSettings, easyseg.Segmenter.predict, {"self", "source"}),
     (Stage, easyseg.Stage.__init__, {"self"}),
+    (CheckSettings, easyseg.Dataset.check, {"self", "html"}),
     (DataSettings, easyseg.load_dataset, {"path", "classes", "split", "seed"}),
 ]
 
@@ -106,8 +109,9 @@ def test_settings_are_the_arguments_of_python(
         ((ModelSettings, DataSettings, RateFinderSettings), find_learning_rate_command.parser),
         ((DataSettings, EvaluateSettings), evaluate_command.parser),
         ((PredictSettings,), predict_command.parser),
+        ((CheckSettings, DataSettings), check_command.parser),
     ],
-    ids=["train", "find-learning-rate", "evaluate", "predict"],
+    ids=["train", "find-learning-rate", "evaluate", "predict", "check"],
 )
 def test_settings_are_the_flags_of_the_command_line(groups: tuple[type[Settings], ...], parser: Any) -> None:
     """A command has a flag for each setting, and no setting of its own."""
@@ -129,6 +133,9 @@ def test_settings_are_the_flags_of_the_command_line(groups: tuple[type[Settings]
         "devices",
         "device",
         "precision",
+        "html",
+        "classes",
+        "seed",
     }
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from easyseg.data.dataset import load_dataset as load_dataset
     from easyseg.models.registry import list_encoders as list_encoders
     from easyseg.models.registry import list_models as list_models
+    from easyseg.results import Checkup as Checkup
+    from easyseg.results import Finding as Finding
     from easyseg.results import History as History
     from easyseg.results import LearningRateCurve as LearningRateCurve
     from easyseg.results import Report as Report
@@ -39,6 +41,8 @@ _HOME = {
     "SemanticResult": "easyseg.results",
     "LearningRateCurve": "easyseg.results",
     "Report": "easyseg.results",
+    "Checkup": "easyseg.results",
+    "Finding": "easyseg.results",
     "History": "easyseg.results",
     "callbacks": "easyseg.training.callbacks",
     "loggers": "easyseg.training.loggers",
@@ -49,8 +53,10 @@ _HOME = {
 }
 
 __all__ = [
+    "Checkup",
     "ClassMap",
     "Dataset",
+    "Finding",
     "History",
     "LearningRateCurve",
     "Report",

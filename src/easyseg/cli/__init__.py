@@ -19,6 +19,7 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 
 COMMANDS = {
+    "check": "find what is wrong with a dataset before a training does",
     "train": "train a model on a folder of images and masks",
     "evaluate": "measure a trained model on a dataset",
     "predict": "segment images and save the pictures",
@@ -32,6 +33,7 @@ COMMANDS = {
 _EPILOG = """\
 examples:
   easyseg demo
+  easyseg check data/camvid --html checkup.html
   easyseg train --data data/camvid --model unet --encoder resnet50 --epochs 60
   easyseg train runs/last/config.yaml --epochs 3 --run-dir runs/again
   easyseg evaluate runs/last --data data/camvid --split test
@@ -44,7 +46,9 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 success, 2 an error the user can mend, 130 interrupted.
+    """Run one command and return its exit code.
+
+    It is 0 for success, 1 for a dataset that is not healthy, 2 for an error the user can mend, 130 when interrupted.
 
     Args:
         arguments: the words after the program's name; None: those of this process.

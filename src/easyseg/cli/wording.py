@@ -13,6 +13,7 @@ from typing import Any
 
 from easyseg.cli.options import PATHS, PYTHON_ONLY, is_switch
 from easyseg.config import (
+    CheckSettings,
     DataSettings,
     EvaluateSettings,
     FitSettings,
@@ -21,7 +22,7 @@ from easyseg.config import (
     RateFinderSettings,
 )
 
-_GROUPS = (ModelSettings, DataSettings, FitSettings, EvaluateSettings, PredictSettings, RateFinderSettings)
+_GROUPS = (ModelSettings, DataSettings, FitSettings, EvaluateSettings, PredictSettings, RateFinderSettings, CheckSettings)
 _POSITIONAL = {"Segmenter": ("model", "encoder"), "load_dataset": ("data",)}
 _LISTS = {"easyseg.list_models": "easyseg list models", "easyseg.list_encoders": "easyseg list encoders"}
 _WORD = re.compile(r"\.\.\.|None|True|False|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")

@@ -2,6 +2,7 @@
 
 from easyseg.config.base import Settings
 from easyseg.config.download import DownloadSettings
+from easyseg.config.check import CheckSettings
 from easyseg.config.kinds import Auto, Count, Fraction, Positive, Schedule
 from easyseg.config.rate_finder import RateFinderSettings
 from easyseg.config.settings import (
@@ -19,6 +20,7 @@ __all__ = [
     "FINE_TUNE",
     "MAX_CONFIG_BYTES",
     "Auto",
+    "CheckSettings",
     "Count",
     "DataSettings",
     "DownloadSettings",

@@ -85,9 +85,23 @@ def _of_masks(samples: Sequence[Sample], wishes: ClassWishes) -> ClassMap:
         raise listed([*scan.problems, *problems_of(sample for sample in samples if sample.mask is not None)])
     if not scan.files:
         raise ClassMapError("No image has a mask, so nothing says what the classes are. Check the folder of the masks.")
-    per_class = [len(sample.mask) for sample in samples if isinstance(sample.mask, tuple)]
-    if per_class:
-        found = multilabel_class_map(scan, wishes, count=per_class[0])
+    planes = next((len(sample.mask) for sample in samples if isinstance(sample.mask, tuple)), 1)
+    return class_map_of_scan(scan, wishes, masks_per_image=planes)
+
+
+def class_map_of_scan(scan: Scan, wishes: ClassWishes, *, masks_per_image: int = 1) -> ClassMap:
+    """Return how values become class ids, from the values that were found in masks.
+
+    Args:
+        scan: the values in at least one mask.
+        wishes: what is known about the classes.
+        masks_per_image: above 1, each class has a mask of its own.
+
+    Raises:
+        ClassMapError: as for `infer_class_map`.
+    """
+    if masks_per_image > 1:
+        found = multilabel_class_map(scan, wishes, count=masks_per_image)
     elif wishes.task == "multilabel":
         raise ClassMapError(
             "task='multilabel' needs one mask per class, such as masks/<class>/<image>.png; these masks hold all "

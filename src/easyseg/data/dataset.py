@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,9 @@ from easyseg.structures import (
     SkippedSample,
     Task,
 )
+
+if TYPE_CHECKING:
+    from easyseg.results import Checkup
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +199,34 @@ class Dataset:
             raise listed(problems)
         if problems:
             raise no_masks(replace(self, samples=samples))
+
+    def check(
+        self,
+        *,
+        html: str | os.PathLike[str] | None = None,
+        image_size: int | SizeHW = (512, 512),
+        instances: bool = False,
+        near_duplicates: bool = True,
+        workers: int | Literal["auto"] = "auto",
+        verbose: bool | Literal["auto"] = "auto",
+    ) -> Checkup:
+        """Look for everything that is wrong with the dataset, which stays as it is; `print` shows what was found.
+
+        Args:
+            html: a file for a report with pictures of the worst cases.
+            image_size: what the network is to see; objects too small for it are reported.
+            instances: the masks are to train instance segmentation, so each object needs a mask of its own.
+            near_duplicates: look for copies that were scaled, compressed, cut, mirrored or lightened, too.
+            workers: processes that read files; 0: threads only.
+            verbose: show a progress bar; "auto": on a terminal.
+
+        Raises:
+            ConfigError: a setting is out of range.
+            OutputError: the report cannot be written.
+        """
+        from easyseg.data.check.doctor import examine  # it knows datasets, so a dataset cannot know it earlier
+
+        return examine(self, CheckSettings.collect(locals()), html=None if html is None else Path(html))
 
     def pixel_counts(self) -> npt.NDArray[np.int64]:
         """Return how many pixels of each class every image has, (len, num_classes) int64.

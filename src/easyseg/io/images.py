@@ -300,7 +300,12 @@ def _number_type(path: Path, source: BinaryIO) -> np.dtype[Any]:
         return np.dtype(np.uint16 if picture.png and picture.png.bit_depth == 16 else np.uint8)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        SampleError: it is missing, empty, or cannot be read.
+    """
     with opened(path) as source:
         return source.read()
 

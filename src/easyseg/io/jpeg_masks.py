@@ -11,6 +11,9 @@ import numpy.typing as npt
 from easyseg.errors import SampleError
 from easyseg.structures import MaskArray
 
+REFUSED_JPEG = "a JPEG file cannot hold a mask of several classes"
+"""How the message begins that refuses such a mask."""
+
 _NOISE = 64
 """So far from 0 and 255 do black and white come out at usual qualities, from 75 on."""
 _FLAT_NOISE = 2
@@ -69,7 +72,7 @@ def _comes_from_black_and_white(grey: MaskArray) -> bool:
 def _refused(path: Path, found: str) -> SampleError:
     return SampleError(
         path,
-        f"a JPEG file cannot hold a mask of several classes: its compression changes pixel values, so classes get "
+        f"{REFUSED_JPEG}: its compression changes pixel values, so classes get "
         f"mixed up. Masks of one class are read where every value is near 0 or 255, but {found}. Save the masks as "
         "PNG from their source.",
     )

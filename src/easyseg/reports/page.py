@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import importlib.metadata
-import importlib.resources
-import io
 import math
 import os
 import platform
@@ -14,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from easyseg.io.atomic import write_text
 from easyseg.metrics import CLASS_METRICS
+from easyseg.reports.markup import bar, chip, document, embedded, escaped, number, section
 from easyseg.results import History, Report
 from easyseg.results.charts import CSS_VARIABLES, curves, to_svg
 from easyseg.results.words import counted, metric_title
-from easyseg.structures import Color, ImageArray
+from easyseg.structures import ImageArray
 from easyseg.visualization import error_legend
 
 if TYPE_CHECKING:
@@ -30,7 +25,6 @@ if TYPE_CHECKING:
 _PACKAGES = ("easyseg", "torch", "torchvision", "timm", "segmentation-models-pytorch", "albumentations", "numpy")
 _WORST_IMAGES = 8
 _WEAK_CLASSES = 3
-_WEBP_QUALITY = 88
 
 
 def write_report(
@@ -57,28 +51,23 @@ def write_report(
     Raises:
         OutputError: the file cannot be written.
     """
-    style = (importlib.resources.files("easyseg.reports") / "page.css").read_text(encoding="utf-8")
     body = [
-        f"<header><h1>{_escaped(title)}</h1><p class='verdict'>{_escaped(verdict(history, report))}</p></header>",
-        *(f"<p class='note'><b>Note</b>{_escaped(note.removeprefix('Note: '))}</p>" for note in notes),
+        f"<header><h1>{escaped(title)}</h1><p class='verdict'>{escaped(verdict(history, report))}</p></header>",
+        *(f"<p class='note'><b>Note</b>{escaped(note.removeprefix('Note: '))}</p>" for note in notes),
         _figures(history, report),
-        _section("Course of the training", _chart(curves(history))) if history is not None and len(history) else "",
+        section("Course of the training", _chart(curves(history))) if history is not None and len(history) else "",
         _classes(report) if report is not None else "",
-        _section("Confusion", _chart(report.confusion_figure())) if report is not None else "",
-        _section("Worst images", _worst(report)) if report is not None and report.images else "",
-        _section("Pictures", _pictures(pictures, report)) if pictures else "",
-        _section("Settings", _definitions(settings)),
-        _section("Environment", _definitions(_environment())),
+        section("Confusion", _chart(report.confusion_figure())) if report is not None else "",
+        section("Worst images", _worst(report)) if report is not None and report.images else "",
+        section("Pictures", _pictures(pictures, report)) if pictures else "",
+        section("Settings", _definitions(settings)),
+        section("Environment", _definitions(_environment())),
     ]
-    page = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_escaped(title)}</title>\n<style>\n{style}</style>\n</head>\n"
-        f"<body>\n<main>\n{chr(10).join(part for part in body if part)}\n"
-        "<footer>All figures are shares from 0 to 1, over all pixels of the dataset, at the images' original sizes. "
-        "Classes that are not in the dataset count in no mean.</footer>\n</main>\n</body>\n</html>\n"
+    footer = (
+        "All figures are shares from 0 to 1, over all pixels of the dataset, at the images' original sizes. "
+        "Classes that are not in the dataset count in no mean."
     )
-    write_text(path, page)
+    write_text(path, document(title, body, footer=footer))
     return Path(path)
 
 
@@ -111,9 +100,9 @@ def _figures(history: History | None, report: Report | None) -> str:
     figures: list[tuple[str, str]] = []
     if report is not None:
         figures += [
-            (_number(report.mean_iou), "mean IoU" if len(report.classes) > 1 else "IoU"),
-            (_number(report.mean_dice), "mean Dice" if len(report.classes) > 1 else "Dice"),
-            (_number(report.pixel_accuracy), "pixel accuracy"),
+            (number(report.mean_iou), "mean IoU" if len(report.classes) > 1 else "IoU"),
+            (number(report.mean_dice), "mean Dice" if len(report.classes) > 1 else "Dice"),
+            (number(report.pixel_accuracy), "pixel accuracy"),
             _card(len(report.images), f"{report.split} image"),
         ]
     if history is not None and len(history):
@@ -122,7 +111,7 @@ def _figures(history: History | None, report: Report | None) -> str:
         if isinstance(seconds, (int, float)):
             figures.append((_duration(float(seconds)), "training time"))
     cards = "".join(
-        f"<div class='figure'><b>{_escaped(value)}</b><span>{_escaped(name)}</span></div>" for value, name in figures
+        f"<div class='figure'><b>{escaped(value)}</b><span>{escaped(name)}</span></div>" for value, name in figures
     )
     return f"<div class='figures'>{cards}</div>" if figures else ""
 
@@ -138,20 +127,20 @@ def _classes(report: Report) -> str:
     )
     rows = []
     for row, color in zip(report.per_class, report.class_map.colors, strict=True):
-        cells = "".join(f"<td>{_number(getattr(row, metric))}</td>" for metric in CLASS_METRICS[1:])
-        name = f"<td>{_chip(color)}{_escaped(row.name)}</td>"
-        rows.append(f"<tr>{name}{_bar(row.iou)}{cells}<td>{100 * row.share:.1f} %</td></tr>")
-    means = "".join(f"<td>{_number(getattr(report, f'mean_{metric}'))}</td>" for metric in CLASS_METRICS[1:])
-    rows.append(f"<tr class='mean'><td>mean</td>{_bar(report.mean_iou)}{means}<td></td></tr>")
+        cells = "".join(f"<td>{number(getattr(row, metric))}</td>" for metric in CLASS_METRICS[1:])
+        name = f"<td>{chip(color)}{escaped(row.name)}</td>"
+        rows.append(f"<tr>{name}{bar(row.iou)}{cells}<td>{100 * row.share:.1f} %</td></tr>")
+    means = "".join(f"<td>{number(getattr(report, f'mean_{metric}'))}</td>" for metric in CLASS_METRICS[1:])
+    rows.append(f"<tr class='mean'><td>mean</td>{bar(report.mean_iou)}{means}<td></td></tr>")
     table = f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    rest = f"Frequency-weighted IoU {_number(report.frequency_weighted_iou)}. {report.timing_line()}"
-    return _section("Classes", f"{table}<p class='faint'>{_escaped(rest)}</p>")
+    rest = f"Frequency-weighted IoU {number(report.frequency_weighted_iou)}. {report.timing_line()}"
+    return section("Classes", f"{table}<p class='faint'>{escaped(rest)}</p>")
 
 
 def _worst(report: Report) -> str:
     rows = "".join(
-        f"<tr><td>{_escaped(image.name)}</td>{_bar(image.mean_iou)}"
-        f"<td>{_number(image.mean_dice)}</td><td>{_number(image.pixel_accuracy)}</td></tr>"
+        f"<tr><td>{escaped(image.name)}</td>{bar(image.mean_iou)}"
+        f"<td>{number(image.mean_dice)}</td><td>{number(image.pixel_accuracy)}</td></tr>"
         for image in report.worst(_WORST_IMAGES)
     )
     head = "<th>image</th><th>mean IoU</th><th>mean Dice</th><th>pixel accuracy</th>"
@@ -163,10 +152,10 @@ def _pictures(pictures: Sequence[tuple[str, ImageArray]], report: Report | None)
     if report is not None:
         mistakes, colors = error_legend(report.class_map.task)
         chips = zip((*report.classes, *mistakes), (*report.class_map.colors, *colors), strict=True)
-        legend = "".join(f"<span>{_chip(color)}{_escaped(name)}</span>" for name, color in chips)
+        legend = "".join(f"<span>{chip(color)}{escaped(name)}</span>" for name, color in chips)
         legend = f"<div class='legend'>{legend}</div>"
     figures = "".join(
-        f"<figure><figcaption>{_escaped(caption)}</figcaption>{_embedded(picture, alt=caption)}</figure>"
+        f"<figure><figcaption>{escaped(caption)}</figcaption>{embedded(picture, alt=caption)}</figure>"
         for caption, picture in pictures
     )
     return legend + figures
@@ -183,16 +172,8 @@ def _environment() -> dict[str, str]:
     return found
 
 
-def _escaped(text: object) -> str:
-    return html.escape(str(text))
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{_escaped(title)}</h2>{content}</section>"
-
-
 def _definitions(values: Mapping[str, Any]) -> str:
-    rows = "".join(f"<div><dt>{_escaped(name)}</dt><dd>{_escaped(value)}</dd></div>" for name, value in values.items())
+    rows = "".join(f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}</dd></div>" for name, value in values.items())
     return f"<dl>{rows}</dl>"
 
 
@@ -202,28 +183,6 @@ def _chart(figure: Figure) -> str:
     for color, variable in CSS_VARIABLES.items():
         svg = svg.replace(color, variable)
     return svg
-
-
-def _embedded(picture: ImageArray, *, alt: str) -> str:
-    data = io.BytesIO()
-    Image.fromarray(picture).save(data, "WEBP", quality=_WEBP_QUALITY)
-    encoded = base64.b64encode(data.getvalue()).decode("ascii")
-    height, width = picture.shape[:2]
-    source = f"data:image/webp;base64,{encoded}"
-    return f'<img src="{source}" alt="{_escaped(alt)}" width="{width}" height="{height}" loading="lazy">'
-
-
-def _bar(share: float) -> str:
-    width = 0.0 if math.isnan(share) else share
-    return f"<td class='bar' style='--share: {100 * width:.1f}%'>{_number(share)}</td>"
-
-
-def _chip(color: Color) -> str:
-    return f"<span class='chip' style='background: rgb({color[0]} {color[1]} {color[2]})'></span>"
-
-
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.4f}"
 
 
 def _duration(seconds: float) -> str:

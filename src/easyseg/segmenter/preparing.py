@@ -13,6 +13,7 @@ import torch
 
 from easyseg.config import FitSettings, ModelSettings
 from easyseg.data.cache import shared_bytes
+from easyseg.data.check.quick import quick_notes
 from easyseg.data.dataset import Dataset, as_dataset
 from easyseg.data.loaders import Preparation, TrainingLoader, cache_bytes_needed, start_method
 from easyseg.data.machine_memory import found_memory, offered_memory
@@ -85,10 +86,10 @@ def read_halves(
     if fitted is not None:
         dataset = scaled_as(dataset, fitted.preprocessing.value_range)
     dataset = dataset.with_splits()
-    halves = TrainingData(dataset, dataset.split("train"), dataset.split("val"))
     if world.is_first:
         dataset.verify("train", "val")
-    return halves
+        dataset = replace(dataset, notes=(*dataset.notes, *quick_notes(dataset.samples, dataset.path)))
+    return TrainingData(dataset, dataset.split("train"), dataset.split("val"))
 
 
 def overfitted(halves: TrainingData, settings: FitSettings) -> tuple[TrainingData, FitSettings]:

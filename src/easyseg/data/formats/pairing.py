@@ -114,7 +114,7 @@ def pair(roles: Roles, *, root: Path, source_format: str, bad_samples: BadSample
     """
     _refuse_twins(roles)
     index = MaskIndex(roles.masks)
-    class_names = _class_folders(roles)
+    class_names = class_folders(roles)
     samples: list[Sample] = []
     used: set[Path] = set()
     without: list[FoundFile] = []
@@ -178,7 +178,7 @@ def _masks_beside_images(files: list[FoundFile]) -> list[FoundFile]:
     ]
 
 
-def _class_folders(roles: Roles) -> list[str]:
+def class_folders(roles: Roles) -> list[str]:
     """Return the class names where masks lie in one folder per class, else an empty list."""
     image_places = {image.place for image in roles.images}
     mask_places = {mask.place for mask in roles.masks}
@@ -191,9 +191,8 @@ def _class_folders(roles: Roles) -> list[str]:
 
 def _refuse_rivals(files: Sequence[FoundFile], argument: str) -> None:
     bases: dict[tuple[Path, Split | None], set[Path]] = defaultdict(set)
-    for file in files:
-        if file.role is not None:
-            bases[file.base.parent, file.split].add(file.base)
+    for base, split in {(file.base, file.split): None for file in files if file.role is not None}:
+        bases[base.parent, split].add(base)
     for rivals in bases.values():
         if len(rivals) > 1:
             listed = " and ".join(repr(folder.name) for folder in sorted(rivals))

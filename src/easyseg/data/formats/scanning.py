@@ -104,7 +104,7 @@ def _all_files(root: Path) -> list[Path]:
                     pending.append((path, above | {resolved}))
             else:
                 found.append(path)
-    return sorted(found)
+    return sorted(found, key=lambda path: path.parts)  # as paths compare, but many times faster
 
 
 def image_folder(root: Path, images: Path | None) -> Path:
@@ -149,9 +149,9 @@ def nearest_name(name: str, files: Iterable[FoundFile]) -> str:
 
 def _below(root: Path, *, role: Role | None) -> list[FoundFile]:
     meanings: dict[str, FolderMeaning] = {}
-    found = []
-    for path in list_images(root):
-        parts = path.relative_to(root).parts[:-1]
+    found: list[FoundFile] = []
+    for folder, paths in itertools.groupby(list_images(root), key=lambda path: path.parent):
+        parts = folder.relative_to(root).parts
         known = [meanings.setdefault(part, folder_meaning(part)) for part in parts]
         at = None if role is not None else _deciding_folder(known)
         split = next((meaning.split for meaning in known if meaning.split), None)
@@ -161,8 +161,8 @@ def _below(root: Path, *, role: Role | None) -> list[FoundFile]:
             if index != at and not (meaning.split and meaning.is_known)
         )
         file_role = role if role is not None else known[at].role if at is not None else None
-        base = root.joinpath(*parts[: at + 1]) if at is not None else path.parent if role is None else root
-        found.append(FoundFile(path, normal_form(path.stem), file_role, split, place, base))
+        base = root.joinpath(*parts[: at + 1]) if at is not None else folder if role is None else root
+        found += [FoundFile(path, normal_form(path.stem), file_role, split, place, base) for path in paths]
     return found
 
 

@@ -1,0 +1,269 @@
+"""Few numbers that stand for very many files, in columns: what one pass over a dataset keeps in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from easyseg.data.check.perceptual_hash import CUTS, Coefficients, coefficients_of, small_picture
+from easyseg.data.mask_values import load_mask
+from easyseg.errors import SampleError
+from easyseg.io.images import RawMask
+from easyseg.io.inspection import ImageFacts, MaskFacts, inspect_image, inspect_mask, is_cut_off
+from easyseg.structures import Color
+
+MOST_VALUES = 512
+"""So many different values of a mask are kept, the most frequent ones; more are no classes."""
+
+KINDS = ("grey", "palette", "rgb")
+"""How masks are stored; columns hold the index."""
+
+Numbers: TypeAlias = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a file cannot be used.
+
+    Attributes:
+        row: its row in the digest.
+        problem: in words, without the path.
+        is_cut_off: it lacks its end.
+    """
+
+    row: int
+    problem: str
+    is_cut_off: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageDigest:
+    """N images, a row each; a row of zeros where the file cannot be read.
+
+    Attributes:
+        size_hw: (N, 2) int32 height and width, upright.
+        orientation: (N,) uint8 EXIF orientation, 1..8, 0 where unreadable.
+        bit_depth: (N,) uint8.
+        highest: (N,) float32 highest value of images with more than 8 bits.
+        span: (N, 2) uint8 lowest and highest brightness.
+        sha256: (N, 32) uint8.
+        coefficients: (N, cuts, 8, 8) float16, see `perceptual_hash`.
+        troubles: what is wrong with those that cannot be read.
+    """
+
+    size_hw: Numbers
+    orientation: Numbers
+    bit_depth: Numbers
+    highest: Numbers
+    span: Numbers
+    sha256: Numbers
+    coefficients: Coefficients
+    troubles: tuple[Trouble, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.size_hw)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskDigest:
+    """M masks, a row each; a row of zeros where the file cannot be read.
+
+    Attributes:
+        size_hw: (M, 2) int32, upright.
+        orientation: (M,) uint8, 0 where unreadable.
+        kind: (M,) uint8 index into `KINDS`.
+        is_lossy: (M,) bool, a JPEG file.
+        num_values: (M,) int32, how many different values the mask holds.
+        rows: (V,) int32 for each value of each mask, the mask's row, ascending.
+        values: (V,) int32 the values; colours as 0xRRGGBB.
+        counts: (V,) int64 pixels of each.
+        border: (V,) int64 pixels of each at the masks' edges; known for colours and palettes only.
+        palettes: the palette of each mask that has one, by row.
+        troubles: what is wrong with those that cannot be read.
+    """
+
+    size_hw: Numbers
+    orientation: Numbers
+    kind: Numbers
+    is_lossy: Numbers
+    num_values: Numbers
+    rows: Numbers
+    values: Numbers
+    counts: Numbers
+    border: Numbers
+    palettes: dict[int, tuple[Color, ...]] = field(default_factory=dict)
+    troubles: tuple[Trouble, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.size_hw)
+
+
+def digest_images(sources: Sequence[str | Path | Numbers]) -> ImageDigest:
+    """Read images, files or (H, W, C) uint8 arrays, and return their digest."""
+    count = len(sources)
+    digest = ImageDigest(
+        size_hw=np.zeros((count, 2), np.int32),
+        orientation=np.zeros(count, np.uint8),
+        bit_depth=np.zeros(count, np.uint8),
+        highest=np.zeros(count, np.float32),
+        span=np.zeros((count, 2), np.uint8),
+        sha256=np.zeros((count, 32), np.uint8),
+        coefficients=np.zeros((count, len(CUTS), 8, 8), np.float16),
+    )
+    pictures, readable, troubles = [], [], []
+    for row, source in enumerate(sources):
+        try:
+            facts = _image_facts(source)
+        except SampleError as error:
+            troubles.append(_trouble(row, source, error))
+            continue
+        digest.size_hw[row] = facts.size_hw
+        digest.orientation[row], digest.bit_depth[row] = facts.orientation, facts.bit_depth
+        digest.highest[row] = facts.highest
+        digest.span[row] = cv2.minMaxLoc(facts.grey)[:2]
+        digest.sha256[row] = np.frombuffer(facts.sha256, np.uint8)
+        pictures.append(small_picture(facts.grey))
+        readable.append(row)
+    digest.coefficients[readable] = coefficients_of(pictures)
+    return replace(digest, troubles=tuple(troubles))
+
+
+def digest_masks(sources: Sequence[str | Path | Numbers]) -> MaskDigest:
+    """Read masks, files or arrays, and return their digest."""
+    count = len(sources)
+    size_hw, orientation = np.zeros((count, 2), np.int32), np.zeros(count, np.uint8)
+    kind, is_lossy = np.zeros(count, np.uint8), np.zeros(count, bool)
+    num_values = np.zeros(count, np.int32)
+    found, palettes, troubles = [], {}, []
+    for row, source in enumerate(sources):
+        try:
+            facts = _mask_facts(source)
+        except SampleError as error:
+            troubles.append(_trouble(row, source, error))
+            continue
+        mask = facts.mask
+        size_hw[row], orientation[row] = mask.values.shape[:2], facts.orientation
+        kind[row], is_lossy[row] = KINDS.index(mask.kind), mask.is_lossy
+        values, counts, border = _values_of(mask)
+        num_values[row] = len(values)
+        found.append((np.full(min(len(values), MOST_VALUES), row, np.int32), *_most_frequent(values, counts, border)))
+        if mask.palette is not None:
+            palettes[row] = mask.palette
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)] if found else [np.zeros(0, np.int32)] * 4
+    by_value = dict(zip(("rows", "values", "counts", "border"), columns, strict=True))
+    return MaskDigest(
+        size_hw, orientation, kind, is_lossy, num_values, **by_value, palettes=palettes, troubles=tuple(troubles)
+    )
+
+
+def to_bytes(images: ImageDigest, masks: MaskDigest) -> bytes:
+    """Return two digests as bytes that travel between processes; `from_bytes` reads them."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {}
+    extra = {
+        "palettes": list(masks.palettes.items()),
+        "troubles": [[(t.row, t.problem, t.is_cut_off) for t in part.troubles] for part in (images, masks)],
+    }
+    for prefix, part in (("image", images), ("mask", masks)):
+        for name in _array_names(part):
+            arrays[f"{prefix}_{name}"] = getattr(part, name)
+    np.savez(buffer, extra=np.frombuffer(json.dumps(extra).encode(), np.uint8), **arrays)
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes) -> tuple[ImageDigest, MaskDigest]:
+    """Read what `to_bytes` wrote."""
+    with np.load(io.BytesIO(data)) as arrays:
+        extra = json.loads(arrays["extra"].tobytes())
+        of_images, of_masks = (tuple(Trouble(*trouble) for trouble in part) for part in extra["troubles"])
+        palettes = {int(row): tuple(tuple(color) for color in palette) for row, palette in extra["palettes"]}
+        images = {name: arrays[f"image_{name}"] for name in _array_names(ImageDigest)}
+        masks = {name: arrays[f"mask_{name}"] for name in _array_names(MaskDigest)}
+    return ImageDigest(**images, troubles=of_images), MaskDigest(**masks, palettes=palettes, troubles=of_masks)
+
+
+def join_images(parts: Sequence[ImageDigest]) -> ImageDigest:
+    """Put digests one below the other."""
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _array_names(ImageDigest)}
+    return ImageDigest(**columns, troubles=_shifted_troubles(parts))
+
+
+def join_masks(parts: Sequence[MaskDigest]) -> MaskDigest:
+    """Put digests one below the other."""
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _array_names(MaskDigest)}
+    starts = _starts(parts)
+    columns["rows"] = np.concatenate([part.rows + start for part, start in zip(parts, starts, strict=True)])
+    palettes = {
+        row + start: palette
+        for part, start in zip(parts, starts, strict=True)
+        for row, palette in part.palettes.items()
+    }
+    return MaskDigest(**columns, palettes=palettes, troubles=_shifted_troubles(parts))
+
+
+def _image_facts(source: str | Path | Numbers) -> ImageFacts:
+    if not isinstance(source, np.ndarray):
+        return inspect_image(source)
+    planes = source if source.ndim == 3 else source[..., None]
+    color = np.ascontiguousarray(planes[..., :3])
+    grey = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY) if color.shape[2] == 3 else color[..., 0]
+    sha256 = hashlib.sha256(np.ascontiguousarray(source).data).digest()
+    return ImageFacts((source.shape[0], source.shape[1]), 1, 8, 0.0, sha256, np.asarray(grey, np.uint8))
+
+
+def _mask_facts(source: str | Path | Numbers) -> MaskFacts:
+    return MaskFacts(load_mask(source), 1) if isinstance(source, np.ndarray) else inspect_mask(source)
+
+
+def _trouble(row: int, source: str | Path | Numbers, error: SampleError) -> Trouble:
+    return Trouble(row, error.problem, not isinstance(source, np.ndarray) and is_cut_off(source))
+
+
+def _values_of(mask: RawMask) -> tuple[Numbers, Numbers, Numbers]:
+    """Return the values of a mask, ascending, with their pixels in all and at its edges."""
+    values = mask.values
+    if values.dtype == np.uint8 and mask.kind == "grey":  # by far the most; classes by grey value need no edges
+        pixels = np.bincount(values.reshape(-1), minlength=256)
+        found = pixels.nonzero()[0]
+        return found, pixels[found], np.zeros(len(found), np.int64)
+    if mask.kind == "rgb":
+        wide = values.astype(np.int32)
+        values = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    found, pixels = np.unique(values, return_counts=True)
+    edges = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
+    at_edges, edge_pixels = np.unique(edges, return_counts=True)
+    border = np.zeros(len(found), np.int64)
+    border[np.searchsorted(found, at_edges)] = edge_pixels
+    return found, pixels, border
+
+
+def _most_frequent(values: Numbers, counts: Numbers, border: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    if len(values) > MOST_VALUES:
+        chosen = np.sort(np.argsort(-counts, kind="stable")[:MOST_VALUES])
+        values, counts, border = values[chosen], counts[chosen], border[chosen]
+    return values.astype(np.int32), counts, border
+
+
+def _array_names(part: ImageDigest | MaskDigest | type) -> list[str]:
+    return [column.name for column in fields(part) if column.name not in ("troubles", "palettes")]
+
+
+def _starts(parts: Sequence[ImageDigest | MaskDigest]) -> list[int]:
+    return [0, *np.cumsum([len(part) for part in parts]).tolist()][: len(parts)]
+
+
+def _shifted_troubles(parts: Sequence[ImageDigest | MaskDigest]) -> tuple[Trouble, ...]:
+    return tuple(
+        replace(trouble, row=trouble.row + start)
+        for part, start in zip(parts, _starts(parts), strict=True)
+        for trouble in part.troubles
+    )

@@ -1,0 +1,192 @@
+"""Objects: outlines that enclose nothing, cross themselves or leave the image; several drawn as one; too small ones."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from easyseg.data.check.survey import Survey, check, is_ground
+from easyseg.data.mask_values import evenly_spread, load_mask
+from easyseg.data.threads import map_in_threads
+from easyseg.errors import EasySegError
+from easyseg.geometry import polygon_faults
+from easyseg.results.checkup import Case, Finding
+from easyseg.results.words import counted
+from easyseg.structures import IGNORE_INDEX
+
+MOST_MASKS = 200
+"""Of so many evenly spread masks the single shapes are looked at."""
+_LEAST_SHAPE = 16
+"""Smaller shapes, in pixels, are specks that no one drew as an object."""
+_TINY_SIDE = 4.0
+"""An object that is less than so many pixels wide at the training size leaves hardly a trace in the network."""
+_MOST_TINY = 0.5
+_KINDS = {
+    "no_pixels": "degenerate_polygons",
+    "too_few_points": "degenerate_polygons",
+    "zero_area": "degenerate_polygons",
+    "self_crossing": "crossing_polygons",
+    "outside": "outside_polygons",
+    "partly_outside": "outside_polygons",
+}
+_POLYGON_WORDS = {
+    "degenerate_polygons": (
+        "polygons that enclose no pixels",
+        "They draw nothing; remove them, or draw them anew.",
+    ),
+    "crossing_polygons": (
+        "polygons whose outline crosses itself",
+        "What lies inside of such an outline is a matter of taste; draw them anew.",
+    ),
+    "outside_polygons": (
+        "polygons that leave the image",
+        "They are cut at its edge; check that image and annotation belong together.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """The separate shapes of one class in one mask.
+
+    Attributes:
+        row: the mask.
+        class_id: the class; of the binary task 0.
+        areas: pixels of each shape.
+        scale: what a side is multiplied by to come to the training size.
+    """
+
+    row: int
+    class_id: int
+    areas: tuple[int, ...]
+    scale: float
+
+
+@check("polygons")
+def polygons(survey: Survey) -> Iterator[Finding]:
+    """Outlines that are no outlines, cross themselves, or reach out of the image."""
+    cases: dict[str, list[Case]] = defaultdict(list)
+    for at, sample in enumerate(survey.samples):
+        size_hw = tuple(survey.images.size_hw[at].tolist())
+        if size_hw == (0, 0):
+            continue
+        for number, labelled in enumerate(getattr(sample, "objects", None) or (), start=1):
+            for kind, detail in _faults(labelled, size_hw):
+                words = f"object {number}, {labelled.class_name}: {detail[:1].lower()}{detail[1:].rstrip('.')}"
+                cases[kind].append(survey.image_case(at, words))
+    for kind, found in cases.items():
+        what, advice = _POLYGON_WORDS[kind]
+        yield Finding.of(kind, "warning", found, f"{len(found):,} {what}.", advice)
+
+
+@check("merged objects")
+def merged_objects(survey: Survey) -> Iterator[Finding]:
+    """Several objects drawn as one, where each should have a mask of its own."""
+    if not survey.settings.instances or any(getattr(sample, "objects", None) for sample in survey.samples[:100]):
+        return
+    names = survey.class_map.names if survey.class_map else ()
+    several = [
+        shapes for shapes in _shapes(survey) if _num_objects(shapes) > 1 and not is_ground(names[shapes.class_id])
+    ]
+    if several:
+        cases = [
+            survey.mask_case(shapes.row, f"{_num_objects(shapes)} separate shapes of {names[shapes.class_id]!r}")
+            for shapes in several
+        ]
+        total = sum(_num_objects(shapes) for shapes in several)
+        found = (
+            f"In masks, one value covers several separate shapes {counted(f'{len(cases):,}', 'time')}, {total:,} "
+            "shapes in all: for instance segmentation, they would be one object."
+        )
+        advice = (
+            "Give the polygons or the masks of single objects instead, or number the objects 1, 2, 3, ...; where "
+            "objects never touch, connected regions can be taken for them."
+        )
+        yield Finding.of("merged_objects", "error", cases, found, advice)
+
+
+@check("tiny objects")
+def tiny_objects(survey: Survey) -> Iterator[Finding]:
+    """Classes whose shapes all but vanish when images are scaled to the size the network sees."""
+    if survey.class_map is None:
+        return
+    by_class: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    for shapes in _shapes(survey):
+        by_class[shapes.class_id] += [(area, math.sqrt(area) * shapes.scale) for area in shapes.areas]
+    cases = []
+    for class_id, found in sorted(by_class.items()):
+        pixels = sum(area for area, _ in found)
+        # what is tiny in the image itself is not the training size's fault
+        tiny = [(area, side) for area, side in found if side < _TINY_SIDE <= math.sqrt(area)]
+        share = sum(area for area, _ in tiny) / max(1, pixels)
+        if share > _MOST_TINY:
+            sides = sorted(side for _, side in found)
+            name = survey.class_map.names[class_id]
+            cases.append(Case(name, f"{sides[len(sides) // 2]:.1f} pixels wide in the middle, {share:.0%} below 4"))
+    if cases:
+        height, width = survey.settings.image_size
+        found_words = (
+            f"{counted(len(cases), 'kind')} of objects nearly vanish at the training size of {height} x {width}."
+        )
+        advice = (
+            f"Type an image_size above {max(height, width)}; or resize='crop', to train on parts at full resolution."
+        )
+        yield Finding.of("tiny_objects", "warning", cases, found_words, advice)
+
+
+def _faults(labelled: Any, size_hw: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+    """Yield the kind of finding and the details of each fault of an object's outlines."""
+    shape = labelled.shape
+    size = np.array(size_hw[::-1], float) if getattr(shape, "is_relative", False) else 1.0
+    for rings in getattr(shape, "parts", ()):
+        for ring in rings:
+            for fault in polygon_faults(np.asarray(ring, float) * size, (size_hw[0], size_hw[1])):
+                if fault.kind in _KINDS:
+                    yield _KINDS[fault.kind], fault.detail
+
+
+def _shapes(survey: Survey) -> list[Shapes]:
+    """Return the separate shapes in some of the masks."""
+    rows = survey.readable_masks.nonzero()[0].tolist()
+
+    def shapes_in(row: int) -> list[Shapes]:
+        return list(_shapes_in(survey, row))
+
+    return [shapes for found in map_in_threads(shapes_in, evenly_spread(rows, MOST_MASKS)) for shapes in found]
+
+
+def _shapes_in(survey: Survey, row: int) -> Iterator[Shapes]:
+    class_map, pixels = survey.class_map, survey.pixels
+    if class_map is None or pixels is None or pixels.unknown[row]:
+        return
+    try:
+        raw = load_mask(survey.mask_sources[row])
+        ids = class_map.encode(raw.as_rgb() if class_map.encoding == "colors" else raw.values)
+    except EasySegError:
+        return
+    height, width = survey.settings.image_size
+    scale = min(1.0, height / ids.shape[0], width / ids.shape[1])
+    is_multiclass = class_map.task == "multiclass"
+    present = [value for value in np.unique(ids).tolist() if value != IGNORE_INDEX and (is_multiclass or value)]
+    for value in present:
+        class_id = value if is_multiclass else 0 if class_map.task == "binary" else int(survey.mask_planes[row])
+        yield Shapes(row, class_id, _areas(ids == value), scale)
+
+
+def _areas(where: npt.NDArray[np.bool_]) -> tuple[int, ...]:
+    marked = np.ascontiguousarray(where).view(np.uint8)
+    left, top, width, height = cv2.boundingRect(marked)
+    around = np.ascontiguousarray(marked[top : top + height, left : left + width])
+    _, _, facts, _ = cv2.connectedComponentsWithStats(around, connectivity=8)
+    return tuple(facts[1:, cv2.CC_STAT_AREA].tolist())
+
+
+def _num_objects(shapes: Shapes) -> int:
+    return sum(area >= _LEAST_SHAPE for area in shapes.areas)

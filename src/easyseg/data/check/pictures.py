@@ -1,0 +1,133 @@
+"""Pictures of what a checkup found: the first cases of each finding, images beside their masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from easyseg import visualization
+from easyseg.data.check.survey import Survey
+from easyseg.data.mask_values import load_mask, mask_sources
+from easyseg.errors import EasySegError
+from easyseg.io.images import RawMask, read_image
+from easyseg.results.checkup import Case, Checkup, Finding, Panel, PicturedCase
+from easyseg.structures import IGNORE_INDEX, Color, ImageArray
+
+MOST_PICTURES = 3
+"""So many cases of a finding are shown."""
+_PANEL_HEIGHT = 240
+_WIDEST_PANEL = 420
+_MOSTLY = 0.5
+"""Where more of a mask than this means nothing, it is shown as it is."""
+_STRANGE: Color = (255, 0, 200)
+"""What no class has, loud on any picture."""
+_OF_IMAGES = frozenset(["constant_images", "dark_16_bit", "missing_masks", "twin_images"])
+_OF_PAIRS = frozenset(["leaks", "duplicates", "near_leaks", "near_duplicates", "series_leaks", "series"])
+_OF_PAIRS_WITH_MASKS = frozenset(["conflicting_annotations"])
+
+
+def worst_pictures(survey: Survey, checkup: Checkup) -> dict[str, list[PicturedCase]]:
+    """Return pictures of the first cases of each kind of finding that can be shown."""
+    pictures: dict[str, list[PicturedCase]] = {}
+    for finding in checkup:
+        taken = [PicturedCase(str(case), _panels_of(survey, finding, case)) for case in finding.cases[:MOST_PICTURES]]
+        shown = [pictured for pictured in taken if pictured.panels]
+        if shown:
+            pictures[finding.kind] = shown
+    return pictures
+
+
+def _panels_of(survey: Survey, finding: Finding, case: Case) -> tuple[Panel, ...]:
+    if not case.samples:
+        return ()
+    try:
+        return tuple(Panel(title, _fitted(picture)) for picture, title in _panels(survey, finding, case))
+    except EasySegError:
+        return ()  # what cannot be read cannot be shown
+
+
+def _panels(survey: Survey, finding: Finding, case: Case) -> list[tuple[ImageArray, str]]:
+    if finding.kind in _OF_IMAGES:
+        return [(_image(survey, at), survey.image_name(at)) for at in case.samples]
+    if finding.kind in _OF_PAIRS:
+        return [(_image(survey, at), survey.image_name(at)) for at in case.samples[:MOST_PICTURES]]
+    if finding.kind in _OF_PAIRS_WITH_MASKS:
+        return [(_overlay(survey, at), survey.image_name(at)) for at in case.samples[:2]]
+    sample = case.samples[0]
+    panels = [(_image(survey, sample), "image")]
+    masks = mask_sources(survey.samples[sample])
+    if not masks:
+        return panels
+    raw = load_mask(masks[0])
+    panels.append((_painted(survey, raw), "mask"))
+    if raw.values.shape[:2] == panels[0][0].shape[:2]:
+        panels.append((_overlay(survey, sample), "mask on image"))
+    return panels
+
+
+def _image(survey: Survey, sample: int) -> ImageArray:
+    image = survey.samples[sample].image
+    return read_image(image) if isinstance(image, Path) else visualization.as_rgb(image)
+
+
+def _overlay(survey: Survey, sample: int) -> ImageArray:
+    """Return an image with its masks laid over it; values that no class has are loud."""
+    base = _image(survey, sample)
+    masks = [load_mask(source) for source in mask_sources(survey.samples[sample])]
+    for raw in masks:
+        paint = _painted(survey, raw)
+        if paint.shape != base.shape:
+            continue
+        covered = paint.any(axis=2)
+        mixed = cv2.addWeighted(base, 0.45, paint, 0.55, 0)
+        base = np.where(np.asarray(covered)[..., None], mixed, base)
+    return base
+
+
+def _painted(survey: Survey, raw: RawMask) -> ImageArray:
+    """Return a mask in its classes' colours, (H, W, 3) uint8; black where nothing is, striped where nothing counts."""
+    class_map = survey.class_map
+    if class_map is None:
+        return _as_seen(raw)
+    try:
+        ids = class_map.encode(raw.as_rgb() if class_map.encoding == "colors" else raw.values)
+    except EasySegError:
+        return _strange_painted(survey, raw)
+    if class_map.task == "multilabel":
+        return visualization.color_mask(np.where(ids == 1, 0, IGNORE_INDEX).astype(np.uint8), class_map.colors)
+    return visualization.color_mask(ids, class_map.colors, task=class_map.task)
+
+
+def _strange_painted(survey: Survey, raw: RawMask) -> ImageArray:
+    """Return a mask that holds values no class has: these loud and a little larger, the others dark."""
+    class_map = survey.class_map
+    if class_map is None or class_map.encoding != "ids" or raw.values.ndim != 2:
+        return _as_seen(raw)
+    known = [*class_map.values, *class_map.ignored, *(class_map.background if class_map.task != "multiclass" else ())]
+    strange = ~np.isin(raw.values, known)
+    if strange.mean() > _MOSTLY:
+        return _as_seen(raw)
+    ids = class_map.encode(np.where(strange, known[0], raw.values).astype(raw.values.dtype))
+    picture = visualization.color_mask(ids, class_map.colors, task=class_map.task) // 2
+    width = 1 + max(strange.shape) // 150
+    picture[cv2.dilate(strange.view(np.uint8), np.ones((width, width), np.uint8)) > 0] = _STRANGE
+    return picture
+
+
+def _as_seen(raw: RawMask) -> ImageArray:
+    """Return a mask as a picture in which its values can be told apart."""
+    if raw.kind != "grey":
+        return raw.as_rgb()
+    values: npt.NDArray[np.int64] = raw.values.astype(np.int64)
+    spread = (values - values.min()) * 255 // max(1, int(values.max() - values.min()))
+    return np.repeat(spread.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _fitted(panel: ImageArray) -> ImageArray:
+    scale = min(_PANEL_HEIGHT / panel.shape[0], _WIDEST_PANEL / panel.shape[1])
+    size = (max(1, round(panel.shape[1] * scale)), max(1, round(panel.shape[0] * scale)))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(panel, size, interpolation=interpolation), np.uint8)

@@ -1,0 +1,250 @@
+"""Values in masks that mean nothing, or something else than in the other masks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from easyseg.data.check.digest import KINDS, Numbers
+from easyseg.data.check.survey import Rows, Survey, check, is_ground
+from easyseg.results.checkup import Finding, Severity
+from easyseg.results.words import counted
+from easyseg.structures import SPLITS
+
+_NOTE: Severity = "note"
+_ERROR: Severity = "error"
+_MOST_NAMED = 6
+_RARE_MASKS = 0.1
+_RARE_PIXELS = 1e-3
+"""A value without a name in fewer masks and of fewer pixels than these shares, apart from the others, is a slip."""
+_FEW_EMPTY = 0.05
+"""Where fewer masks than this are empty, they may have been forgotten; where more are, it is the subject's nature."""
+
+
+@check("unknown values")
+def unknown_values(survey: Survey) -> Iterator[Finding]:
+    """Values that no class has, with their histogram per split."""
+    pixels, masks = survey.pixels, survey.masks
+    if pixels is None or not pixels.is_unknown.any():
+        return
+    unknown = pixels.is_unknown & ~_is_told_elsewhere(survey)[masks.rows]
+    rows = np.unique(masks.rows[unknown])
+    if not rows.size:
+        return
+    cases = [survey.mask_case(row, _values_in(survey, row, unknown)) for row in rows]
+    splits = survey.splits[survey.mask_samples[masks.rows]]
+    parts = []
+    for number, split in enumerate(SPLITS):
+        here = unknown & (splits == number)
+        if here.any():
+            parts.append(f"{split}: {_histogram(survey, here)}")
+    found = f"{counted(f'{len(rows):,}', 'mask')} with values that no class has. {'; '.join(parts)}."
+    values = sorted(set(masks.values[unknown].tolist()))[:_MOST_NAMED]
+    ignore = [_color(value) if _is_colored(survey) else value for value in values]
+    advice = f"Name them, too, with class_map={{...}}; or type ignore={ignore} to leave such pixels out."
+    yield Finding.of("unknown_values", "error", cases, found, advice)
+
+
+@check("rare values")
+def rare_values(survey: Survey) -> Iterator[Finding]:
+    """Values far from all others that few pixels of few masks have, where the classes have no names to go by."""
+    class_map, masks = survey.class_map, survey.masks
+    if class_map is None or survey.has_names or class_map.encoding != "ids" or class_map.task != "multiclass":
+        return
+    readable = max(1, int(survey.readable_masks.sum()))
+    pixels = max(1, int(masks.counts.sum()))
+    known = sorted(class_map.values)
+    gaps = [at for at in range(1, len(known)) if known[at] - known[at - 1] > 1]
+    if not gaps:
+        return
+    suspects = []
+    for value in known[gaps[0] :]:
+        here = masks.values == value
+        if here.sum() < _RARE_MASKS * readable and masks.counts[here].sum() < _RARE_PIXELS * pixels:
+            suspects.append(value)
+    is_suspect = np.isin(masks.values, suspects)
+    rows = np.unique(masks.rows[is_suspect])
+    if rows.size:
+        cases = [survey.mask_case(row, _values_in(survey, row, is_suspect)) for row in rows]
+        found = (
+            f"{counted(f'{len(rows):,}', 'mask')} with values far from all others and of few pixels: "
+            f"{_histogram(survey, is_suspect)}."
+        )
+        advice = f"If they are slips, type ignore={suspects[:_MOST_NAMED]}; if classes, name them with classes=[...]."
+        yield Finding.of("rare_values", "warning", cases, found, advice)
+
+
+@check("encodings")
+def encodings(survey: Survey) -> Iterator[Finding]:
+    """Masks stored in another way than most: colours among ids, 0/255 among ids."""
+    masks = survey.masks
+    readable = survey.readable_masks
+    kinds = Counter(masks.kind[readable].tolist())
+    if len(kinds) > 1:
+        most = kinds.most_common(1)[0][0]
+        odd = (readable & (masks.kind != most)).nonzero()[0]
+        is_harmful = KINDS.index("rgb") in kinds
+        cases = [survey.mask_case(row, f"stored as {KINDS[masks.kind[row]]}") for row in odd]
+        found = (
+            f"{counted(f'{len(odd):,}', 'mask')} stored as {_kind_names(kinds, most)}, while most are {KINDS[most]}."
+        )
+        advice = "Save them as the others are: grey or palette values are class ids, RGB values are colours."
+        yield Finding.of("mixed_encodings", "error" if is_harmful else "note", cases, found, advice)
+    odd = _black_and_white_among_ids(survey)
+    if odd.size:
+        cases = survey.mask_cases(odd, "0 and 255 only")
+        found = f"{counted(f'{len(odd):,}', 'mask')} of 0 and 255 only, while the others hold class ids."
+        advice = "Save them with class ids: here, 255 would be taken for pixels that do not count."
+        yield Finding.of("black_and_white_masks", "error", cases, found, advice)
+
+
+@check("antialiased masks")
+def antialiased_masks(survey: Survey) -> Iterator[Finding]:
+    """Grey levels between black and white, from smooth drawing or scaling; harmless for one class, else not."""
+    class_map, masks = survey.class_map, survey.masks
+    between = _is_between(survey)
+    in_between = np.bincount(masks.rows[between], minlength=len(masks))
+    if class_map is not None and class_map.encoding == "threshold":
+        if class_map.threshold <= 1:
+            return  # whatever is not 0 is the class, so nothing lies between
+        rows, severity = (in_between > 0).nonzero()[0], _NOTE
+        advice = f"They are read exactly enough: the class begins at {class_map.threshold}."
+    else:
+        rows, severity = _has_too_many_levels(survey).nonzero()[0], _ERROR
+        advice = "Save them anew without smoothing; scale masks by the nearest pixel only."
+    if rows.size:
+        among = between & np.isin(masks.rows, rows)
+        share = masks.counts[among].sum() / max(1, masks.counts[np.isin(masks.rows, rows)].sum())
+        cases = [survey.mask_case(row, f"{in_between[row]} levels of grey") for row in rows.tolist()]
+        found = f"{counted(f'{len(rows):,}', 'mask')} with levels of grey, {share:.1%} of their pixels."
+        yield Finding.of("antialiased_masks", severity, cases, found, advice)
+
+
+@check("empty masks")
+def empty_masks(survey: Survey) -> Iterator[Finding]:
+    """Masks that show nothing: only background, or only pixels that do not count."""
+    pixels = survey.pixels
+    if pixels is None:
+        return
+    readable = survey.readable_masks
+    counting = pixels.of_class.sum(axis=1) + pixels.background + pixels.unknown
+    void = readable & (counting == 0)
+    if void.any():
+        cases = survey.mask_cases(void.nonzero()[0])
+        found = f"{counted(f'{len(cases):,}', 'mask')} in which no pixel counts; nothing can be learnt from them."
+        yield Finding.of("void_masks", "warning", cases, found, "Draw them, or remove them with their images.")
+    empty = (readable & ~void & ~_is_told_elsewhere(survey) & _shows_nothing(survey)).nonzero()[0]
+    if empty.size:
+        share = empty.size / max(1, int(readable.sum()))
+        cases = survey.mask_cases(empty)
+        found = f"{counted(f'{len(cases):,}', 'mask')} that show background only, {share:.1%} of all."
+        advice = "Fine where the images really show nothing; else they were forgotten: draw them, or remove them."
+        yield Finding.of("empty_masks", "warning" if share < _FEW_EMPTY else "note", cases, found, advice)
+
+
+def _shows_nothing(survey: Survey) -> Numbers:
+    """Return which masks hold background alone, (M,) bool."""
+    class_map, pixels, masks = survey.class_map, survey.pixels, survey.masks
+    if class_map is None or pixels is None:
+        return np.zeros(len(masks), bool)
+    if class_map.task == "multilabel":
+        sums = np.zeros((len(survey.samples), class_map.num_classes), np.int64)
+        np.add.at(sums, survey.mask_samples, pixels.of_class)
+        return np.asarray((sums[survey.mask_samples].sum(axis=1) == 0) & (survey.mask_planes == 0))
+    if class_map.task == "binary":
+        return np.asarray((pixels.of_class.sum(axis=1) == 0) & (pixels.unknown == 0))
+    grounds = [at for at, name in enumerate(class_map.names) if is_ground(name)]
+    other = pixels.of_class.sum(axis=1) - pixels.of_class[:, grounds].sum(axis=1) + pixels.unknown
+    return np.asarray(other == 0) if grounds else _holds_zero_alone(survey)
+
+
+def _holds_zero_alone(survey: Survey) -> Numbers:
+    masks = survey.masks
+    not_zero = np.bincount(masks.rows[masks.values != 0], minlength=len(masks))
+    return np.asarray(not_zero == 0)
+
+
+def _black_and_white_among_ids(survey: Survey) -> Rows:
+    class_map, masks = survey.class_map, survey.masks
+    if class_map is None or class_map.encoding != "ids" or class_map.task != "multiclass":
+        return np.zeros(0, np.intp)
+    extreme = (masks.values == 0) | (masks.values == 255)
+    others = np.bincount(masks.rows[~extreme], minlength=len(masks))
+    white = np.bincount(masks.rows[masks.values == 255], minlength=len(masks))
+    black = np.bincount(masks.rows[masks.values == 0], minlength=len(masks))
+    odd = survey.readable_masks & (others == 0) & (white > 0) & (black > 0)
+    # where most masks are so, it is how the dataset says void
+    return odd.nonzero()[0] if odd.mean() < 2 * _RARE_MASKS and 255 not in class_map.values else np.zeros(0, np.intp)
+
+
+def _is_told_elsewhere(survey: Survey) -> Numbers:
+    """Return which masks hold strange values for a reason that has a finding of its own, (M,) bool."""
+    masks = survey.masks
+    told = _has_too_many_levels(survey)
+    told[_black_and_white_among_ids(survey)] = True
+    kinds = np.bincount(masks.kind[survey.readable_masks], minlength=len(KINDS))
+    if np.count_nonzero(kinds) > 1:
+        told |= masks.kind != kinds.argmax()
+    return told
+
+
+def _is_between(survey: Survey) -> Numbers:
+    """Return which values are grey levels between black and white, (V,) bool."""
+    masks = survey.masks
+    between = (masks.values > 0) & (masks.values < 255)
+    return np.asarray(between & (masks.kind[masks.rows] == KINDS.index("grey")))
+
+
+def _has_too_many_levels(survey: Survey) -> Numbers:
+    """Return which masks hold more grey levels than there can be classes, (M,) bool."""
+    class_map, masks = survey.class_map, survey.masks
+    if class_map is not None and class_map.encoding == "threshold":
+        return np.zeros(len(masks), bool)
+    levels = np.bincount(masks.rows[_is_between(survey)], minlength=len(masks))
+    return np.asarray(levels > _levels_of_classes(survey))
+
+
+def _levels_of_classes(survey: Survey) -> int:
+    """Return how many grey levels between 0 and 255 the classes may have."""
+    class_map = survey.class_map
+    if class_map is None or class_map.encoding == "colors":
+        return 64
+    return max(64, 2 * class_map.num_classes)
+
+
+def _is_colored(survey: Survey) -> bool:
+    return survey.class_map is not None and survey.class_map.encoding == "colors"
+
+
+def _values_in(survey: Survey, row: int, chosen: Numbers) -> str:
+    masks = survey.masks
+    first, last = np.searchsorted(masks.rows, [row, row + 1])
+    part = [at for at in range(first, last) if chosen[at]]
+    named = [f"{_shown(survey, masks.values[at])}: {masks.counts[at]} px" for at in part[:_MOST_NAMED]]
+    return ", ".join(named) + (f" and {len(part) - len(named)} more" if len(part) > len(named) else "")
+
+
+def _histogram(survey: Survey, chosen: Numbers) -> str:
+    """Return values with how many masks hold them and their pixels."""
+    masks = survey.masks
+    values, places, holders = np.unique(masks.values[chosen], return_inverse=True, return_counts=True)
+    pixels = np.bincount(places, masks.counts[chosen], minlength=len(values)).astype(np.int64)
+    order = np.argsort(-holders, kind="stable")[:_MOST_NAMED]
+    named = [
+        f"{_shown(survey, values[at])} in {counted(f'{holders[at]:,}', 'mask')} ({pixels[at]:,} px)" for at in order
+    ]
+    return ", ".join(named) + (f" and {len(values) - len(named)} more values" if len(values) > len(named) else "")
+
+
+def _shown(survey: Survey, value: int) -> str:
+    return str(_color(int(value))) if _is_colored(survey) else str(value)
+
+
+def _color(value: int) -> tuple[int, int, int]:
+    return (value >> 16, (value >> 8) & 255, value & 255)
+
+
+def _kind_names(kinds: Counter[int], most: int) -> str:
+    return " or ".join(KINDS[kind] for kind in sorted(kinds) if kind != most)

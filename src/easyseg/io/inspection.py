@@ -1,0 +1,214 @@
+"""What a picture file holds, for those who look at very many files and need little of each.
+
+The usual files, plain 8-bit PNG and JPEG, take a short way: the same bytes are checked and decoded, but a JPEG only to
+the grey picture that is needed. Everything else, and whatever the short way does not like, goes the way of
+`read_image` and `read_mask`, so what is refused here is what a training would refuse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from easyseg.errors import SampleError
+from easyseg.io.decoding import MAX_PIXELS, open_picture
+from easyseg.io.images import RawMask, decode_image, decode_mask, read_bytes
+from easyseg.structures import ImageArray, SizeHW
+
+LEAST_SIDE = 64
+"""JPEG files are decoded to no fewer pixels than this on their shorter side."""
+
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_JPEG_MAGIC = b"\xff\xd8\xff"
+_JPEG_END = b"\xff\xd9"
+_JPEG_TAIL_BYTES = 65_536
+_JPEG_SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_JPEG_UNUSUAL = {0xE1: b"Exif", 0xE2: b"MPF", 0xEE: b"Adobe"}
+"""Blocks that may turn the picture, add others, or change what its channels mean."""
+_REDUCED = {
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    1: cv2.IMREAD_GRAYSCALE,
+}
+_PNG_UNUSUAL = (b"tRNS", b"acTL", b"eXIf")
+_TIFF_OFFSETS, _TIFF_BYTE_COUNTS = (273, 324), (279, 325)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFacts:
+    """What an image file holds.
+
+    Attributes:
+        size_hw: height and width, upright.
+        orientation: EXIF orientation, 1..8, which is in `size_hw` and `grey` already.
+        bit_depth: bits of one value, 8, 16 or 32.
+        highest: with more than 8 bits, the highest value; else 0.
+        sha256: of the file's bytes.
+        grey: (H, W) uint8 brightness, perhaps scaled down.
+    """
+
+    size_hw: SizeHW
+    orientation: int
+    bit_depth: int
+    highest: float
+    sha256: bytes
+    grey: ImageArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskFacts:
+    """What a mask file holds.
+
+    Attributes:
+        mask: its values, upright.
+        orientation: EXIF orientation, 1..8, which is in the values already.
+    """
+
+    mask: RawMask
+    orientation: int
+
+
+def inspect_image(path: str | os.PathLike[str]) -> ImageFacts:
+    """Read an image file and return what it holds.
+
+    Raises:
+        SampleError: `read_image` would refuse it.
+    """
+    data = _content(path)
+    return _plain_image(data) or _any_image(Path(path), data)
+
+
+def inspect_mask(path: str | os.PathLike[str]) -> MaskFacts:
+    """Read a mask file and return what it holds.
+
+    Raises:
+        SampleError: `read_mask` would refuse it.
+    """
+    data = _content(path)
+    if data[25:26] == b"\x00" and _is_plain_png(data):
+        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if values is not None and values.ndim == 2:
+            return MaskFacts(RawMask(values, "grey"), 1)
+    return MaskFacts(decode_mask(Path(path), data), _orientation(Path(path), data))
+
+
+def is_cut_off(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a damaged picture file lacks its end, as after a copy that was interrupted."""
+    try:
+        data = _content(path)
+    except SampleError:
+        return False
+    if data.startswith(_PNG_MAGIC):
+        return b"IEND" not in data[-_JPEG_TAIL_BYTES:]
+    if data.startswith(_JPEG_MAGIC):
+        return _JPEG_END not in data[-_JPEG_TAIL_BYTES:]
+    if data.startswith(b"RIFF"):
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if data.startswith(b"BM"):
+        return int.from_bytes(data[2:6], "little") > len(data)
+    return data[:2] in (b"II", b"MM") and _tiff_bytes_needed(path, data) > len(data)
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
+    """Return the content of a file with as few calls as possible; what goes wrong is said by `read_bytes`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return read_bytes(Path(path))
+    try:
+        size = os.fstat(descriptor).st_size
+        data = os.read(descriptor, size)
+    except OSError:
+        data = b""
+    finally:
+        os.close(descriptor)
+    return data if data and len(data) == size else read_bytes(Path(path))
+
+
+def _plain_image(data: bytes) -> ImageFacts | None:
+    """Inspect a plain 8-bit PNG or JPEG file; None where it is none, or not sound."""
+    if data.startswith(_JPEG_MAGIC) and _JPEG_END in data[-16:]:
+        size_hw = _jpeg_size(data)
+    else:
+        size_hw = _png_size(data) if _is_plain_png(data) else None
+    if size_hw is None or not 0 < size_hw[0] * size_hw[1] <= MAX_PIXELS:
+        return None
+    flag = cv2.IMREAD_GRAYSCALE
+    if data.startswith(_JPEG_MAGIC):
+        flag = next(_REDUCED[part] for part in (8, 4, 2, 1) if part == 1 or min(size_hw) >= part * LEAST_SIDE)
+    grey = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    if grey is None:
+        return None
+    return ImageFacts(size_hw, 1, 8, 0.0, hashlib.sha256(data).digest(), np.asarray(grey, np.uint8))
+
+
+def _any_image(path: Path, data: bytes) -> ImageFacts:
+    grey = decode_image(path, data, channels=1)[..., 0]
+    bit_depth, highest = 8, 0.0
+    with contextlib.suppress(Exception):  # Pillow does not know every TIFF that can be decoded
+        image = open_picture(path, io.BytesIO(data), checksums=False).image
+        if image.mode[:1] in ("I", "F"):
+            bit_depth, highest = 16 if "16" in image.mode else 32, float(np.asarray(image).max())
+    size_hw = (grey.shape[0], grey.shape[1])
+    return ImageFacts(size_hw, _orientation(path, data), bit_depth, highest, hashlib.sha256(data).digest(), grey)
+
+
+def _is_plain_png(data: bytes) -> bool:
+    """Tell whether this is a sound PNG file of 8-bit grey or RGB values that any decoder reads alike."""
+    if not data.startswith(_PNG_MAGIC) or data[24:26] not in (b"\x08\x00", b"\x08\x02"):
+        return False
+    view, at, name = memoryview(data), len(_PNG_MAGIC), b""
+    while name != b"IEND":
+        name, end = data[at + 4 : at + 8], at + 8 + int.from_bytes(data[at : at + 4], "big")
+        if len(data) < end + 4 or name in _PNG_UNUSUAL:
+            return False
+        if not name[0] & 0x20 and zlib.crc32(view[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return False
+        at = end + 4
+    height, width = _png_size(data)
+    return 0 < height * width <= MAX_PIXELS
+
+
+def _png_size(data: bytes) -> SizeHW:
+    return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
+
+
+def _jpeg_size(data: bytes) -> SizeHW | None:
+    """Return the size of a JPEG file of one or three 8-bit channels in which nothing is unusual, else None."""
+    at = 2
+    while at + 10 < len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in _JPEG_SIZES:
+            if data[at + 4] != 8 or data[at + 9] not in (1, 3):
+                return None
+            return int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
+        if marker in _JPEG_UNUSUAL and data.startswith(_JPEG_UNUSUAL[marker], at + 4):
+            return None
+        at += 2 + length
+    return None
+
+
+def _orientation(path: Path, data: bytes) -> int:
+    try:
+        return open_picture(path, io.BytesIO(data), checksums=False).orientation
+    except Exception:  # noqa: BLE001 - what cannot be opened has been decoded by other means, upright as it is
+        return 1
+
+
+def _tiff_bytes_needed(path: str | os.PathLike[str], data: bytes) -> int:
+    try:
+        tags = open_picture(Path(path), io.BytesIO(data), checksums=False).image.tag_v2  # type: ignore[attr-defined]
+        offsets = next(tags[tag] for tag in _TIFF_OFFSETS if tag in tags)
+        counts = next(tags[tag] for tag in _TIFF_BYTE_COUNTS if tag in tags)
+        return max(int(offset) + int(count) for offset, count in zip(offsets, counts, strict=True))
+    except Exception:  # noqa: BLE001 - without its directory, nothing says how long the file should be
+        return len(data) + 1

@@ -1,0 +1,518 @@
+"""Each check finds its fault, names the very files, says what to do, and finds nothing in a sound dataset."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from easyseg import load_dataset
+from easyseg.data.check.objects import polygons
+from easyseg.data.dataset import as_dataset
+from easyseg.data.shapes import draw_shapes
+from easyseg.errors import DataError, FormatError
+from easyseg.io.images import write_image
+from easyseg.results import Case, Checkup, Finding
+from easyseg.segmenter.class_weights import balanced_class_weights
+
+Examine = Callable[..., Checkup]
+
+
+def read(path: Path) -> np.ndarray:
+    """Return the pixels of a picture as its file stores them."""
+    return np.asarray(Image.open(path)).copy()
+
+
+def names(finding: Finding) -> list[str]:
+    """Return the files of a finding."""
+    return [case.name for case in finding.cases]
+
+
+def first(shapes: Path, kind: str, split: str = "train", at: int = 0) -> Path:
+    """Return an image or mask of the dataset."""
+    return sorted((shapes / split / kind).iterdir())[at]
+
+
+def harm(checkup: Checkup) -> set[str]:
+    """Return the kinds of errors and warnings."""
+    return {finding.kind for finding in checkup if finding.severity != "note"}
+
+
+def test_a_sound_dataset_is_healthy(shapes: Path, examine: Examine) -> None:
+    """Nothing is wrong, nothing was changed, and the verdict has three lines."""
+    before = {path: path.stat().st_mtime_ns for path in shapes.rglob("*")}
+    checkup = examine(shapes)
+    assert harm(checkup) == set()
+    assert checkup.is_healthy
+    assert len(str(checkup).splitlines()) == 3
+    assert checkup.splits == {"train": 16, "val": 4, "test": 4}
+    assert {path: path.stat().st_mtime_ns for path in shapes.rglob("*")} == before
+
+
+def test_missing_masks_and_orphans_name_each_other(shapes: Path, examine: Examine) -> None:
+    """A misspelt mask is told with the image it most likely belongs to, and the other way round."""
+    mask = first(shapes, "masks")
+    wrong = mask.rename(mask.with_name(mask.name.replace("shapes", "shaeps")))
+    checkup = examine(shapes)
+    missing, orphans = checkup["missing_masks"], checkup["orphan_masks"]
+    assert names(missing) == [f"train/images/{mask.name}"]
+    assert wrong.name in missing.cases[0].detail
+    assert names(orphans) == [f"train/masks/{wrong.name}"]
+    assert mask.name in orphans.cases[0].detail
+    assert harm(checkup) == {"missing_masks", "orphan_masks"}
+
+
+def test_names_of_other_numbers_are_not_suggested(shapes: Path, examine: Examine) -> None:
+    """shapes_0003 is no slip of shapes_0002."""
+    first(shapes, "masks", at=0).unlink()
+    image = first(shapes, "images", at=1)
+    shutil.copy(image, shapes / "train/masks/shapes_0999.png")
+    assert examine(shapes)["missing_masks"].cases[0].detail == ""
+
+
+def test_a_split_without_masks_is_there_to_predict(shapes: Path, examine: Examine) -> None:
+    """Images that are only to be predicted lack nothing."""
+    shutil.rmtree(shapes / "test/masks")
+    assert harm(examine(shapes)) == set()
+
+
+def test_unused_files_beside_images_are_a_note(shapes: Path, examine: Examine) -> None:
+    """Images that the lists leave out do no harm."""
+    stems = [path.stem for path in sorted((shapes / "train/images").iterdir())]
+    folder = shapes / "train"
+    (folder / "train.txt").write_text("\n".join(stems[:10]))
+    (folder / "val.txt").write_text("\n".join(stems[10:14]))
+    for mask in (folder / "masks").iterdir():
+        if mask.stem in stems[14:]:
+            mask.unlink()
+    checkup = examine(folder)
+    assert checkup["unused_files"].count == 2
+    assert checkup["unused_files"].severity == "note"
+
+
+def test_broken_files_are_told_apart(shapes: Path, examine: Examine) -> None:
+    """Cut off, empty, and no picture at all: each in its own words, images and masks."""
+    image, mask = first(shapes, "images"), first(shapes, "masks", at=1)
+    image.write_bytes(image.read_bytes()[:-40])
+    mask.write_bytes(mask.read_bytes()[:-40])
+    first(shapes, "images", at=2).write_bytes(b"")
+    first(shapes, "masks", at=3).write_bytes(b"<html>")
+    checkup = examine(shapes)
+    assert names(checkup["truncated"]) == [f"train/images/{image.name}", f"train/masks/{mask.name}"]
+    assert checkup["truncated"].cases[0].detail == "the end is missing"
+    assert [case.detail[:20] for case in checkup["unreadable"].cases] == [
+        "the file is empty (0",
+        "this is no picture o",
+    ]
+    assert harm(checkup) == {"truncated", "unreadable"}
+
+
+def test_an_exif_turn_is_told_from_another_size(shapes: Path, examine: Examine) -> None:
+    """A mask that lies across because of EXIF is no mask of another size; one of half the size is."""
+    image, mask = first(shapes, "images"), first(shapes, "masks")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(read(image)[:30]).save(image.with_suffix(".jpg"), exif=exif)
+    image.unlink()
+    write_image(mask, read(mask)[:30])
+    half = first(shapes, "masks", at=1)
+    write_image(half, read(half)[::2, ::2])
+    checkup = examine(shapes)
+    assert names(checkup["exif_rotation"]) == [f"train/masks/{mask.name}"]
+    assert names(checkup["size_mismatch"]) == [f"train/masks/{half.name}"]
+    assert checkup["size_mismatch"].cases[0].detail == "24 x 24 pixels, the image 48 x 48"
+
+
+def test_image_and_mask_turned_alike_are_sound(shapes: Path, examine: Examine) -> None:
+    """Where both are turned, or the mask was drawn upright, nothing is wrong."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image, mask = first(shapes, "images"), first(shapes, "masks")
+    for path in (image, mask):
+        Image.fromarray(read(path)[:30]).save(path, exif=exif)
+    assert harm(examine(shapes)) == set()
+
+
+def test_unknown_values_have_a_histogram_per_split(shapes: Path, examine: Examine) -> None:
+    """Values no class has are told with their masks and pixels, split by split, and how to leave them out."""
+    for split, value in (("train", 77), ("val", 99)):
+        mask = first(shapes, "masks", split)
+        write_image(mask, np.where(np.arange(48) < 3, np.uint8(value), read(mask)))
+    checkup = examine(shapes)
+    finding = checkup["unknown_values"]
+    assert "train: 77 in 1 mask (144 px); val: 99 in 1 mask (144 px)" in finding.found
+    assert finding.cases[0].detail == "77: 144 px"
+    assert "ignore=[77, 99]" in finding.advice
+    assert harm(checkup) == {"unknown_values"}
+    assert harm(examine(shapes, ignore=[77, 99, 255])) == set()
+
+
+def test_unknown_colours_are_shown_as_colours(tmp_path: Path, examine: Examine) -> None:
+    """In masks of colours, a strange colour is told as one."""
+    for number in range(12):
+        mask = np.zeros((8, 8, 3), np.uint8)
+        mask[:4] = (200, 0, 0)
+        mask[5] = (0, 200, 0)
+        if number == 3:
+            mask[7] = (1, 2, 3)
+        write_image(
+            tmp_path / f"images/{number}.png", np.random.default_rng(number).integers(0, 255, (8, 8, 3), np.uint8)
+        )
+        write_image(tmp_path / f"masks/{number}.png", mask)
+    given = {"class_map": {"black": (0, 0, 0), "red": (200, 0, 0), "green": (0, 200, 0)}}
+    finding = examine(tmp_path, **given)["unknown_values"]
+    assert finding.cases[0].detail == "(1, 2, 3): 8 px"
+    assert "ignore=[(1, 2, 3)]" in finding.advice
+
+
+def test_a_slip_among_values_without_names(shapes: Path, examine: Examine) -> None:
+    """Where classes have no names, a value far from all others, in a few pixels of a few masks, is suspicious."""
+    (shapes / "classes.txt").unlink()
+    mask = first(shapes, "masks")
+    values = read(mask)
+    values[0, :3] = 90
+    write_image(mask, values)
+    checkup = examine(shapes)
+    assert names(checkup["rare_values"]) == [f"train/masks/{mask.name}"]
+    assert "90 in 1 mask (3 px)" in checkup["rare_values"].found
+    assert "ignore=[90]" in checkup["rare_values"].advice
+
+
+def test_values_without_gaps_are_no_slips(shapes: Path, examine: Examine) -> None:
+    """A rare class that follows the others is a class."""
+    (shapes / "classes.txt").unlink()
+    values = read(first(shapes, "masks"))
+    values[0, :3] = 4
+    write_image(first(shapes, "masks"), values)
+    assert "rare_values" not in examine(shapes)
+
+
+def test_masks_stored_in_another_way(shapes: Path, examine: Examine) -> None:
+    """Colours among ids do harm, a palette does not; both are told."""
+    colored, paletted, white = (first(shapes, "masks", at=at) for at in range(3))
+    write_image(colored, np.random.default_rng(0).integers(0, 255, (256, 3), np.uint8)[read(colored)])
+    picture = Image.fromarray(read(paletted))
+    picture.putpalette(list(range(256)) * 3)
+    picture.save(paletted)
+    write_image(white, np.where(read(white) == 0, np.uint8(0), np.uint8(255)))
+    checkup = examine(shapes)
+    assert names(checkup["mixed_encodings"]) == [f"train/masks/{colored.name}", f"train/masks/{paletted.name}"]
+    assert checkup["mixed_encodings"].cases[1].detail == "stored as palette"
+    assert names(checkup["black_and_white_masks"]) == [f"train/masks/{white.name}"]
+    assert harm(checkup) == {"mixed_encodings", "black_and_white_masks"}
+    assert checkup.classes == ("background", "disc", "square", "triangle")
+
+
+def test_a_palette_among_grey_masks_is_a_note(shapes: Path, examine: Examine) -> None:
+    """Grey and palette values are both ids."""
+    paletted = first(shapes, "masks")
+    picture = Image.fromarray(read(paletted))
+    picture.putpalette(list(range(256)) * 3)
+    picture.save(paletted)
+    assert examine(shapes)["mixed_encodings"].severity == "note"
+
+
+def test_smoothed_masks_of_ids_are_an_error(shapes: Path, examine: Examine) -> None:
+    """Levels between ids mean other classes, or none."""
+    mask = first(shapes, "masks")
+    write_image(mask, cv2.resize(cv2.resize(read(mask) * 60, (17, 17)), (48, 48), interpolation=cv2.INTER_CUBIC))
+    checkup = examine(shapes)
+    assert names(checkup["antialiased_masks"]) == [f"train/masks/{mask.name}"]
+    assert harm(checkup) == {"antialiased_masks"}
+
+
+def test_smoothed_masks_of_one_class_are_a_note(black_and_white: Path, examine: Examine) -> None:
+    """Smooth edges of black and white are read exactly enough."""
+    mask = black_and_white / "masks/03.png"
+    write_image(mask, cv2.GaussianBlur(read(mask), (0, 0), 2.5))
+    checkup = examine(black_and_white)
+    assert names(checkup["antialiased_masks"]) == ["masks/03.png"]
+    assert checkup["antialiased_masks"].severity == "note"
+
+
+def test_jpeg_masks_of_one_class_and_of_several(shapes: Path, black_and_white: Path, examine: Examine) -> None:
+    """Black and white survive JPEG, ids do not."""
+    for folder, name in ((black_and_white, "masks/03.png"), (shapes, f"train/masks/{first(shapes, 'masks').name}")):
+        path = folder / name
+        Image.fromarray(read(path) if folder == black_and_white else read(path) * 60).save(path.with_suffix(".jpg"))
+        path.unlink()
+    restored, refused = examine(black_and_white)["jpeg_masks"], examine(shapes)["jpeg_masks"]
+    assert (restored.severity, names(restored)) == ("warning", ["masks/03.jpg"])
+    assert refused.severity == "error"
+    assert "pixels are grey" in refused.cases[0].detail
+
+
+def test_empty_and_void_masks(shapes: Path, examine: Examine) -> None:
+    """Background alone may have been forgotten, nothing that counts teaches nothing."""
+    empty, void = first(shapes, "masks"), first(shapes, "masks", at=1)
+    write_image(empty, np.zeros((48, 48), np.uint8))
+    write_image(void, np.full((48, 48), 255, np.uint8))
+    checkup = examine(shapes)
+    assert names(checkup["empty_masks"]) == [f"train/masks/{empty.name}"]
+    assert names(checkup["void_masks"]) == [f"train/masks/{void.name}"]
+    assert harm(checkup) == {"empty_masks", "void_masks"}
+
+
+def test_many_empty_masks_are_the_subjects_nature(black_and_white: Path, examine: Examine) -> None:
+    """Where every fifth mask is empty, that is told and no harm."""
+    for name in ("03", "04"):
+        write_image(black_and_white / f"masks/{name}.png", np.zeros((40, 50), np.uint8))
+    assert examine(black_and_white)["empty_masks"].severity == "note"
+
+
+def test_empty_masks_of_overlapping_classes(tmp_path: Path, examine: Examine) -> None:
+    """An image is empty only where none of its classes is."""
+    for number in range(30):
+        image, mask = draw_shapes(32, np.random.default_rng(number))
+        write_image(tmp_path / f"images/{number:02}.png", image)
+        for name in ("a", "b"):
+            plane = np.zeros_like(mask) if number == 7 or (number == 8 and name == "a") else (mask == 0) * np.uint8(255)
+            write_image(tmp_path / f"masks/{name}/{number:02}.png", plane)
+    checkup = examine(tmp_path)
+    assert checkup.classes == ("a", "b")
+    assert names(checkup["empty_masks"]) == ["masks/a/07.png"]
+
+
+def test_masks_of_zeros_where_no_class_is_a_background(tmp_path: Path, examine: Examine) -> None:
+    """Without a background among the names, a mask of 0 alone is suspicious all the same."""
+    for number in range(30):
+        image, mask = draw_shapes(32, np.random.default_rng(number))
+        write_image(tmp_path / f"images/{number:02}.png", image)
+        write_image(tmp_path / f"masks/{number:02}.png", mask * (number != 7))
+    checkup = examine(tmp_path, classes=["sky", "disc", "square", "triangle"])
+    assert names(checkup["empty_masks"]) == ["masks/07.png"]
+
+
+def test_absent_classes_are_told_by_split(shapes: Path, examine: Examine) -> None:
+    """A class that only some splits have is told with those that lack it."""
+    for mask in (shapes / "val/masks").iterdir():
+        values = read(mask)
+        write_image(mask, np.where(values == 3, np.uint8(0), values))
+    (shapes / "classes.txt").write_text("background\ndisc\nsquare\ntriangle\nstar\n")
+    finding = examine(shapes, ignore=[255])["absent_classes"]
+    assert {str(case) for case in finding.cases} >= {"triangle (not in val)", "star (in no split)"}
+
+
+def test_rare_classes_come_with_weights(tmp_path: Path, examine: Examine) -> None:
+    """A class of few pixels is told with the weights that make up for it."""
+    for number in range(12):
+        mask = np.ones((40, 40), np.uint8)
+        mask[:2], mask[0, :10] = 0, 2
+        write_image(tmp_path / f"images/{number}.png", draw_shapes(40, np.random.default_rng(number))[0])
+        write_image(tmp_path / f"masks/{number}.png", mask)
+    finding = examine(tmp_path, classes=["wall", "floor", "lamp"])["class_imbalance"]
+    assert names(finding) == ["lamp"]
+    dataset = load_dataset(tmp_path, classes=["wall", "floor", "lamp"])
+    weights = [round(weight, 2) for weight in balanced_class_weights(dataset)]
+    assert str(weights) in finding.advice
+    assert finding.severity == "note"
+
+
+def test_images_of_one_colour(shapes: Path, examine: Examine) -> None:
+    """A picture of a lens cap is found, and no other."""
+    image = first(shapes, "images")
+    write_image(image, np.full((48, 48, 3), 17, np.uint8))
+    checkup = examine(shapes)
+    assert names(checkup["constant_images"]) == [f"train/images/{image.name}"]
+    assert harm(checkup) == {"constant_images"}
+
+
+@pytest.mark.parametrize(("bits", "factor"), [(12, 16), (10, 64)])
+def test_16_bit_files_of_fewer_bits(shapes: Path, examine: Examine, bits: int, factor: int) -> None:
+    """Values of a sensor in a wider file are read nearly black, and the factor that mends it is told."""
+    image = first(shapes, "images")
+    grey = read(image)[..., 0].astype(np.int64)
+    write_image(image, (grey * ((1 << bits) - 1) // 255).astype(np.uint16))
+    checkup = examine(shapes)
+    assert names(checkup["dark_16_bit"]) == [f"train/images/{image.name}"]
+    assert f"image * {factor}" in checkup["dark_16_bit"].advice
+    write_image(image, (grey * 257).astype(np.uint16))
+    assert "dark_16_bit" not in examine(shapes)
+
+
+def test_equal_files_in_one_split_and_in_two(shapes: Path, examine: Examine) -> None:
+    """A file twice in a split is a warning, in two splits an error."""
+    for kind in ("images", "masks"):
+        shutil.copy(first(shapes, kind), shapes / f"train/{kind}/zz_twice.png")
+        shutil.copy(first(shapes, kind, "val"), shapes / f"train/{kind}/zz_leak.png")
+    checkup = examine(shapes)
+    image, leak = first(shapes, "images").name, first(shapes, "images", "val").name
+    assert names(checkup["duplicates"]) == [f"train/images/{image} = train/images/zz_twice.png"]
+    assert names(checkup["leaks"]) == [f"train/images/zz_leak.png = val/images/{leak}"]
+    assert harm(checkup) == {"duplicates", "leaks"}
+
+
+def test_one_image_with_two_annotations(shapes: Path, examine: Examine) -> None:
+    """The same file with another mask is told, with an equal mask it is not."""
+    image, mask = first(shapes, "images"), first(shapes, "masks")
+    shutil.copy(image, image.with_name("zz_twice.png"))
+    write_image(mask.with_name("zz_twice.png"), np.roll(read(mask), 9, axis=1))
+    checkup = examine(shapes)
+    assert names(checkup["conflicting_annotations"]) == [f"train/images/{image.name} = train/images/zz_twice.png"]
+    assert checkup["conflicting_annotations"].severity == "error"
+    shutil.copy(mask, mask.with_name("zz_twice.png"))
+    assert "conflicting_annotations" not in examine(shapes)
+    write_image(mask.with_name("zz_twice.png"), read(mask)[:40])
+    assert "conflicting_annotations" in examine(shapes)
+    mask.with_name("zz_twice.png").write_bytes(b"")
+    assert "conflicting_annotations" not in examine(shapes)
+
+
+def test_near_copies_in_one_split_and_in_two(shapes: Path, examine: Examine) -> None:
+    """A mirrored copy in another split is a leak, a compressed one in the same split a duplicate; or not looked for."""
+    for origin, name, step in (("val", "zz_leak", -1), ("train", "zz_twice", 1)):
+        pixels, mask = read(first(shapes, "images", origin)), read(first(shapes, "masks", origin))
+        Image.fromarray(np.ascontiguousarray(pixels[:, ::step])).save(shapes / f"train/images/{name}.jpg", quality=85)
+        write_image(shapes / f"train/masks/{name}.png", np.ascontiguousarray(mask[:, ::step]))
+    checkup = examine(shapes)
+    leak, twice = first(shapes, "images", "val").name, first(shapes, "images").name
+    assert [str(case) for case in checkup["near_leaks"].cases] == [
+        f"train/images/zz_leak.jpg = val/images/{leak} (mirrored, train and val)"
+    ]
+    assert names(checkup["near_duplicates"]) == [f"train/images/{twice} = train/images/zz_twice.jpg"]
+    assert harm(checkup) == {"near_leaks", "near_duplicates"}
+    assert harm(examine(shapes, near_duplicates=False)) == set()
+
+
+def frames(folder: Path, count: int, split: str, start: int = 0) -> None:
+    """Write frames of a video in which hardly anything happens."""
+    image, mask = draw_shapes(64, np.random.default_rng(5))
+    for number in range(start, start + count):
+        noisy = image + np.random.default_rng(number).normal(0, 2, image.shape)
+        write_image(folder / split / f"images/video_{number:03}.png", noisy.clip(0, 255).astype(np.uint8))
+        write_image(folder / split / f"masks/video_{number:03}.png", mask)
+
+
+def test_frames_of_a_video_do_not_flood(shapes: Path, examine: Examine) -> None:
+    """Frames within a split are one note, not hundreds of pairs; in two splits they are one warning."""
+    frames(shapes, 8, "train")
+    checkup = examine(shapes)
+    assert harm(checkup) == set()
+    assert checkup["series"].count == 1
+    assert "8 images in all" in checkup["series"].found
+    frames(shapes, 4, "val", start=8)
+    checkup = examine(shapes)
+    assert harm(checkup) == {"series_leaks"}
+    assert checkup["series_leaks"].count == 1
+    assert checkup["series_leaks"].cases[0].detail == "12 images"
+
+
+def test_two_neighbouring_frames_are_a_series(shapes: Path, examine: Examine) -> None:
+    """Where names count on and pictures follow each other, two of them are frames, too."""
+    frames(shapes, 2, "train")
+    checkup = examine(shapes)
+    assert harm(checkup) == set()
+    assert checkup["series"].count == 1
+
+
+def test_several_objects_drawn_as_one(black_and_white: Path, examine: Examine) -> None:
+    """For instances, masks in which one value covers separate shapes are an error; for classes they are fine."""
+    for name in ("03", "04"):
+        mask = read(black_and_white / f"masks/{name}.png")
+        mask[30:38, 35:45] = 255
+        mask[0, 49] = 255  # a speck is no object
+        write_image(black_and_white / f"masks/{name}.png", mask)
+    assert harm(examine(black_and_white)) == set()
+    finding = examine(black_and_white, instances=True)["merged_objects"]
+    assert [str(case) for case in finding.cases] == [
+        f"masks/{name}.png (2 separate shapes of 'foreground')" for name in ("03", "04")
+    ]
+    assert "connected" in finding.advice
+
+
+def test_objects_too_small_for_the_training_size(tmp_path: Path, examine: Examine) -> None:
+    """Objects that vanish at the size the network sees are told; at a larger size they are not."""
+    for number in range(4):
+        mask = np.zeros((600, 600), np.uint8)
+        for at in range(0, 600, 60):
+            mask[at : at + 8, at : at + 8] = 1
+        mask[300:, :200] = 2
+        image = draw_shapes(75, np.random.default_rng(number))[0].repeat(8, 0).repeat(8, 1)
+        write_image(tmp_path / f"images/{number}.png", image)
+        write_image(tmp_path / f"masks/{number}.png", mask)
+    given = {"classes": ["ground", "bolt", "plate"]}
+    finding = examine(tmp_path, image_size=128, **given)["tiny_objects"]
+    assert names(finding) == ["bolt"]
+    assert "1.7 pixels" in finding.cases[0].detail
+    assert "tiny_objects" not in examine(tmp_path, image_size=512, **given)
+
+
+class Outlines:
+    """A shape as annotation files give it: parts of rings."""
+
+    def __init__(self, *rings: list[list[float]], is_relative: bool = False) -> None:
+        self.parts = tuple((np.array(ring, float),) for ring in rings)
+        self.is_relative = is_relative
+
+
+class Labelled:
+    """An object with a class name and a shape."""
+
+    def __init__(self, class_name: str, shape: Any) -> None:
+        self.class_name = class_name
+        self.shape = shape
+
+
+def test_faults_of_polygons() -> None:
+    """Polygons that enclose nothing, cross themselves or leave the image are told with their object."""
+    objects = [
+        [Labelled("roof", Outlines([[1, 1], [9, 1], [9, 9]])), Labelled("roof", Outlines([[1, 1], [2, 2]]))],
+        [Labelled("door", Outlines([[1, 1], [9, 9], [9, 1], [1, 9]]))],
+        [Labelled("roof", Outlines([[0.5, 0.5], [1.5, 0.5], [1.5, 0.9]], is_relative=True))],
+        [Labelled("roof", Outlines([[4, 4], [6, 6], [8, 8]])), Labelled("hole", object())],
+        [Labelled("of an image that cannot be read", Outlines([[1, 1]]))],
+    ]
+    survey: Any = SimpleNamespace(
+        samples=[SimpleNamespace(objects=found) for found in objects] + [SimpleNamespace()],
+        images=SimpleNamespace(size_hw=np.array([[20, 20]] * 4 + [[0, 0]] + [[20, 20]])),
+        image_case=lambda at, detail: Case(f"image {at}", detail, (at,)),
+    )
+    found = {finding.kind: finding for finding in polygons(survey)}
+    assert [str(case).split(":")[0] for case in found["degenerate_polygons"].cases] == [
+        "image 0 (object 2, roof",
+        "image 3 (object 1, roof",
+    ]
+    assert names(found["crossing_polygons"]) == ["image 1"]
+    assert names(found["outside_polygons"]) == ["image 2"]
+    assert {finding.severity for finding in found.values()} == {"warning"}
+
+
+def test_data_from_memory_can_be_examined() -> None:
+    """Arrays have no files to be broken; everything else is looked at."""
+    drawn = [draw_shapes(40, np.random.default_rng(number)) for number in range(8)]
+    images = np.stack([image for image, _ in drawn])
+    images[5] = images[2]
+    masks = np.stack([mask for _, mask in drawn])
+    checkup = as_dataset((images, masks), ignore=[255]).check(verbose=False)
+    assert names(checkup["duplicates"]) == ["array 2 = array 5"]
+    assert checkup.name == "data from memory"
+    assert checkup.splits == {}
+
+
+def test_every_finding_says_what_to_do(planting: Any, tmp_path: Path) -> None:
+    """A sentence that was found, with a number, and one that helps."""
+    copy = planting.copy_of("shapes", tmp_path / "drawn", tmp_path / "copy", limit=60)
+    for plant, _, _ in planting.KINDS.values():
+        plant(copy)
+    checkup = planting.examine_folder(copy.root, copy.settings, planting.CheckSettings(verbose=False, workers=0))
+    assert len(checkup) > 15
+    for finding in checkup:
+        assert finding.found[0].isalnum()
+        assert finding.found.endswith(".")
+        assert finding.advice.endswith((".", "train as well."))
+        assert finding.count >= len(finding.cases) > 0
+
+
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path, examine: Examine) -> None:
+    """Without images and masks there is nothing to examine."""
+    with pytest.raises(FormatError, match="no dataset format fits"):
+        examine(tmp_path)
+    with pytest.raises(DataError, match="no folder"):
+        examine(tmp_path / "gone")
