@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from easyseg import metrics as metrics
     from easyseg.config import Stage as Stage
     from easyseg.data.dataset import Dataset as Dataset
-    from easyseg.data.dataset import load_dataset as load_dataset
+    from easyseg.data.reading import load_dataset as load_dataset
     from easyseg.models.registry import list_encoders as list_encoders
     from easyseg.models.registry import list_models as list_models
     from easyseg.results import Checkup as Checkup
@@ -33,7 +33,7 @@ _HOME = {
     "Segmenter": "easyseg.segmenter",
     "Stage": "easyseg.config",
     "Dataset": "easyseg.data.dataset",
-    "load_dataset": "easyseg.data.dataset",
+    "load_dataset": "easyseg.data.reading",
     "list_models": "easyseg.models.registry",
     "list_encoders": "easyseg.models.registry",
     "Sample": "easyseg.structures",

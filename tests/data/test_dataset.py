@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 import easyseg
-from easyseg.data.dataset import Dataset, as_dataset, load_dataset
+from easyseg.data.dataset import Dataset
+from easyseg.data.reading import as_dataset, load_dataset
 from easyseg.errors import ClassMapError, DataError, FormatError, SampleError, UnknownNameError
 from easyseg.io.images import write_image
 from easyseg.structures import ClassMap, Sample
@@ -502,7 +503,7 @@ def test_contradictions_in_masks_are_found_while_reading(folder: Path) -> None:
 def test_reading_a_dataset_needs_no_torch(folder: Path) -> None:
     """Finding format, classes and splits stays fast: torch is not imported."""
     code = (
-        "import sys; from easyseg.data.dataset import load_dataset; "
+        "import sys; from easyseg.data.reading import load_dataset; "
         f"d = load_dataset({str(folder)!r}); d.verify(); d.image(0); d.mask(0); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from easyseg.data.dataset import Dataset, as_dataset, load_dataset
+from easyseg.data.dataset import Dataset
+from easyseg.data.reading import as_dataset, load_dataset
 from easyseg.errors import OutputError, SampleError
 from easyseg.structures import IGNORE_INDEX, BoxShape, ClassMap, LabelledObject, Polygons, Sample
 

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from easyseg.data import loaders
-from easyseg.data.dataset import Dataset, load_dataset
+from easyseg.data.dataset import Dataset
 from easyseg.data.loaders import Preparation, TrainingLoader
+from easyseg.data.reading import load_dataset
 from easyseg.data.sampling import Part, epoch_order
 from easyseg.data.shapes import SHAPE_CLASSES, write_shapes
 from easyseg.data.transforms import build_augmentation

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from easyseg.data import memory
-from easyseg.data.dataset import as_dataset
 from easyseg.data.memory import image_array, samples_from_memory
+from easyseg.data.reading import as_dataset
 from easyseg.errors import DataError, SampleError
 from easyseg.structures import Sample
 

@@ -11,7 +11,7 @@ import pytest
 
 from easyseg.data import object_numbers
 from easyseg.data.class_maps import infer_class_map
-from easyseg.data.dataset import load_dataset
+from easyseg.data.reading import load_dataset
 from easyseg.errors import ClassMapError
 from easyseg.structures import ClassMap, NumberedObjects, Sample
 

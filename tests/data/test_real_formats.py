@@ -11,7 +11,8 @@ import pytest
 from matplotlib.path import Path as PathOfPoints
 from PIL import Image, ImageDraw
 
-from easyseg.data.dataset import Dataset, load_dataset
+from easyseg.data.dataset import Dataset
+from easyseg.data.reading import load_dataset
 from easyseg.errors import FormatError
 from easyseg.structures import IGNORE_INDEX
 

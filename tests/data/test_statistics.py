@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from easyseg.data import statistics
-from easyseg.data.dataset import Dataset, load_dataset
+from easyseg.data.dataset import Dataset
+from easyseg.data.reading import load_dataset
 from easyseg.data.shapes import write_shapes
 from easyseg.data.statistics import SIZE_BINS, channel_statistics, class_statistics
 from easyseg.errors import SampleError

@@ -12,7 +12,7 @@ import pytest
 from tiff_files import tiff_bytes
 
 from easyseg.data import value_ranges
-from easyseg.data.dataset import as_dataset, load_dataset
+from easyseg.data.reading import as_dataset, load_dataset
 from easyseg.data.value_ranges import find_value_range
 from easyseg.errors import DataError, SampleError
 from easyseg.io.images import write_image
@@ -200,8 +200,8 @@ def test_real_files_of_16_bits_and_floats_are_read(shared_data: Path) -> None:
         assert 100 < image.mean() < 155
 
 
-def test_only_annotated_images_decide(tmp_path: Path) -> None:
-    """A broken image that nobody trains on does no harm; where none is annotated, all count; no images, no range."""
+def test_annotated_images_that_can_be_read_decide(tmp_path: Path) -> None:
+    """A broken image does no harm here; where none is annotated, all count; no images, no range."""
     (tmp_path / "broken.tif").write_bytes(b"II*\0")
     images = _noise(0, 4095, "uint16")
     mask = np.zeros((40, 50), np.uint8)
@@ -209,8 +209,11 @@ def test_only_annotated_images_decide(tmp_path: Path) -> None:
     found = find_value_range([Sample(tmp_path / "broken.tif"), *annotated])
     assert found == find_value_range(annotated)
     assert found.value_range is not None
-    with pytest.raises(SampleError, match="broken"):
-        find_value_range([Sample(tmp_path / "broken.tif"), *map(Sample, images)])
+    with_broken = find_value_range([Sample(tmp_path / "broken.tif", mask), *annotated])
+    assert with_broken.value_range == found.value_range
+    assert "seen in 6 of 7 images" in with_broken.note
+    assert find_value_range([Sample(tmp_path / "broken.tif"), *map(Sample, images)]).value_range == found.value_range
+    assert find_value_range([Sample(tmp_path / "broken.tif", mask)]).value_range is None
     assert find_value_range([]).value_range is None
 
 
@@ -221,6 +224,7 @@ def test_images_inside_json_files(tmp_path: Path) -> None:
     text = base64.b64encode((tmp_path / "whole.png").read_bytes()).decode()
     (tmp_path / "inside.json").write_text(json.dumps({"imageData": text}), encoding="utf-8")
     mask = np.zeros((40, 50), np.uint8)
+    mask[5:9] = 1
     own, inside = (
         as_dataset([Sample(image, mask)], classes=["one"])
         for image in (tmp_path / "whole.png", EmbeddedImage(tmp_path / "inside.json"))

@@ -51,7 +51,7 @@ def test_images_of_every_format(save: Save, name: str) -> None:
     path = save(name, photo())
     facts = inspect_image(path)
     assert facts.size_hw == (80, 80)
-    assert (facts.orientation, facts.bit_depth, facts.highest) == (1, 8, 0)
+    assert (facts.orientation, facts.numbers, facts.highest) == (1, "bytes", 0)
     assert facts.sha256 == hashlib.sha256(path.read_bytes()).digest()
     assert np.abs(facts.grey.astype(int) - read_image(path, channels=1)[..., 0]).mean() < 1.5
 
@@ -89,11 +89,11 @@ def test_unusual_jpeg_files_go_the_careful_way(save: Save, tmp_path: Path) -> No
 
 
 def test_16_bit_images_tell_their_highest_value(save: Save) -> None:
-    """Values of more than 8 bits are reported before they are brought to 8."""
+    """Numbers that are no bytes are reported before they are brought to these."""
     facts = inspect_image(save("wide.png", np.full((9, 9), 4000, np.uint16)))
-    assert (facts.bit_depth, facts.highest) == (16, 4000)
+    assert (facts.numbers, facts.highest) == ("integers", 4000)
     facts = inspect_image(save("float.tif", np.full((9, 9), 0.5, np.float32)))
-    assert (facts.bit_depth, facts.highest) == (32, 0.5)
+    assert (facts.numbers, facts.highest) == ("floats", 0.5)
 
 
 def test_tiff_files_that_pillow_does_not_know(tmp_path: Path) -> None:

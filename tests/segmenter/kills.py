@@ -260,11 +260,11 @@ class Trials:
             strikes = [self._interrupt(run_dir, aim)]
             tries += 1
         before, code = resumed(run_dir), 0
-        while is_unfinished(run_dir) and (
-            (index % 4 == 1 and len(strikes) == 1)  # else it would be left to chance whether any is struck again
-            or self._random.random() < 0.35
-        ):
-            again = self._interrupt(run_dir, "train")
+        while is_unfinished(run_dir):
+            is_due = index % 4 == 1 and len(strikes) == 1  # else it would be left to chance whether any is struck again
+            if not is_due and self._random.random() >= 0.35:
+                break
+            again = self._interrupt(run_dir, "early" if is_due else "train")
             if again["hit"]:
                 strikes.append(again)
                 before = resumed(run_dir)
@@ -277,7 +277,9 @@ class Trials:
         """Start the training and send it the signal; "hit" is whether that met it before it came to its end."""
         marker, draw = self._marker, self._random
         child = start(self._data, run_dir, marker)
-        if aim == "start":
+        if aim == "early":  # what is left of the run may be short
+            found = strike(child, marker, lambda: marker.times("train") > 0, draw.uniform(0, 0.005), self._signal)
+        elif aim == "start":
             found = strike(child, marker, lambda: True, draw.uniform(0, self._seconds), self._signal)
         elif aim == "train":
             late = draw.uniform(0, 0.75 * self._seconds)  # the rest goes into the report

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from easyseg import Segmenter
-from easyseg.data.dataset import as_dataset
+from easyseg.data.reading import as_dataset
 from easyseg.results import History
 from easyseg.segmenter import preparing
 from easyseg.segmenter.class_weights import balanced_class_weights

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from easyseg import Segmenter
-from easyseg.data.dataset import load_dataset
+from easyseg.data.reading import load_dataset
 from easyseg.data.shapes import write_shapes
 from easyseg.errors import DataError, UnknownNameError
 from easyseg.io.images import read_image, write_image

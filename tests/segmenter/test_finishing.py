@@ -15,7 +15,7 @@ import torch
 from easyseg import Segmenter
 from easyseg.cli import main
 from easyseg.config import FitSettings, ModelSettings, read_yaml
-from easyseg.data.dataset import load_dataset
+from easyseg.data.reading import load_dataset
 from easyseg.errors import OutputError
 from easyseg.io.images import read_image, write_image
 from easyseg.results import History

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from easyseg import Segmenter
-from easyseg.data.dataset import load_dataset
+from easyseg.data.reading import load_dataset
 from easyseg.errors import ConfigError, DataError, TrainingError, UnknownNameError, hint_wording
 from easyseg.results import History
 from easyseg.segmenter import preparing

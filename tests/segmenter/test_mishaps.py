@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from easyseg import Segmenter
-from easyseg.data.dataset import load_dataset
+from easyseg.data.reading import load_dataset
 from easyseg.errors import ConfigError, ModelError, OutputError, TrainingError, WeightsError
 from easyseg.results import History
 from easyseg.segmenter import fitting, preparing

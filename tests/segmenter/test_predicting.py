@@ -209,9 +209,9 @@ def test_reading_goes_on_while_the_network_works(fitted: Segmenter, photos: Path
     threads: set[str] = set()
     read = sources.read_image
 
-    def noted(path: Path, *, channels: int) -> Any:
+    def noted(path: Path, **wishes: Any) -> Any:
         threads.add(threading.current_thread().name)
-        return read(path, channels=channels)
+        return read(path, **wishes)
 
     monkeypatch.setattr(sources, "read_image", noted)
     assert len(list(fitted.predict(photos))) == 5

@@ -22,7 +22,15 @@ from easyseg.config import (
     RateFinderSettings,
 )
 
-_GROUPS = (ModelSettings, DataSettings, FitSettings, EvaluateSettings, PredictSettings, RateFinderSettings, CheckSettings)
+_GROUPS = (
+    ModelSettings,
+    DataSettings,
+    FitSettings,
+    EvaluateSettings,
+    PredictSettings,
+    RateFinderSettings,
+    CheckSettings,
+)
 _POSITIONAL = {"Segmenter": ("model", "encoder"), "load_dataset": ("data",)}
 _LISTS = {"easyseg.list_models": "easyseg list models", "easyseg.list_encoders": "easyseg list encoders"}
 _WORD = re.compile(r"\.\.\.|None|True|False|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")

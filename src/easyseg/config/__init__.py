@@ -1,8 +1,8 @@
 """Every setting, declared once: type, range, default and help."""
 
 from easyseg.config.base import Settings
-from easyseg.config.download import DownloadSettings
 from easyseg.config.check import CheckSettings
+from easyseg.config.download import DownloadSettings
 from easyseg.config.kinds import Auto, Count, Fraction, Positive, Schedule
 from easyseg.config.rate_finder import RateFinderSettings
 from easyseg.config.settings import (

@@ -15,7 +15,7 @@ from easyseg.data.formats.class_names import parse_class_values
 from easyseg.data.formats.layout import Layout
 from easyseg.data.formats.numbering import as_numbered_objects
 from easyseg.data.grey_masks import class_map_of_values, multilabel_class_map
-from easyseg.data.mask_values import scan_masks
+from easyseg.data.mask_values import Scan, scan_masks
 from easyseg.data.object_classes import (
     ObjectWishes,
     class_map_of_objects,

@@ -14,29 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.brightness import ValueRange
-from easyseg.config import DataSettings
-from easyseg.data.bad_samples import notes_on_skipped, without_bad_samples
-from easyseg.data.class_maps import infer_class_map, read_class_map, with_classes
-from easyseg.data.describing import description, empty_split, no_masks, read_already
+from easyseg.config import CheckSettings
+from easyseg.data.describing import description, empty_split, no_masks
 from easyseg.data.export import write_coco, write_masks
-from easyseg.data.formats import BadSamples, ReadOptions, find_format
-from easyseg.data.formats.scanning import existing_folder, listed_once
-from easyseg.data.joining import checked, joined
 from easyseg.data.mask_values import mask_sources
-from easyseg.data.memory import samples_from_memory
-from easyseg.data.object_classes import names_asked_for
 from easyseg.data.sample_files import identity_of, listed, objects_identity, problems_of
 from easyseg.data.sequences import annotated_places, chosen, splits_of
 from easyseg.data.splitting import assign_splits
 from easyseg.data.targets import read_instances, read_pixels, read_target
 from easyseg.data.threads import map_in_threads
-from easyseg.data.value_ranges import find_value_range
-from easyseg.errors import known_arguments, unknown_name
+from easyseg.errors import unknown_name
 from easyseg.io.image_sources import source_size
 from easyseg.structures import (
     SPLITS,
     ClassMap,
-    Ignored,
     ImageArray,
     Instances,
     MaskArray,
@@ -292,140 +283,3 @@ class Dataset:
             return np.bincount(mask.reshape(-1), minlength=256)[: self.class_map.num_classes]
         planes = mask.reshape(-1, self.class_map.num_classes)
         return np.asarray(np.count_nonzero(planes == 1, axis=0), np.int64)
-
-
-@known_arguments()
-def load_dataset(  # noqa: PLR0913 - the facade's own arguments
-    path: str | os.PathLike[str],
-    format: str = "auto",
-    *,
-    images: str | os.PathLike[str] | None = None,
-    masks: str | os.PathLike[str] | None = None,
-    annotations: str | os.PathLike[str] | None = None,
-    class_attribute: str | None = None,
-    classes: Sequence[str] | None = None,
-    class_map: Mapping[Any, Any] | ClassMap | None = None,
-    ignore: Ignored | None = None,
-    split: str | None = None,
-    task: Task | Literal["auto"] = "auto",
-    unlabelled: Literal["auto", "background", "skip"] = "auto",
-    unverified: Literal["background", "ignore"] = "background",
-    on_bad_sample: Literal["error", "skip"] = "error",
-    validation_fraction: float = 0.2,
-    value_range: Sequence[Any] | Literal["auto"] = "auto",
-    seed: int = 0,
-) -> Dataset:
-    """Read a dataset from a folder; nothing is written into it.
-
-    Args:
-        path: the folder.
-        format: such as "folders", "coco" or "yolo"; "auto" finds it out.
-        images: the folder of the images, where its name does not tell; where there are masks, together with `masks`.
-        masks: the folder of the masks.
-        annotations: the annotation file to use where there are several, as a path in the dataset or a pattern for it.
-        class_attribute: the attribute that holds the class, in VGG Image Annotator and GeoJSON files.
-        classes: class names in the order of their mask values; of objects, those that count.
-        class_map: mask value or RGB colour of each class, as {name: value}, {value: name}, {name: (r, g, b)} or
-            {"#rrggbb": name}; of objects, {name: their name in the files} or a list of such; or a `ClassMap`, or its
-            `to_dict()`. {name: 0} on 0/255 masks takes the black part for the class.
-        ignore: mask values or RGB colours of pixels, or names of objects, that do not count.
-        split: "train", "val" or "test" for that part only.
-        task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.
-        unlabelled: whether images without any annotation are pictures of the "background", or left out ("skip");
-            "auto" does what is usual in the format.
-        unverified: what pixels outside of all masks are in Open Images, where nobody looked for all objects:
-            "background", or not counted ("ignore").
-        on_bad_sample: "error" stops at a sample that cannot be used; "skip" leaves it out and lists it in
-            `Dataset.skipped`.
-        validation_fraction: share of the images put aside for validation where the files have no such split.
-        value_range: the numbers in the images that become black and white, (low, high), or one pair for each channel;
-            "auto" leaves bytes as they are and looks at some of the images for others.
-        seed: decides which images these are.
-
-    Returns:
-        the dataset, each of its images in a split.
-
-    Raises:
-        DataError: the folder is missing or no dataset, its masks can be read in several ways, or a file is at fault;
-            the message says what was found and what to type.
-    """
-    if isinstance(path, Dataset):
-        raise read_already(path)
-    class_map = read_class_map(class_map)
-    plain_map = class_map.to_dict() if isinstance(class_map, ClassMap) else class_map
-    given = DataSettings.collect({**locals(), "class_map": plain_map})
-    folder = existing_folder(path)
-    pattern = None if annotations is None else os.fspath(annotations)
-    options = ReadOptions(pattern, BadSamples(given.on_bad_sample), given.unlabelled, given.class_attribute)
-    options = replace(options, classes=names_asked_for(classes, class_map), unverified=given.unverified)
-    with listed_once():
-        reader = find_format(folder, "folders" if masks is not None and format == "auto" else format, pattern)
-        layout = reader.read(
-            folder, images=Path(images) if images else None, masks=Path(masks) if masks else None, options=options
-        )
-    if given.on_bad_sample == "skip":
-        layout = without_bad_samples(layout)
-    layout, found = with_classes(layout, classes=classes, class_map=class_map, ignore=ignore, task=task)
-    scale = find_value_range(layout.samples, given.value_range)
-    notes = (*found.hints, *layout.notes, *filter(None, [scale.note]), *notes_on_skipped(layout.skipped))
-    of_the_model = {"classes": list(classes) if classes else None, "seed": seed, "split": split}
-    settings = {"data": str(folder), **given.changed(), **{key: value for key, value in of_the_model.items() if value}}
-    dataset = Dataset(layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings)
-    dataset = replace(dataset, value_range=scale.value_range, skipped=layout.skipped).with_splits()
-    return dataset.split(split) if split else dataset
-
-
-def as_dataset(
-    data: Any,
-    *,
-    validation: Any = None,
-    classes: Sequence[str] | None = None,
-    class_map: Mapping[Any, Any] | ClassMap | None = None,
-    ignore: Ignored | None = None,
-    task: Task | Literal["auto"] = "auto",
-    validation_fraction: float = 0.2,
-    seed: int = 0,
-) -> Dataset:
-    """Return whatever `fit` and `evaluate` take as a dataset.
-
-    Args:
-        data: a `Dataset`, a folder's path, a list of `Sample`, a pair of arrays, or any dataset of (image, mask) pairs;
-            see `samples_from_memory`.
-        validation: the same for the validation images. The dataset then holds the training images of `data` (all of
-            them where it has no split of its own) and the validation images of this.
-        classes: class names in the order of their mask values.
-        class_map: mask value or RGB colour of each class, or a `ClassMap`.
-        ignore: mask values or RGB colours of pixels that do not count.
-        task: "binary", "multiclass", "multilabel", or "auto".
-        validation_fraction: share put aside for validation where a folder has no such split and `validation` is None.
-        seed: decides which images are put aside for validation.
-
-    Returns:
-        the dataset. Data from memory without splits stays so; see `Dataset.with_splits`.
-
-    Raises:
-        DataError: it is none of these, or its classes are not those asked for.
-    """
-    fraction = validation_fraction if validation is None else 0.0
-    if isinstance(data, Dataset):
-        dataset = checked(data, classes=classes, class_map=class_map, ignore=ignore, task=task)
-    elif isinstance(data, (str, os.PathLike)):
-        dataset = load_dataset(
-            data,
-            classes=classes,
-            class_map=class_map,
-            ignore=ignore,
-            task=task,
-            validation_fraction=fraction,
-            seed=seed,
-        )
-    else:
-        samples = samples_from_memory(data)
-        found = infer_class_map(samples, classes=classes, class_map=class_map, ignore=ignore, task=task)
-        scale = find_value_range(samples)
-        notes = (*found.hints, *filter(None, [scale.note]))
-        dataset = Dataset(samples, found, notes=notes, seed=seed, value_range=scale.value_range)
-    if validation is None:
-        return dataset
-    other = as_dataset(validation, class_map=dataset.class_map, seed=seed)
-    return joined(dataset, other)

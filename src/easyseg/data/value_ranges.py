@@ -7,9 +7,9 @@ range goes with the model, and prediction scales by the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,11 @@ import numpy.typing as npt
 from easyseg.brightness import Numbers, ValueRange, kind_of_numbers
 from easyseg.data.sequences import annotated_places, chosen
 from easyseg.data.threads import map_in_threads
-from easyseg.errors import DataError
+from easyseg.errors import DataError, SampleError
 from easyseg.io.image_sources import source_number_type, source_numbers
 from easyseg.structures import Sample
+
+ResultT = TypeVar("ResultT")
 
 MOST_IMAGES = 64
 """So many images, evenly spread, decide on the range."""
@@ -45,9 +47,10 @@ class FoundRange:
 def find_value_range(samples: Sequence[Sample], wanted: Any = "auto") -> FoundRange:
     """Decide which numbers become 0 and 255.
 
-    Bytes stay as they are. Floats that lie in 0..1 are taken for 0..1, whole numbers that lie in 0..255 for bytes, and
-    16-bit numbers that use the upper half of their range for 0..65535. Of all others, 0.1 % of the values are cut off
-    at either end, together for images of one, three or four bands, and band by band for more.
+    Images that cannot be read are passed over; whoever needs them says so. Bytes stay as they are. Floats that lie in
+    0..1 are taken for 0..1, whole numbers that lie in 0..255 for bytes, and 16-bit numbers that use the upper half of
+    their range for 0..65535. Of all others, 0.1 % of the values are cut off at either end, together for images of one,
+    three or four bands, and band by band for more.
 
     Args:
         samples: the images; where some are annotated, only these are looked at.
@@ -55,7 +58,6 @@ def find_value_range(samples: Sequence[Sample], wanted: Any = "auto") -> FoundRa
 
     Raises:
         DataError: some images hold bytes and others do not, or their numbers of bands differ.
-        SampleError: one of the images looked at cannot be read.
     """
     if wanted != "auto":
         pairs = [wanted] if np.ndim(wanted) == 1 else wanted
@@ -65,8 +67,7 @@ def find_value_range(samples: Sequence[Sample], wanted: Any = "auto") -> FoundRa
     if not candidates:
         return FoundRange()
     places = np.unique(np.linspace(0, len(candidates) - 1, MOST_IMAGES).round().astype(int)).tolist()
-    looked_at = [candidates[at] for at in places]
-    types = map_in_threads(_type_of, looked_at)
+    types, looked_at = _of_readable(_type_of, [candidates[at] for at in places])
     kinds = {kind_of_numbers(dtype) for dtype in types}
     if kinds <= {"bytes"}:
         return FoundRange()
@@ -77,7 +78,9 @@ def find_value_range(samples: Sequence[Sample], wanted: Any = "auto") -> FoundRa
             f"The images hold different kinds of numbers: {listed}. Save them alike, or type "
             "load_dataset(..., value_range=(low, high)) for all of them."
         )
-    values = _bands(map_in_threads(_some_values, looked_at), looked_at)
+    values = _bands(*_of_readable(_some_values, looked_at))
+    if not values:
+        return FoundRange()
     found = _range_of(values, kinds.pop(), types[0])
     names = " and ".join(sorted({dtype.name for dtype in types}))
     of_all = f" of {len(candidates)}" if len(looked_at) < len(candidates) else ""
@@ -114,6 +117,22 @@ def _extremes(values: list[npt.NDArray[Any]]) -> str:
     return f"{min(map(np.min, values)):g} .. {max(map(np.max, values)):g}"
 
 
+def _of_readable(
+    function: Callable[[Sample], ResultT], samples: Sequence[Sample]
+) -> tuple[list[ResultT], list[Sample]]:
+    """Return `function` of each sample that can be read, and these samples."""
+
+    def attempted(sample: Sample) -> ResultT | None:
+        try:
+            return function(sample)
+        except SampleError:
+            return None
+
+    found = zip(map_in_threads(attempted, samples), samples, strict=True)
+    pairs = [(result, sample) for result, sample in found if result is not None]
+    return [result for result, _ in pairs], [sample for _, sample in pairs]
+
+
 def _type_of(sample: Sample) -> np.dtype[Any]:
     return sample.image.dtype if isinstance(sample.image, np.ndarray) else source_number_type(sample.image)
 
@@ -127,6 +146,8 @@ def _some_values(sample: Sample) -> npt.NDArray[Any]:
 
 def _bands(images: list[npt.NDArray[Any]], samples: Sequence[Sample]) -> list[npt.NDArray[Any]]:
     """Return the finite values of each band over all images."""
+    if not images:
+        return []
     counts = [image.shape[1] for image in images]
     other = next((at for at, count in enumerate(counts) if count != counts[0]), None)
     if other is not None:

@@ -146,7 +146,7 @@ def read_image(path: str | os.PathLike[str], *, channels: int = 3, value_range: 
             number of bands.
     """
     path = Path(path)
-    return decode_image(path, _read_bytes(path), channels=channels, value_range=value_range)
+    return decode_image(path, read_bytes(path), channels=channels, value_range=value_range)
 
 
 def decode_image(path: Path, data: bytes, *, channels: int = 3, value_range: ValueRange | None = None) -> ImageArray:
@@ -166,7 +166,7 @@ def read_numbers(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
         SampleError: the file is missing, empty, damaged or too large.
     """
     path = Path(path)
-    return decode_numbers(path, _read_bytes(path))
+    return decode_numbers(path, read_bytes(path))
 
 
 def decode_numbers(path: Path, data: bytes) -> npt.NDArray[Any]:
@@ -185,7 +185,7 @@ def read_mask(path: str | os.PathLike[str]) -> RawMask:
         SampleError: the file is missing, empty, damaged, too large, or of a kind that cannot hold class ids.
     """
     path = Path(path)
-    return decode_mask(path, _read_bytes(path))
+    return decode_mask(path, read_bytes(path))
 
 
 def decode_mask(path: Path, data: bytes) -> RawMask:

@@ -7,20 +7,22 @@ the grey picture that is needed. Everything else, and whatever the short way doe
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
+from easyseg.brightness import Numbers, kind_of_numbers
 from easyseg.errors import SampleError
 from easyseg.io.decoding import MAX_PIXELS, open_picture
-from easyseg.io.images import RawMask, decode_image, decode_mask, read_bytes
+from easyseg.io.images import RawMask, decode_mask, decode_numbers, read_bytes
 from easyseg.structures import ImageArray, SizeHW
 
 LEAST_SIDE = 64
@@ -50,15 +52,15 @@ class ImageFacts:
     Attributes:
         size_hw: height and width, upright.
         orientation: EXIF orientation, 1..8, which is in `size_hw` and `grey` already.
-        bit_depth: bits of one value, 8, 16 or 32.
-        highest: with more than 8 bits, the highest value; else 0.
+        numbers: the kind of its numbers.
+        highest: the highest of them, where they are no bytes; else 0.
         sha256: of the file's bytes.
         grey: (H, W) uint8 brightness, perhaps scaled down.
     """
 
     size_hw: SizeHW
     orientation: int
-    bit_depth: int
+    numbers: Numbers
     highest: float
     sha256: bytes
     grey: ImageArray
@@ -81,7 +83,7 @@ def inspect_image(path: str | os.PathLike[str]) -> ImageFacts:
     """Read an image file and return what it holds.
 
     Raises:
-        SampleError: `read_image` would refuse it.
+        SampleError: its numbers cannot be read.
     """
     data = _content(path)
     return _plain_image(data) or _any_image(Path(path), data)
@@ -99,6 +101,48 @@ def inspect_mask(path: str | os.PathLike[str]) -> MaskFacts:
         if values is not None and values.ndim == 2:
             return MaskFacts(RawMask(values, "grey"), 1)
     return MaskFacts(decode_mask(Path(path), data), _orientation(Path(path), data))
+
+
+def facts_of(values: npt.NDArray[Any], sha256: bytes, *, orientation: int = 1) -> ImageFacts:
+    """Return the facts of an image that is decoded already.
+
+    Args:
+        values: (H, W) or (H, W, bands) of any type of number, upright.
+        sha256: of its bytes.
+        orientation: how its file had it turned.
+    """
+    kind = kind_of_numbers(values.dtype)
+    highest = 0.0 if kind == "bytes" else float(np.nanmax(values, initial=0))
+    return ImageFacts((values.shape[0], values.shape[1]), orientation, kind, highest, sha256, grey_of(values))
+
+
+def grey_of(values: npt.NDArray[Any]) -> ImageArray:
+    """Return an image of any numbers and bands as brightness to look at, (H, W) uint8.
+
+    Numbers that are no bytes are spread over what is black and white in this image. Of two bands the first counts, of
+    five and more their mean.
+    """
+    picture = as_picture(values)
+    bands = 1 if picture.ndim == 2 else picture.shape[2]
+    if bands in (3, 4):
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(picture[..., :3]), cv2.COLOR_RGB2GRAY), np.uint8)
+    if bands > 4:
+        return np.asarray(picture.mean(axis=2), np.uint8)
+    return picture if picture.ndim == 2 else np.ascontiguousarray(picture[..., 0])
+
+
+def as_picture(values: npt.NDArray[Any]) -> ImageArray:
+    """Return numbers of any type as levels to look at, uint8 of the same shape: their lowest is 0, their highest 255.
+
+    Bytes stay as they are. What is not finite becomes 0.
+    """
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.bool_:
+        return np.where(values, np.uint8(255), np.uint8(0))
+    numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(numbers.min(initial=0)), float(numbers.max(initial=0))
+    return ((numbers - low) * (255 / max(high - low, np.finfo(np.float64).tiny))).astype(np.uint8)
 
 
 def is_cut_off(path: str | os.PathLike[str]) -> bool:
@@ -148,18 +192,11 @@ def _plain_image(data: bytes) -> ImageFacts | None:
     grey = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
     if grey is None:
         return None
-    return ImageFacts(size_hw, 1, 8, 0.0, hashlib.sha256(data).digest(), np.asarray(grey, np.uint8))
+    return ImageFacts(size_hw, 1, "bytes", 0.0, hashlib.sha256(data).digest(), np.asarray(grey, np.uint8))
 
 
 def _any_image(path: Path, data: bytes) -> ImageFacts:
-    grey = decode_image(path, data, channels=1)[..., 0]
-    bit_depth, highest = 8, 0.0
-    with contextlib.suppress(Exception):  # Pillow does not know every TIFF that can be decoded
-        image = open_picture(path, io.BytesIO(data), checksums=False).image
-        if image.mode[:1] in ("I", "F"):
-            bit_depth, highest = 16 if "16" in image.mode else 32, float(np.asarray(image).max())
-    size_hw = (grey.shape[0], grey.shape[1])
-    return ImageFacts(size_hw, _orientation(path, data), bit_depth, highest, hashlib.sha256(data).digest(), grey)
+    return facts_of(decode_numbers(path, data), hashlib.sha256(data).digest(), orientation=_orientation(path, data))
 
 
 def _is_plain_png(data: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from pathlib import Path
@@ -51,6 +52,19 @@ def keys_of(path: Path) -> frozenset[str]:
     except OSError:
         return frozenset()
     return frozenset(key.decode("ascii", "replace") for key in _KEY.findall(data))
+
+
+def looks_whole(path: Path) -> bool:
+    """Tell by its first and last characters whether a JSON file holds a whole object or array."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(PEEK_BYTES).removeprefix(codecs.BOM_UTF8).lstrip()
+            size = file.seek(0, 2)
+            file.seek(max(0, size - PEEK_BYTES))
+            end = file.read(PEEK_BYTES).rstrip()
+    except OSError:
+        return False
+    return (begin[:1], end[-1:]) in ((b"{", b"}"), (b"[", b"]"))
 
 
 def _refuse_constant(name: str) -> NoReturn:

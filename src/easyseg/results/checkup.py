@@ -26,7 +26,7 @@ _TITLES = {
     "series_leaks": "Series that lie in two splits",
     "exif_rotation": "EXIF rotation",
     "jpeg_masks": "JPEG masks",
-    "dark_16_bit": "Dark 16-bit images",
+    "refused": "What load_dataset says",
     "layout": "Arrangement of the files",
     "truncated": "Files cut off",
     "unreadable": "Unreadable files",

@@ -7,7 +7,8 @@ from typing import Any
 
 from easyseg.brightness import ValueRange
 from easyseg.config import EvaluateSettings
-from easyseg.data.dataset import Dataset, as_dataset
+from easyseg.data.dataset import Dataset
+from easyseg.data.reading import as_dataset
 from easyseg.devices import Compute, processor_count
 from easyseg.errors import DataError
 from easyseg.prediction.scoring import AnnotatedImages, Evaluation, Scored

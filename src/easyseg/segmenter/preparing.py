@@ -14,9 +14,10 @@ import torch
 from easyseg.config import FitSettings, ModelSettings
 from easyseg.data.cache import shared_bytes
 from easyseg.data.check.quick import quick_notes
-from easyseg.data.dataset import Dataset, as_dataset
+from easyseg.data.dataset import Dataset
 from easyseg.data.loaders import Preparation, TrainingLoader, cache_bytes_needed, start_method
 from easyseg.data.machine_memory import found_memory, offered_memory
+from easyseg.data.reading import as_dataset
 from easyseg.data.sampling import Part, epoch_order, rare_class_weights
 from easyseg.data.statistics import channel_statistics
 from easyseg.data.transforms import Augmentation, build_augmentation

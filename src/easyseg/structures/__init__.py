@@ -29,7 +29,7 @@ from easyseg.structures.objects import (
     Polygons,
     Shape,
 )
-from easyseg.structures.samples import EmbeddedImage, ImageWindow, LazySamples, Sample, SkippedSample
+from easyseg.structures.samples import EmbeddedImage, ImageSource, ImageWindow, LazySamples, Sample, SkippedSample
 
 __all__ = [
     "IGNORE_INDEX",
@@ -44,6 +44,7 @@ __all__ = [
     "EmbeddedImage",
     "Ignored",
     "ImageArray",
+    "ImageSource",
     "ImageWindow",
     "Instances",
     "LabelledObject",

@@ -259,7 +259,7 @@ def constant_image(copy: Copy) -> str:
     return copy.name(pair.image)
 
 
-def dark_16_bit(copy: Copy) -> str:
+def wide_numbers(copy: Copy) -> str:
     """Save an image of 10 to 14 bits as one of 16."""
     pair = copy.take()
     values = read(pair.image)
@@ -373,7 +373,7 @@ KINDS: dict[str, tuple[Callable[[Copy], str], tuple[str, ...], tuple[str, ...]]]
     "empty mask": (empty_mask, ("empty_masks",), ("camvid", "pennfudan", "isbi", "aerial")),
     "void mask": (void_mask, ("void_masks",), ("camvid",)),
     "constant image": (constant_image, ("constant_images",), ("camvid", "pennfudan", "isbi", "aerial")),
-    "12 of 16 bits": (dark_16_bit, ("dark_16_bit",), ("camvid", "pennfudan", "isbi", "aerial")),
+    "12 bits in 16": (wide_numbers, ("mixed_numbers",), ("camvid", "pennfudan", "isbi", "aerial")),
     "duplicate": (duplicate, ("duplicates", "leaks"), ("camvid", "pennfudan", "isbi", "aerial")),
     "leak": (leak, ("leaks",), ("camvid", "aerial")),
     "conflicting annotation": (

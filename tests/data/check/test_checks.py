@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from tiff_files import tiff_bytes
 
 from easyseg import load_dataset
-from easyseg.data.check.objects import polygons
-from easyseg.data.dataset import as_dataset
+from easyseg.data.reading import as_dataset
 from easyseg.data.shapes import draw_shapes
 from easyseg.errors import DataError, FormatError
 from easyseg.io.images import write_image
-from easyseg.results import Case, Checkup, Finding
+from easyseg.results import Checkup, Finding
 from easyseg.segmenter.class_weights import balanced_class_weights
+from easyseg.structures import LabelledObject, MaskPart, Polygons, Sample
 
 Examine = Callable[..., Checkup]
 
@@ -324,17 +325,22 @@ def test_images_of_one_colour(shapes: Path, examine: Examine) -> None:
     assert harm(checkup) == {"constant_images"}
 
 
-@pytest.mark.parametrize(("bits", "factor"), [(12, 16), (10, 64)])
-def test_16_bit_files_of_fewer_bits(shapes: Path, examine: Examine, bits: int, factor: int) -> None:
-    """Values of a sensor in a wider file are read nearly black, and the factor that mends it is told."""
-    image = first(shapes, "images")
-    grey = read(image)[..., 0].astype(np.int64)
-    write_image(image, (grey * ((1 << bits) - 1) // 255).astype(np.uint16))
-    checkup = examine(shapes)
-    assert names(checkup["dark_16_bit"]) == [f"train/images/{image.name}"]
-    assert f"image * {factor}" in checkup["dark_16_bit"].advice
-    write_image(image, (grey * 257).astype(np.uint16))
-    assert "dark_16_bit" not in examine(shapes)
+def test_images_of_16_bit_among_bytes(shapes: Path, examine: Examine) -> None:
+    """One image of other numbers stops a training; where all hold them, they are scaled and nothing is wrong."""
+    images = sorted(shapes.glob("*/images/*.png"))
+    for number, image in enumerate(images):
+        grey = read(image)[..., 0].astype(np.int64)
+        write_image(image, (grey * 4095 // 255).astype(np.uint16))
+        if number == 0:
+            checkup = examine(shapes)
+            (case,) = checkup["mixed_numbers"].cases
+            assert (
+                str(case)
+                == f"{image.relative_to(shapes).as_posix()} (integers, the highest {grey.max() * 4095 // 255})"
+            )
+            assert "value_range=(low, high)" in checkup["mixed_numbers"].advice
+            assert harm(checkup) == {"mixed_numbers"}
+    assert "mixed_numbers" not in examine(shapes)
 
 
 def test_equal_files_in_one_split_and_in_two(shapes: Path, examine: Examine) -> None:
@@ -444,44 +450,101 @@ def test_objects_too_small_for_the_training_size(tmp_path: Path, examine: Examin
     assert "tiny_objects" not in examine(tmp_path, image_size=512, **given)
 
 
-class Outlines:
-    """A shape as annotation files give it: parts of rings."""
-
-    def __init__(self, *rings: list[list[float]], is_relative: bool = False) -> None:
-        self.parts = tuple((np.array(ring, float),) for ring in rings)
-        self.is_relative = is_relative
-
-
-class Labelled:
-    """An object with a class name and a shape."""
-
-    def __init__(self, class_name: str, shape: Any) -> None:
-        self.class_name = class_name
-        self.shape = shape
+def roof(*points: tuple[float, float], is_relative: bool = False) -> LabelledObject:
+    """Return an object with one outline."""
+    return LabelledObject("roof", Polygons(((np.array(points, float),),), is_relative=is_relative))
 
 
 def test_faults_of_polygons() -> None:
     """Polygons that enclose nothing, cross themselves or leave the image are told with their object."""
-    objects = [
-        [Labelled("roof", Outlines([[1, 1], [9, 1], [9, 9]])), Labelled("roof", Outlines([[1, 1], [2, 2]]))],
-        [Labelled("door", Outlines([[1, 1], [9, 9], [9, 1], [1, 9]]))],
-        [Labelled("roof", Outlines([[0.5, 0.5], [1.5, 0.5], [1.5, 0.9]], is_relative=True))],
-        [Labelled("roof", Outlines([[4, 4], [6, 6], [8, 8]])), Labelled("hole", object())],
-        [Labelled("of an image that cannot be read", Outlines([[1, 1]]))],
+    sound = roof((1, 1), (9, 1), (9, 9))
+    door = LabelledObject("door", MaskPart(np.eye(20, dtype=np.uint8)))
+    outlines = [
+        (sound, roof((1, 1), (2, 2))),
+        (roof((1, 1), (9, 9), (9, 1), (1, 9)),),
+        (roof((0.5, 0.5), (1.5, 0.5), (1.5, 0.9), is_relative=True),),
+        (roof((4, 4), (6, 6), (8, 8)), door),
     ]
-    survey: Any = SimpleNamespace(
-        samples=[SimpleNamespace(objects=found) for found in objects] + [SimpleNamespace()],
-        images=SimpleNamespace(size_hw=np.array([[20, 20]] * 4 + [[0, 0]] + [[20, 20]])),
-        image_case=lambda at, detail: Case(f"image {at}", detail, (at,)),
-    )
-    found = {finding.kind: finding for finding in polygons(survey)}
-    assert [str(case).split(":")[0] for case in found["degenerate_polygons"].cases] == [
-        "image 0 (object 2, roof",
-        "image 3 (object 1, roof",
+    image = np.random.default_rng(0).integers(0, 256, (4, 20, 20, 3), dtype=np.uint8)
+    samples = [Sample(pixels, objects=objects) for pixels, objects in zip(image, outlines, strict=True)]
+    found = as_dataset(samples).check(verbose=False)
+    assert [case.detail.split(":")[0] for case in found["degenerate_polygons"].cases] == [
+        "object 2, roof",
+        "object 1, roof",
     ]
-    assert names(found["crossing_polygons"]) == ["image 1"]
-    assert names(found["outside_polygons"]) == ["image 2"]
-    assert {finding.severity for finding in found.values()} == {"warning"}
+    assert [case.samples for case in found["degenerate_polygons"].cases] == [(0,), (3,)]
+    assert [case.samples for case in found["crossing_polygons"].cases] == [(1,)]
+    assert [case.samples for case in found["outside_polygons"].cases] == [(2,)]
+    assert {found[kind].severity for kind in POLYGON_FINDINGS} == {"warning"}
+
+
+POLYGON_FINDINGS = ("degenerate_polygons", "crossing_polygons", "outside_polygons")
+
+
+def labelme_folder(folder: Path, outlines: dict[str, list[list[list[float]]]]) -> Path:
+    """Write images of noise, 40 x 50 pixels, with outlines of roofs in labelme files."""
+    generator = np.random.default_rng(0)
+    for name, shapes in outlines.items():
+        write_image(folder / f"{name}.png", generator.integers(0, 256, (40, 50, 3), dtype=np.uint8))
+        fields = {"imagePath": f"{name}.png", "imageHeight": 40, "imageWidth": 50, "version": "5.0.0", "flags": {}}
+        found = [{"label": "roof", "points": points, "shape_type": "polygon", "flags": {}} for points in shapes]
+        (folder / f"{name}.json").write_text(json.dumps({**fields, "imageData": None, "shapes": found}))
+    return folder
+
+
+SQUARE = [[5.0, 5.0], [25.0, 5.0], [25.0, 25.0], [5.0, 25.0]]
+
+
+def test_datasets_of_objects_are_examined(tmp_path: Path, examine: Examine) -> None:
+    """Their masks are drawn: classes have shares, images without objects are empty, and pages show overlays."""
+    outlines = {f"{at:02}": [SQUARE] for at in range(30)}
+    folder = labelme_folder(tmp_path / "roofs", {**outlines, "30": [], "31": [[[9, 9], [30, 30], [30, 9], [9, 30]]]})
+    checkup = examine(folder, html=tmp_path / "page.html")
+    assert (checkup.num_images, checkup.num_masks) == (32, 32)
+    assert names(checkup["crossing_polygons"]) == ["31.png"]
+    assert names(checkup["empty_masks"]) == ["30.png"]
+    assert checkup.classes == ("roof",)
+    assert sum(share.pixels for share in checkup.class_shares) == pytest.approx(30 * 400 + 220, abs=30)
+    page = (tmp_path / "page.html").read_text()
+    assert page.count('alt="mask on image"') == 2
+    assert "merged_objects" not in examine(folder, instances=True)
+
+
+def test_annotations_that_cannot_be_used_are_found(tmp_path: Path, examine: Examine) -> None:
+    """What `load_dataset` stops at is a finding, and the rest is examined."""
+    folder = labelme_folder(tmp_path / "roofs", {f"{at:02}": [SQUARE] for at in range(6)})
+    (folder / "03.png").unlink()
+    (folder / "04.json").write_text('{"version": "5.0.0", "shapes": [{')
+    checkup = examine(folder)
+    assert harm(checkup) == {"unusable_samples"}
+    assert sorted(names(checkup["unusable_samples"])) == ["03.json", "04.json"]
+    assert checkup.num_masks == 4
+    assert "on_bad_sample='skip'" in checkup["unusable_samples"].advice
+    assert harm(examine(folder, on_bad_sample="skip")) == {"unusable_samples"}
+
+
+def test_a_refusal_that_no_check_explains_is_told(shapes: Path, examine: Examine) -> None:
+    """A dataset that cannot be loaded is never healthy."""
+    checkup = examine(shapes, value_range=[(0.0, 255.0), (0.0, 255.0)], classes=["a", "b"])
+    assert not checkup.is_healthy
+
+
+def test_rasters_of_many_bands_are_examined(tmp_path: Path, examine: Examine) -> None:
+    """Copies and images of one colour are found among numbers of any kind."""
+    generator = np.random.default_rng(0)
+    for at in range(8):
+        bands = generator.integers(0, 3000, (8, 8, 5)).repeat(6, 0).repeat(6, 1).astype(np.uint16)
+        bands = np.full_like(bands, 700) if at == 3 else bands
+        (tmp_path / "fields/images").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"fields/images/{at}.tif").write_bytes(tiff_bytes(bands))
+        mask = np.zeros((48, 48), np.uint8)
+        mask[8 : 20 + at, 8:30] = 1
+        write_image(tmp_path / f"fields/masks/{at}.png", mask)
+    shutil.copy(tmp_path / "fields/images/0.tif", tmp_path / "fields/images/5.tif")
+    checkup = examine(tmp_path / "fields")
+    assert harm(checkup) - {"leaks", "duplicates", "conflicting_annotations"} == {"constant_images"}
+    assert {"leaks", "duplicates"} & harm(checkup)
+    assert names(checkup["constant_images"]) == ["images/3.tif"]
 
 
 def test_data_from_memory_can_be_examined() -> None:

@@ -88,12 +88,13 @@ def test_no_false_alarm_on_real_data(shared_data: Path, name: str, given: dict[s
     assert {finding.kind for finding in checkup} == notes
 
 
-def test_masks_that_number_objects_are_told(shared_data: Path) -> None:
-    """Where masks number objects and nobody said so, that is what is found."""
-    checkup = examine_folder(shared_data / "pennfudan", {}, CheckSettings(verbose=False))
-    assert [finding.kind for finding in checkup] == ["masks_not_understood"]
-    assert "numbers of objects" in checkup["masks_not_understood"].found
-    assert "task='binary'" in checkup["masks_not_understood"].advice
+def test_masks_that_number_objects_are_objects(shared_data: Path) -> None:
+    """Their numbers are no classes, and nothing is wrong with them."""
+    checkup = examine_folder(shared_data / "pennfudan", {"format": "instance_ids"}, CheckSettings(verbose=False))
+    assert list(checkup) == []
+    assert checkup.classes == ("object",)
+    assert checkup.num_masks == 43
+    assert 0 < checkup.class_shares[0].share < 0.5
 
 
 def test_a_dataset_can_be_checked_from_python(shapes: Path, tmp_path: Path) -> None:

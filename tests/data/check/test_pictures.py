@@ -12,7 +12,7 @@ from easyseg.config import CheckSettings
 from easyseg.data.check import doctor
 from easyseg.data.check.opening import open_folder
 from easyseg.data.check.pictures import MOST_PICTURES, worst_pictures
-from easyseg.data.dataset import as_dataset
+from easyseg.data.reading import as_dataset
 from easyseg.data.shapes import draw_shapes
 from easyseg.results import Checkup
 from easyseg.results.checkup import PicturedCase
@@ -24,7 +24,7 @@ PANELS = {
     "near_duplicates": 2,
     "conflicting_annotations": 2,
     "constant_images": 1,
-    "dark_16_bit": 1,
+    "mixed_numbers": 1,
     "missing_masks": 1,
     "unknown_values": 3,
     "void_masks": 3,

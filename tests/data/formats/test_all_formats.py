@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from easyseg.data.dataset import Dataset, load_dataset
+from easyseg.data.dataset import Dataset
 from easyseg.data.formats import FORMATS, find_format
+from easyseg.data.reading import load_dataset
 from easyseg.errors import FormatError
 from easyseg.structures import IGNORE_INDEX, Sample
 
@@ -244,7 +245,7 @@ def test_a_changed_object_changes_the_fingerprint(writers: ModuleType, tmp_path:
 
 def test_samples_of_objects_in_memory(writers: ModuleType) -> None:
     """Samples made by hand may have objects, too; their classes are those of the objects."""
-    from easyseg.data.dataset import as_dataset
+    from easyseg.data.reading import as_dataset
     from easyseg.structures import BoxShape, LabelledObject, MaskPart
 
     image = np.zeros((30, 40, 3), np.uint8)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from easyseg.data.dataset import load_dataset
 from easyseg.data.formats.cityscapes import LABELS
+from easyseg.data.reading import load_dataset
 from easyseg.errors import FormatError, SampleError
 from easyseg.structures import IGNORE_INDEX
 

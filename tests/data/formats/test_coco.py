@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from easyseg.data.dataset import load_dataset
+from easyseg.data.reading import load_dataset
 from easyseg.errors import EasySegError, FormatError, SampleError
 from easyseg.structures import IGNORE_INDEX
 

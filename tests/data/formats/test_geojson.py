@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from easyseg.data.dataset import load_dataset
 from easyseg.data.formats import geojson
+from easyseg.data.reading import load_dataset
 from easyseg.errors import FormatError, MissingExtraError, SampleError
 from easyseg.structures import ImageWindow
 

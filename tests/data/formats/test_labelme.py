@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from easyseg.data.dataset import Dataset, load_dataset
+from easyseg.data.dataset import Dataset
+from easyseg.data.reading import load_dataset
 from easyseg.errors import SampleError
 from easyseg.structures import IGNORE_INDEX, EmbeddedImage
 
@@ -203,3 +204,17 @@ def test_a_damaged_mask_is_told_when_it_is_drawn(write: Any) -> None:
 def test_numbers_as_labels(write: Any, writers: ModuleType) -> None:
     """A label that is a number is its text."""
     assert write(shape(5, writers.corners(0, 0, 9, 9))).classes == ["5"]
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.8])
+def test_a_file_cut_off_is_told(writers: ModuleType, tmp_path: Path, share: float) -> None:
+    """Its keys are gone with its end, but its objects must not be lost in silence."""
+    square = shape("roof", writers.corners(2, 2, 12, 12))
+    for image in writers.write_images(tmp_path, stems=("a", "b", "c")):
+        content = {"version": "5", "shapes": [square], "imagePath": image.name, "imageData": None}
+        writers.write_json(image.with_suffix(".json"), content)
+    text = (tmp_path / "b.json").read_text()
+    (tmp_path / "b.json").write_text(text[: int(share * text.index("imagePath"))])
+    with pytest.raises(SampleError, match=r"b\.json.*not valid JSON"):
+        load_dataset(tmp_path)
+    assert [Path(skipped.path).name for skipped in load_dataset(tmp_path, on_bad_sample="skip").skipped] == ["b.json"]

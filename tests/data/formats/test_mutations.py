@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from easyseg.data.dataset import load_dataset
+from easyseg.data.reading import load_dataset
 from easyseg.errors import EasySegError
 
 FORMATS = (

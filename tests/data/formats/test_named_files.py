@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from easyseg.data.dataset import load_dataset
 from easyseg.data.formats.named_files import NamedFiles
+from easyseg.data.reading import load_dataset
 from easyseg.errors import EasySegError, SampleError
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from easyseg.data.dataset import load_dataset
 from easyseg.data.fingerprint import fingerprint
+from easyseg.data.reading import load_dataset
 from easyseg.errors import ClassMapError, FormatError, SampleError
 from easyseg.structures import EmbeddedImage, NumberedObjects, Sample
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from easyseg.data.dataset import load_dataset
+from easyseg.data.reading import load_dataset
 from easyseg.errors import SampleError
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from easyseg.data.dataset import Dataset, load_dataset
+from easyseg.data.dataset import Dataset
+from easyseg.data.reading import load_dataset
 from easyseg.errors import EasySegError, FormatError, SampleError
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from easyseg.data.dataset import load_dataset
 from easyseg.data.formats.voc import OFFICIAL_NAMES
+from easyseg.data.reading import load_dataset
 from easyseg.errors import SampleError
 from easyseg.structures import IGNORE_INDEX
 

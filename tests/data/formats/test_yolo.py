@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from easyseg.data.dataset import load_dataset
+from easyseg.data.reading import load_dataset
 from easyseg.errors import EasySegError, FormatError, SampleError
 
 ROW = "0 0.1 0.1 0.5 0.1 0.5 0.5 0.1 0.5"

@@ -15,17 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.data.check.perceptual_hash import CUTS, Coefficients, coefficients_of, small_picture
-from easyseg.data.mask_values import load_mask
+from easyseg.data.check.sources import MaskSource, read_any_mask, read_any_numbers
 from easyseg.errors import SampleError
 from easyseg.io.images import RawMask
-from easyseg.io.inspection import ImageFacts, MaskFacts, inspect_image, inspect_mask, is_cut_off
-from easyseg.structures import Color
+from easyseg.io.inspection import ImageFacts, MaskFacts, facts_of, inspect_image, inspect_mask, is_cut_off
+from easyseg.structures import Color, ImageSource
 
 MOST_VALUES = 512
 """So many different values of a mask are kept, the most frequent ones; more are no classes."""
 
 KINDS = ("grey", "palette", "rgb")
 """How masks are stored; columns hold the index."""
+
+NUMBERS = ("bytes", "integers", "floats")
+"""What images hold; columns hold the index."""
 
 Numbers: TypeAlias = npt.NDArray[Any]
 
@@ -52,8 +55,8 @@ class ImageDigest:
     Attributes:
         size_hw: (N, 2) int32 height and width, upright.
         orientation: (N,) uint8 EXIF orientation, 1..8, 0 where unreadable.
-        bit_depth: (N,) uint8.
-        highest: (N,) float32 highest value of images with more than 8 bits.
+        numbers: (N,) uint8, the kind of its numbers as an index into `NUMBERS`.
+        highest: (N,) float32 highest value of images whose numbers are no bytes.
         span: (N, 2) uint8 lowest and highest brightness.
         sha256: (N, 32) uint8.
         coefficients: (N, cuts, 8, 8) float16, see `perceptual_hash`.
@@ -62,7 +65,7 @@ class ImageDigest:
 
     size_hw: Numbers
     orientation: Numbers
-    bit_depth: Numbers
+    numbers: Numbers
     highest: Numbers
     span: Numbers
     sha256: Numbers
@@ -107,13 +110,13 @@ class MaskDigest:
         return len(self.size_hw)
 
 
-def digest_images(sources: Sequence[str | Path | Numbers]) -> ImageDigest:
-    """Read images, files or (H, W, C) uint8 arrays, and return their digest."""
+def digest_images(sources: Sequence[str | ImageSource]) -> ImageDigest:
+    """Read images, wherever they lie, and return their digest; arrays are (H, W) or (H, W, C)."""
     count = len(sources)
     digest = ImageDigest(
         size_hw=np.zeros((count, 2), np.int32),
         orientation=np.zeros(count, np.uint8),
-        bit_depth=np.zeros(count, np.uint8),
+        numbers=np.zeros(count, np.uint8),
         highest=np.zeros(count, np.float32),
         span=np.zeros((count, 2), np.uint8),
         sha256=np.zeros((count, 32), np.uint8),
@@ -127,8 +130,8 @@ def digest_images(sources: Sequence[str | Path | Numbers]) -> ImageDigest:
             troubles.append(_trouble(row, source, error))
             continue
         digest.size_hw[row] = facts.size_hw
-        digest.orientation[row], digest.bit_depth[row] = facts.orientation, facts.bit_depth
-        digest.highest[row] = facts.highest
+        digest.orientation[row], digest.highest[row] = facts.orientation, facts.highest
+        digest.numbers[row] = NUMBERS.index(facts.numbers)
         digest.span[row] = cv2.minMaxLoc(facts.grey)[:2]
         digest.sha256[row] = np.frombuffer(facts.sha256, np.uint8)
         pictures.append(small_picture(facts.grey))
@@ -137,8 +140,8 @@ def digest_images(sources: Sequence[str | Path | Numbers]) -> ImageDigest:
     return replace(digest, troubles=tuple(troubles))
 
 
-def digest_masks(sources: Sequence[str | Path | Numbers]) -> MaskDigest:
-    """Read masks, files or arrays, and return their digest."""
+def digest_masks(sources: Sequence[str | MaskSource]) -> MaskDigest:
+    """Read masks, files or arrays or drawn ones, and return their digest."""
     count = len(sources)
     size_hw, orientation = np.zeros((count, 2), np.int32), np.zeros(count, np.uint8)
     kind, is_lossy = np.zeros(count, np.uint8), np.zeros(count, bool)
@@ -210,22 +213,19 @@ def join_masks(parts: Sequence[MaskDigest]) -> MaskDigest:
     return MaskDigest(**columns, palettes=palettes, troubles=_shifted_troubles(parts))
 
 
-def _image_facts(source: str | Path | Numbers) -> ImageFacts:
-    if not isinstance(source, np.ndarray):
+def _image_facts(source: str | ImageSource) -> ImageFacts:
+    if isinstance(source, (str, Path)):
         return inspect_image(source)
-    planes = source if source.ndim == 3 else source[..., None]
-    color = np.ascontiguousarray(planes[..., :3])
-    grey = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY) if color.shape[2] == 3 else color[..., 0]
-    sha256 = hashlib.sha256(np.ascontiguousarray(source).data).digest()
-    return ImageFacts((source.shape[0], source.shape[1]), 1, 8, 0.0, sha256, np.asarray(grey, np.uint8))
+    values = read_any_numbers(source)
+    return facts_of(values, hashlib.sha256(np.ascontiguousarray(values).data).digest())
 
 
-def _mask_facts(source: str | Path | Numbers) -> MaskFacts:
-    return MaskFacts(load_mask(source), 1) if isinstance(source, np.ndarray) else inspect_mask(source)
+def _mask_facts(source: str | MaskSource) -> MaskFacts:
+    return inspect_mask(source) if isinstance(source, (str, Path)) else MaskFacts(read_any_mask(source), 1)
 
 
-def _trouble(row: int, source: str | Path | Numbers, error: SampleError) -> Trouble:
-    return Trouble(row, error.problem, not isinstance(source, np.ndarray) and is_cut_off(source))
+def _trouble(row: int, source: object, error: SampleError) -> Trouble:
+    return Trouble(row, error.problem, isinstance(source, (str, Path)) and is_cut_off(source))
 
 
 def _values_of(mask: RawMask) -> tuple[Numbers, Numbers, Numbers]:

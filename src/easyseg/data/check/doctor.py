@@ -17,10 +17,11 @@ from easyseg.data.check.class_pixels import count_classes
 from easyseg.data.check.classes import class_shares
 from easyseg.data.check.gathering import gather
 from easyseg.data.check.opening import Opened, open_folder, opened_dataset
+from easyseg.data.check.sources import map_of_drawn, sources_of
 from easyseg.data.check.survey import CHECKS, Survey, split_numbers
 from easyseg.data.check.understanding import understand
+from easyseg.data.check.wording import parted
 from easyseg.data.dataset import Dataset
-from easyseg.data.mask_values import mask_sources
 from easyseg.results.checkup import SEVERITIES, Checkup, Finding
 from easyseg.structures import SPLITS, ClassMap
 
@@ -68,6 +69,8 @@ def _quiet_decoders() -> Iterator[None]:
 def _examined(opened: Opened, settings: CheckSettings, html: str | Path | None, begun: float) -> Checkup:
     survey, findings = _surveyed(opened, settings)
     findings += [finding for check in CHECKS.values() for finding in check(survey)]
+    if opened.refusal and not any(finding.severity == "error" for finding in findings):
+        findings.append(_refused(opened.refusal))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     splits = [sample.split for sample in survey.samples]
     checkup = Checkup(
@@ -88,9 +91,15 @@ def _examined(opened: Opened, settings: CheckSettings, html: str | Path | None, 
     return checkup
 
 
+def _refused(refusal: str) -> Finding:
+    """Say why a dataset cannot be loaded in which no check finds an error: it is not healthy all the same."""
+    found, advice = parted(refusal)
+    return Finding.of("refused", "error", [], f"{found}.", advice)
+
+
 def _surveyed(opened: Opened, settings: CheckSettings) -> tuple[Survey, list[Finding]]:
     """Read all files once and find out what their values mean."""
-    sources = [mask_sources(sample) for sample in opened.samples]
+    sources = [sources_of(sample, opened.class_map) for sample in opened.samples]
     flat = [source for of_sample in sources for source in of_sample]
     numbers = np.array([len(of_sample) for of_sample in sources], np.intp)
     mask_samples = np.repeat(np.arange(len(sources)), numbers)
@@ -98,6 +107,7 @@ def _surveyed(opened: Opened, settings: CheckSettings) -> tuple[Survey, list[Fin
     images = [sample.image for sample in opened.samples]
     image_digest, mask_digest = gather(images, flat, workers=settings.workers, verbose=settings.verbose)
     class_map, findings = understand(opened, mask_digest, flat)
+    class_map = map_of_drawn(class_map) if class_map else None
     survey = Survey(
         samples=opened.samples,
         root=opened.root,

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.data.check.near_copies import Copy, Groups, find_near_copies
+from easyseg.data.check.sources import read_any_mask
 from easyseg.data.check.survey import Survey, check
-from easyseg.data.mask_values import load_mask, mask_sources
 from easyseg.errors import SampleError
 from easyseg.results.checkup import Case, Finding
 from easyseg.results.words import counted
@@ -152,9 +152,7 @@ def _pair_case(survey: Survey, pair: Copy) -> Case:
 def _conflict(survey: Survey, group: npt.NDArray[np.intp]) -> Case | None:
     """Return the case of an image whose copies have masks that differ."""
     try:
-        masks = [
-            [load_mask(source).values for source in mask_sources(survey.samples[at])] for at in group[:_MOST_COPIES]
-        ]
+        masks = [[read_any_mask(source).values for source in survey.masks_of(at)] for at in group[:_MOST_COPIES]]
     except SampleError:
         return None
     first, others = masks[0], [mask for mask in masks[1:] if mask]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import queue
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,6 @@ from tqdm import tqdm
 from easyseg.data.check.digest import (
     ImageDigest,
     MaskDigest,
-    Numbers,
     Trouble,
     digest_images,
     digest_masks,
@@ -28,7 +28,9 @@ from easyseg.data.check.digest import (
     join_images,
     join_masks,
 )
+from easyseg.data.check.sources import MaskSource
 from easyseg.data.check.worker import READY, receive, send
+from easyseg.structures import ImageSource
 
 FEW = 1500
 """Fewer images than this are read in threads, which start at once."""
@@ -49,8 +51,8 @@ CRASHED = (
 class Chunk:
     """Files that are read together."""
 
-    images: Sequence[Source]
-    masks: Sequence[Source]
+    images: Sequence[ImageSource]
+    masks: Sequence[MaskSource]
 
     def single_files(self) -> Iterator[Chunk]:
         """Yield a chunk for each image, then for each mask."""
@@ -58,13 +60,12 @@ class Chunk:
         yield from (Chunk([], [mask]) for mask in self.masks)
 
 
-Source: TypeAlias = Path | Numbers
 Answer: TypeAlias = tuple[ImageDigest, MaskDigest]
 
 
 def gather(
-    images: Sequence[Source],
-    masks: Sequence[Source],
+    images: Sequence[ImageSource],
+    masks: Sequence[MaskSource],
     *,
     workers: int | Literal["auto"] = "auto",
     verbose: bool | Literal["auto"] = "auto",
@@ -72,12 +73,12 @@ def gather(
     """Read all files once and return their digests, in the order given.
 
     Args:
-        images: files or (H, W, C) uint8 arrays.
-        masks: files or arrays; as many as there are, not one for each image.
+        images: wherever they lie.
+        masks: files, arrays or drawn ones; as many as there are, not one for each image.
         workers: processes; 0: threads only; "auto": one for each core where the files are many.
         verbose: show a progress bar; "auto": on a terminal.
     """
-    processes = _choose_workers(workers, len(images), [*images[:1], *masks[:1]])
+    processes = _choose_workers(workers, len(images), itertools.chain(images, masks))
     chunks = _chunks(images, masks, _CHUNK if processes else _SMALL_CHUNK)
     bar = tqdm(
         total=len(images) + len(masks),
@@ -209,7 +210,7 @@ def _crashed(chunk: Chunk) -> Answer:
     return images, replace(masks, orientation=masks.orientation * 0, troubles=trouble, **no_values)
 
 
-def _chunks(images: Sequence[Source], masks: Sequence[Source], size: int) -> list[Chunk]:
+def _chunks(images: Sequence[ImageSource], masks: Sequence[MaskSource], size: int) -> list[Chunk]:
     """Cut the files into chunks, each with images and the masks that lie beside them in the lists."""
     count = max(1, -(-max(len(images), len(masks)) // size))
     image_cuts, mask_cuts = ([len(files) * at // count for at in range(count + 1)] for files in (images, masks))
@@ -219,9 +220,9 @@ def _chunks(images: Sequence[Source], masks: Sequence[Source], size: int) -> lis
     ]
 
 
-def _choose_workers(wanted: int | Literal["auto"], num_images: int, examples: Sequence[Source]) -> int:
-    if any(not isinstance(example, Path) for example in examples) or not sys.executable:
-        return 0  # arrays are here already
+def _choose_workers(wanted: int | Literal["auto"], num_images: int, sources: Iterable[object]) -> int:
+    if not sys.executable or not all(isinstance(source, Path) for source in sources):
+        return 0  # only the paths of files travel
     if wanted != "auto":
         return wanted
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

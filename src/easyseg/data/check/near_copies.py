@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,10 +21,11 @@ from easyseg.data.check.perceptual_hash import (
     likeness,
     mirrored_bits,
 )
+from easyseg.data.check.sources import read_any_numbers
 from easyseg.data.check.survey import Survey
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import SampleError
-from easyseg.io.images import read_image
+from easyseg.io.inspection import grey_of
 from easyseg.structures import ImageArray
 
 MOST_COMPARED = 2000
@@ -91,9 +91,7 @@ def find_near_copies(survey: Survey, candidates: Indices, splits: Indices) -> Ne
 
     @functools.lru_cache(maxsize=_CACHED_PLANES)
     def plane(sample: int) -> ImageArray:
-        image = survey.samples[sample].image
-        grey = read_image(image, channels=1)[..., 0] if isinstance(image, Path) else _brightness(image)
-        return small_plane(grey)
+        return small_plane(grey_of(read_any_numbers(survey.samples[sample].image)))
 
     def is_copy(pair: Copy) -> bool:
         try:
@@ -195,17 +193,10 @@ def _proposed(survey: Survey, candidates: Indices, splits: Indices) -> tuple[lis
     _, places = np.unique(pairs, axis=0, return_index=True)  # a pair may be alike in several ways; the best counts
     pairs = pairs[np.sort(places)]
     names = list(MIRRORINGS)
-    chosen = [Copy(*numbers, names[at]) for *numbers, at in pairs[:MOST_COMPARED].tolist()]
+    chosen = [Copy(one, other, names[at]) for one, other, at in pairs[:MOST_COMPARED].tolist()]
     return chosen, len(pairs) - len(chosen)
 
 
 def _blocks(count: int) -> list[slice]:
     """Return parts of a sequence, at least one, that bound the memory."""
     return [slice(start, start + _BLOCK) for start in range(0, max(1, count), _BLOCK)]
-
-
-def _brightness(image: ImageArray) -> ImageArray:
-    if image.ndim == 2:
-        return image
-    color = np.ascontiguousarray(image[..., :3])
-    return np.asarray(cv2.cvtColor(color, cv2.COLOR_RGB2GRAY) if color.shape[2] == 3 else color[..., 0], np.uint8)

@@ -6,20 +6,20 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from easyseg.data.check.sources import read_any_mask
 from easyseg.data.check.survey import Survey, check, is_ground
-from easyseg.data.mask_values import evenly_spread, load_mask
+from easyseg.data.mask_values import evenly_spread
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import EasySegError
 from easyseg.geometry import polygon_faults
 from easyseg.results.checkup import Case, Finding
 from easyseg.results.words import counted
-from easyseg.structures import IGNORE_INDEX
+from easyseg.structures import IGNORE_INDEX, Polygons, Shape
 
 MOST_MASKS = 200
 """Of so many evenly spread masks the single shapes are looked at."""
@@ -77,8 +77,9 @@ def polygons(survey: Survey) -> Iterator[Finding]:
         size_hw = tuple(survey.images.size_hw[at].tolist())
         if size_hw == (0, 0):
             continue
-        for number, labelled in enumerate(getattr(sample, "objects", None) or (), start=1):
-            for kind, detail in _faults(labelled, size_hw):
+        objects = sample.objects if isinstance(sample.objects, tuple) else ()
+        for number, labelled in enumerate(objects, start=1):
+            for kind, detail in _faults(labelled.shape, size_hw):
                 words = f"object {number}, {labelled.class_name}: {detail[:1].lower()}{detail[1:].rstrip('.')}"
                 cases[kind].append(survey.image_case(at, words))
     for kind, found in cases.items():
@@ -89,7 +90,7 @@ def polygons(survey: Survey) -> Iterator[Finding]:
 @check("merged objects")
 def merged_objects(survey: Survey) -> Iterator[Finding]:
     """Several objects drawn as one, where each should have a mask of its own."""
-    if not survey.settings.instances or any(getattr(sample, "objects", None) for sample in survey.samples[:100]):
+    if not survey.settings.instances or any(sample.objects is not None for sample in survey.samples[:100]):
         return
     names = survey.class_map.names if survey.class_map else ()
     several = [
@@ -141,13 +142,14 @@ def tiny_objects(survey: Survey) -> Iterator[Finding]:
         yield Finding.of("tiny_objects", "warning", cases, found_words, advice)
 
 
-def _faults(labelled: Any, size_hw: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+def _faults(shape: Shape, size_hw: tuple[int, ...]) -> Iterator[tuple[str, str]]:
     """Yield the kind of finding and the details of each fault of an object's outlines."""
-    shape = labelled.shape
-    size = np.array(size_hw[::-1], float) if getattr(shape, "is_relative", False) else 1.0
-    for rings in getattr(shape, "parts", ()):
+    if not isinstance(shape, Polygons):
+        return
+    size = np.array(size_hw[::-1], float) if shape.is_relative else 1.0
+    for rings in shape.parts:
         for ring in rings:
-            for fault in polygon_faults(np.asarray(ring, float) * size, (size_hw[0], size_hw[1])):
+            for fault in polygon_faults(ring * size, (size_hw[0], size_hw[1])):
                 if fault.kind in _KINDS:
                     yield _KINDS[fault.kind], fault.detail
 
@@ -167,7 +169,7 @@ def _shapes_in(survey: Survey, row: int) -> Iterator[Shapes]:
     if class_map is None or pixels is None or pixels.unknown[row]:
         return
     try:
-        raw = load_mask(survey.mask_sources[row])
+        raw = read_any_mask(survey.mask_sources[row])
         ids = class_map.encode(raw.as_rgb() if class_map.encoding == "colors" else raw.values)
     except EasySegError:
         return

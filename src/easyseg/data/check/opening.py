@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,22 @@ from typing import Any
 from easyseg.data.check.wording import parted
 from easyseg.data.class_maps import read_class_map
 from easyseg.data.class_wishes import ClassWishes, gather_wishes
-from easyseg.data.dataset import Dataset, load_dataset
+from easyseg.data.dataset import Dataset
 from easyseg.data.formats import Layout, find_format
 from easyseg.data.formats.class_names import read_class_names
 from easyseg.data.formats.pairing import MaskIndex, Roles, assign_roles, class_folders, with_labels
 from easyseg.data.formats.scanning import FoundFile, existing_folder, find_files
+from easyseg.data.reading import load_dataset
 from easyseg.data.splitting import assign_splits
 from easyseg.errors import DataError, SampleError
 from easyseg.results.checkup import Case, Finding
-from easyseg.structures import ClassMap, Sample
+from easyseg.results.words import counted
+from easyseg.structures import ClassMap, Sample, SkippedSample
 
 _OF_THE_FILES = ("format", "images", "masks")
 _OF_THE_CLASSES = ("classes", "ignore", "task")
+_PAIRED = ("folders", "txt_splits")
+"""Formats of images and masks that belong together by their names, or by lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Opened:
         class_map: what its masks hold; None where that is still to be found out, by `wishes`.
         wishes: what the user and the dataset's files say about classes.
         findings: why it could not simply be loaded.
+        refusal: what `load_dataset` says to it; empty where it could be loaded.
     """
 
     samples: Sequence[Sample]
@@ -45,13 +50,14 @@ class Opened:
     class_map: ClassMap | None
     wishes: ClassWishes
     findings: tuple[Finding, ...] = ()
+    refusal: str = ""
 
 
 def opened_dataset(dataset: Dataset) -> Opened:
     """Return a dataset that is loaded already."""
-    return Opened(
-        dataset.samples, str(dataset.path or "data from memory"), dataset.path, dataset.class_map, ClassWishes()
-    )
+    name = str(dataset.path or "data from memory")
+    findings = tuple(_left_out(dataset.skipped, dataset.path))
+    return Opened(dataset.samples, name, dataset.path, dataset.class_map, ClassWishes(), findings)
 
 
 def open_folder(path: str | Path, given: Mapping[str, Any]) -> Opened:
@@ -68,8 +74,11 @@ def open_folder(path: str | Path, given: Mapping[str, Any]) -> Opened:
     folder = existing_folder(path)
     try:
         return opened_dataset(load_dataset(folder, **given))
-    except DataError:
-        layout, findings = _loose_layout(folder, {name: given[name] for name in _OF_THE_FILES if name in given})
+    except DataError as error:
+        if (opened := _without_unusable(folder, given)) is not None:
+            return opened
+        refusal = error
+    layout, findings = _loose_layout(folder, {name: given[name] for name in _OF_THE_FILES if name in given})
     class_map = read_class_map(given.get("class_map"))
     known = {name: given[name] for name in _OF_THE_CLASSES if name in given}
     wishes = gather_wishes(class_map=None if isinstance(class_map, ClassMap) else class_map, layout=layout, **known)
@@ -78,7 +87,29 @@ def open_folder(path: str | Path, given: Mapping[str, Any]) -> Opened:
     if given.get("split"):
         samples = tuple(sample for sample in samples if sample.split == given["split"])
     ready = class_map if isinstance(class_map, ClassMap) else None
-    return Opened(samples, str(folder), folder, ready, wishes, tuple(findings))
+    return Opened(samples, str(folder), folder, ready, wishes, tuple(findings), str(refusal))
+
+
+def _without_unusable(folder: Path, given: Mapping[str, Any]) -> Opened | None:
+    """Open a dataset of annotation files without what cannot be used of it; None where it is none, or nothing is left.
+
+    Images and masks that are paired by their names are opened in full, whatever state they are in.
+    """
+    try:
+        if find_format(folder, given.get("format", "auto")).NAME in _PAIRED:
+            return None
+        return opened_dataset(load_dataset(folder, **{**given, "on_bad_sample": "skip"}))
+    except DataError:
+        return None
+
+
+def _left_out(skipped: Sequence[SkippedSample], root: Path | None) -> Iterator[Finding]:
+    """Say what cannot be used of a dataset."""
+    if skipped:
+        cases = [Case(_below(Path(each.path), root or Path()), parted(each.problem)[0]) for each in skipped]
+        found = f"{counted(f'{len(cases):,}', 'sample')} that cannot be used as annotated."
+        advice = "Mend them; or type on_bad_sample='skip' to train without them."
+        yield Finding.of("unusable_samples", "error", cases, found, advice)
 
 
 def _loose_layout(folder: Path, given: Mapping[str, Any]) -> tuple[Layout, list[Finding]]:

@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from easyseg.data.check.survey import MaskSource, Survey, check
+from easyseg.data.check.sources import MaskSource
+from easyseg.data.check.survey import Survey, check
 from easyseg.io.decoding import near_name
 from easyseg.io.images import IMAGE_SUFFIXES
 from easyseg.results.checkup import MOST_CASES, Case, Finding
@@ -23,8 +24,8 @@ _MOST_COMPARED = 50
 @check("missing masks")
 def missing_masks(survey: Survey) -> Iterator[Finding]:
     """Images without a mask in a split whose other images have one; a split without any is there to predict."""
-    annotated = {sample.split for sample in survey.samples if sample.mask is not None}
-    missing = [at for at, sample in enumerate(survey.samples) if sample.mask is None and sample.split in annotated]
+    annotated = {sample.split for sample in survey.samples if sample.is_annotated}
+    missing = [at for at, sample in enumerate(survey.samples) if not sample.is_annotated and sample.split in annotated]
     if not missing:
         return
     orphans = [path.name for path in unused_files(survey.samples, survey.mask_sources)[:MOST_CASES]]
@@ -49,7 +50,7 @@ def orphan_masks(survey: Survey) -> Iterator[Finding]:
     stems = {source.with_suffix("") for source in survey.mask_sources if isinstance(source, Path)} if unused else set()
     unused = [path for path in unused if path.with_suffix("") not in stems]
     masks = [path for path in unused if path.parent in mask_folders - image_folders]
-    lonely = [sample.name for sample in survey.samples if sample.mask is None]
+    lonely = [sample.name for sample in survey.samples if not sample.is_annotated]
     cases = []
     for number, path in enumerate(masks):
         near = _nearest(path.name, lonely) if number < _MOST_COMPARED else None

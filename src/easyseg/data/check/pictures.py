@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from easyseg import visualization
+from easyseg.data.check.sources import read_any_mask, read_any_numbers
 from easyseg.data.check.survey import Survey
-from easyseg.data.mask_values import load_mask, mask_sources
 from easyseg.errors import EasySegError
-from easyseg.io.images import RawMask, read_image
+from easyseg.io.images import RawMask
+from easyseg.io.inspection import as_picture
 from easyseg.results.checkup import Case, Checkup, Finding, Panel, PicturedCase
 from easyseg.structures import IGNORE_INDEX, Color, ImageArray
 
@@ -24,7 +23,7 @@ _MOSTLY = 0.5
 """Where more of a mask than this means nothing, it is shown as it is."""
 _STRANGE: Color = (255, 0, 200)
 """What no class has, loud on any picture."""
-_OF_IMAGES = frozenset(["constant_images", "dark_16_bit", "missing_masks", "twin_images"])
+_OF_IMAGES = frozenset(["constant_images", "mixed_numbers", "missing_masks", "twin_images"])
 _OF_PAIRS = frozenset(["leaks", "duplicates", "near_leaks", "near_duplicates", "series_leaks", "series"])
 _OF_PAIRS_WITH_MASKS = frozenset(["conflicting_annotations"])
 
@@ -58,10 +57,10 @@ def _panels(survey: Survey, finding: Finding, case: Case) -> list[tuple[ImageArr
         return [(_overlay(survey, at), survey.image_name(at)) for at in case.samples[:2]]
     sample = case.samples[0]
     panels = [(_image(survey, sample), "image")]
-    masks = mask_sources(survey.samples[sample])
+    masks = survey.masks_of(sample)
     if not masks:
         return panels
-    raw = load_mask(masks[0])
+    raw = read_any_mask(masks[0])
     panels.append((_painted(survey, raw), "mask"))
     if raw.values.shape[:2] == panels[0][0].shape[:2]:
         panels.append((_overlay(survey, sample), "mask on image"))
@@ -69,14 +68,13 @@ def _panels(survey: Survey, finding: Finding, case: Case) -> list[tuple[ImageArr
 
 
 def _image(survey: Survey, sample: int) -> ImageArray:
-    image = survey.samples[sample].image
-    return read_image(image) if isinstance(image, Path) else visualization.as_rgb(image)
+    return visualization.as_rgb(as_picture(read_any_numbers(survey.samples[sample].image)))
 
 
 def _overlay(survey: Survey, sample: int) -> ImageArray:
     """Return an image with its masks laid over it; values that no class has are loud."""
     base = _image(survey, sample)
-    masks = [load_mask(source) for source in mask_sources(survey.samples[sample])]
+    masks = [read_any_mask(source) for source in survey.masks_of(sample)]
     for raw in masks:
         paint = _painted(survey, raw)
         if paint.shape != base.shape:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
-
+from easyseg.data.check.digest import NUMBERS
 from easyseg.data.check.survey import Survey, check
 from easyseg.results.checkup import Finding
 from easyseg.results.words import counted
 
 _SAME = 2
 """Brightness within so many of 255 levels is one colour."""
-_DARK_16_BIT = 1 << 14
-"""16-bit images whose highest value stays below this come from a sensor of fewer bits."""
 
 
 @check("constant images")
@@ -30,17 +27,20 @@ def constant_images(survey: Survey) -> Iterator[Finding]:
         )
 
 
-@check("dark 16-bit images")
-def dark_16_bit_images(survey: Survey) -> Iterator[Finding]:
-    """16-bit files that hold values of 8 to 14 bits, which are read nearly black."""
-    images = survey.images
-    dark = (images.bit_depth == 16) & (images.highest > 0) & (images.highest < _DARK_16_BIT)
-    if not dark.any():
+@check("mixed numbers")
+def mixed_numbers(survey: Survey) -> Iterator[Finding]:
+    """Images of 16-bit numbers or floats among images of bytes; what is black and white in them cannot be one thing."""
+    images, readable = survey.images, survey.readable_images
+    kinds = Counter(images.numbers[readable].tolist())
+    if len(kinds) < 2:
         return
-    bits = math.ceil(math.log2(float(np.max(images.highest[dark])) + 1))
-    cases = [survey.image_case(at, f"highest value {images.highest[at]:.0f} of 65535") for at in dark.nonzero()[0]]
-    found = (
-        f"{counted(f'{len(cases):,}', '16-bit image')} with values of no more than {bits} bits, which is nearly black."
-    )
-    advice = f"Save them with the full range, image * {1 << (16 - bits)}, or as 8 bit, image >> {max(0, bits - 8)}."
-    yield Finding.of("dark_16_bit", "warning", cases, found, advice)
+    most = kinds.most_common(1)[0][0]
+    odd = (readable & (images.numbers != most)).nonzero()[0]
+    cases = [survey.image_case(at, _numbers_in(NUMBERS[images.numbers[at]], images.highest[at])) for at in odd]
+    found = f"{counted(f'{len(cases):,}', 'image')} of other numbers than most, which hold {NUMBERS[most]}."
+    advice = "Save them as the others are; or type value_range=(low, high), which is black and white in all of them."
+    yield Finding.of("mixed_numbers", "error", cases, found, advice)
+
+
+def _numbers_in(kind: str, highest: float) -> str:
+    return kind if kind == "bytes" else f"{kind}, the highest {highest:g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,13 @@ import numpy.typing as npt
 from easyseg.config import CheckSettings
 from easyseg.data.check.class_pixels import ClassPixels
 from easyseg.data.check.digest import ImageDigest, MaskDigest
+from easyseg.data.check.sources import MaskSource
 from easyseg.results.checkup import Case, Finding
 from easyseg.structures import SPLITS, ClassMap, Sample
 
 _GROUNDS = frozenset(["background", "bg", "black", "class_0"])
 
 Rows: TypeAlias = npt.NDArray[np.intp]
-MaskSource: TypeAlias = Path | npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,12 +29,12 @@ class Survey:
     Attributes:
         samples: the images with their masks, N.
         root: the dataset's folder, None for data from memory.
-        class_map: what the masks' values mean; None where that could not be found out.
+        class_map: what the masks' values mean, of drawn masks the class ids; None where that could not be found out.
         has_names: the classes are named by the user or a file, not after their values.
         settings: of the checkup.
         images: a row for each sample.
         masks: a row for each mask; a sample may have none, one, or one for each class.
-        mask_sources: the file or array of each mask.
+        mask_sources: where each mask is read from.
         mask_samples: (M,) the sample of each mask, ascending.
         mask_planes: (M,) the number of each mask among those of its sample.
         pixels: how many pixels of each mask are of which class; None without a class map.
@@ -63,6 +63,11 @@ class Survey:
     def readable_masks(self) -> npt.NDArray[np.bool_]:
         """Which masks can be read, (M,)."""
         return np.asarray(self.masks.orientation > 0)
+
+    def masks_of(self, sample: int) -> Sequence[MaskSource]:
+        """Return where the masks of an image are read from."""
+        first, last = np.searchsorted(self.mask_samples, [sample, sample + 1])
+        return self.mask_sources[first:last]
 
     def name(self, source: object, sample: int) -> str:
         """Return how a report calls an image or mask: by its path below the dataset's folder."""

@@ -16,7 +16,7 @@ from easyseg.data.formats.folder_names import folder_meaning
 from easyseg.data.formats.scanning import list_files
 from easyseg.errors import FormatError, SampleError
 from easyseg.io.decoding import near_name
-from easyseg.io.json_files import keys_of, read_json
+from easyseg.io.json_files import keys_of, looks_whole, read_json
 from easyseg.structures import MAX_PIXELS, Points, SizeHW, Split
 
 MAX_COORDINATE = 1e6
@@ -54,7 +54,8 @@ def files_with_keys(
 ) -> list[Path]:
     """List the JSON files below a folder whose keys are those of a format.
 
-    Where none of the first files of a folder is, the others are not looked at.
+    Where none of the first files of a folder is, the others are not looked at. Beside files of the format, one that is
+    empty or cut off counts as one, too: reading it says what is wrong, and leaving it out would lose its objects.
 
     Args:
         root: the dataset's folder.
@@ -67,8 +68,8 @@ def files_with_keys(
         by_folder.setdefault(file.parent, []).append(file)
     found = []
     for files in by_folder.values():
-        known = [file for file in files[:_PEEKED] if is_known(keys_of(file))]
-        found += known + [file for file in files[_PEEKED:] if known and is_known(keys_of(file))]
+        if any(is_known(keys_of(file)) for file in files[:_PEEKED]):
+            found += [file for file in files if is_known(keys_of(file)) or not looks_whole(file)]
     return found
 
 
