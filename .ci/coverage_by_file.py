@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 LEAST = 90.0
-WHOLLY = re.compile(r"easyseg/(?:metrics/|(?:geometry|structures|config|errors)\.py$)")
+WHOLLY = re.compile(r"easyseg/(?:(?:metrics|geometry|structures|config)/|errors\.py$)")
 """Files of which every line and branch is reached."""
 
 
