@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,3 +100,52 @@ def test_what_a_worker_decodes_is_there_for_all() -> None:
     assert worker.exitcode == 0
     assert np.array_equal(cache(2)[0], Decoder()(2)[0])
     assert decode.calls == []
+
+
+def kept_in(file: Path, decode: Decoder) -> DecodedCache:
+    """Return a cache of all items whose pixels lie in a file."""
+    return DecodedCache(decode, sizes_hw=SIZES, channels=3, mask_channels=decode.mask_channels, file=file)
+
+
+@pytest.mark.parametrize("mask_channels", [0, 4])
+def test_file_keeps_what_was_decoded(tmp_path: Path, mask_channels: int) -> None:
+    """A later cache of the same file decodes only what is missing."""
+    decode, fresh = Decoder(mask_channels), Decoder(mask_channels)
+    kept_in(tmp_path / "a.pixels", decode)(2)
+    later = kept_in(tmp_path / "a.pixels", decode)
+    assert not later.holds([2])
+    for index in (2, 0, 1, 2):
+        for found, expected in zip(later(index), fresh(index), strict=True):
+            assert np.array_equal(found, expected)
+    assert later.holds([0, 1, 2])
+    assert decode.calls == [2, 0, 1]
+
+
+def test_damage_in_the_file_is_decoded_anew(tmp_path: Path) -> None:
+    """Every single byte of the file: pixels that are not what was decoded are never handed out."""
+    file = tmp_path / "a.pixels"
+    cache = kept_in(file, Decoder())
+    for index in range(3):
+        cache(index)
+    whole = file.read_bytes()
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x55
+        file.write_bytes(damaged)
+        decode = Decoder()
+        later = kept_in(file, decode)
+        for index in range(3):
+            assert np.array_equal(later(index)[0], Decoder()(index)[0])
+        assert len(decode.calls) == 1
+        assert file.read_bytes() == whole
+
+
+def test_item_whose_pixels_were_never_written_is_no_black_image(tmp_path: Path) -> None:
+    """As after a power failure, where the disk has zeros for whatever did not get there."""
+    file = tmp_path / "a.pixels"
+    kept_in(file, Decoder())(0)
+    length = file.stat().st_size
+    file.write_bytes(bytes(length))
+    decode = Decoder()
+    assert np.array_equal(kept_in(file, decode)(0)[0], Decoder()(0)[0])
+    assert decode.calls == [0]

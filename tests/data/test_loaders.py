@@ -45,7 +45,7 @@ def new_loader(dataset: Dataset, **settings: Any) -> TrainingLoader:
     preprocessing = settings.pop("preprocessing", CANVAS)
     augment = settings.pop("augment", "standard")
     count = len(dataset)
-    names = [name for name in ("workers", "cache_bytes", "allocate") if name in settings]
+    names = [name for name in ("workers", "cache_bytes", "cache_file_bytes", "allocate") if name in settings]
     preparation = Preparation(**{name: settings.pop(name) for name in names})
     settings = {"batch_size": 3, "order": lambda epoch: epoch_order(count, seed=0, epoch=epoch)} | settings
     return TrainingLoader(
@@ -174,6 +174,49 @@ def test_memory_of_the_cache_is_accounted_for(shapes: Dataset) -> None:
     assert (cached.cached_bytes, cached.spare_bytes) == (needed, 5)
     assert (fresh.cached_bytes, fresh.spare_bytes) == (0, needed - 1)
     assert loaders.cache_bytes_needed(shapes, CANVAS) == needed
+
+
+def test_file_of_the_cache_is_used_where_memory_is_short(shapes: Dataset) -> None:
+    """Memory comes first; the file is of exactly this data and these sizes."""
+    needed = 7 * 32 * 32 * 4
+    kept = new_loader(shapes, cache_bytes=needed - 1, cache_file_bytes=needed)
+    assert (kept.cached_bytes, kept.spare_bytes) == (needed, needed - 1)
+    assert kept.cache_file is not None
+    assert kept.cache_file.is_relative_to(loaders.decoded_folder())
+    assert new_loader(shapes, cache_bytes=needed, cache_file_bytes=needed).cache_file is None
+    assert new_loader(shapes, cache_bytes=0, cache_file_bytes=needed - 1).cached_bytes == 0
+    assert new_loader(shapes, cache_file_bytes=needed).cache_file == kept.cache_file
+    larger = new_loader(shapes, cache_file_bytes=2**30, preprocessing=Preprocessing((48, 48), "pad", 3))
+    assert larger.cache_file != kept.cache_file
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_from_a_file_equal_fresh_ones(shapes: Dataset, workers: int) -> None:
+    """When the file is filled, and when it is found."""
+    here = new_loader(shapes, augment="strong")
+    for _ in range(2):
+        there = new_loader(shapes, augment="strong", workers=workers, cache_file_bytes=2**30)
+        for epoch in range(2):
+            for one, other in zip(here.epoch(epoch), there.epoch(epoch), strict=True):
+                assert torch.equal(one.images, other.images)
+                assert torch.equal(one.targets, other.targets)
+
+
+def test_changed_files_get_a_cache_of_their_own(tmp_path: Path) -> None:
+    """Even where size and time of a file are as before."""
+    folder = write_shapes(tmp_path / "shapes", count=4, size=32)
+
+    def cache_file() -> Path | None:
+        dataset = load_dataset(folder, classes=SHAPE_CLASSES).split("train")
+        return new_loader(dataset, cache_file_bytes=2**30).cache_file
+
+    before = cache_file()
+    assert cache_file() == before
+    image = min((folder / "train/images").iterdir())
+    times = image.stat()
+    image.write_bytes(image.read_bytes())
+    os.utime(image, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert cache_file() != before
 
 
 def test_spawned_workers_do_without_the_cache(shapes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from easyseg.segmenter import defaults
@@ -61,7 +63,13 @@ def test_workers_that_run_the_script_again_are_never_chosen(start_method: str) -
     assert choose_workers("auto", device_type="mps", start_method=start_method) == 0
 
 
-def test_cache_takes_its_share_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quarter, all, or nothing."""
+def test_cache_takes_its_share_of_free_memory_and_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A quarter of each, all of one, or nothing."""
     monkeypatch.setattr(defaults, "available_memory", lambda: 1000)
-    assert [choose_cache_bytes(given) for given in ("auto", "ram", "none")] == [250, 1000, 0]
+    monkeypatch.setattr(defaults, "free_disk_bytes", {tmp_path: 8000}.__getitem__)
+    assert {given: choose_cache_bytes(given, tmp_path) for given in ("auto", "ram", "disk", "none")} == {
+        "auto": (250, 2000),
+        "ram": (1000, 0),
+        "disk": (0, 8000),
+        "none": (0, 0),
+    }

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from easyseg import Segmenter
+from easyseg.data import loaders
 from easyseg.data.reading import load_dataset
 from easyseg.errors import ConfigError, ModelError, OutputError, TrainingError, WeightsError
 from easyseg.results import History
@@ -148,6 +149,25 @@ def test_images_that_do_not_fit_into_memory_are_told(
     fit(shapes, cache="auto", epochs=1)
     monkeypatch.setattr(preparing.defaults, "available_memory", lambda: 32_768)
     fit(shapes, cache="ram", epochs=1)
+    monkeypatch.setattr(preparing.defaults, "free_disk_bytes", lambda _: 32_767)
+    with pytest.raises(ConfigError, match=r"cache='disk': the decoded .* take 32,768 bytes, and 32,767 are free.*Type"):
+        fit(shapes, cache="disk", run_dir=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_images_kept_on_the_disk_serve_later_trainings(
+    fit: Fit, shapes: Path, weights_hash: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With too little memory they lie in a file, which is named; a second training decodes none, and ends the same."""
+    plain, _ = fit(shapes, epochs=2, cache="none")
+    monkeypatch.setattr(preparing.defaults, "available_memory", lambda: 100)
+    first, _ = fit(shapes, epochs=2, verbose=True)
+    said = capsys.readouterr().err
+    assert "Decoded images are kept in" in said
+    assert "cache='none' does without" in said
+    monkeypatch.setattr(loaders._Decode, "__call__", lambda self, index: pytest.fail("decoded once more"))
+    second, _ = fit(shapes, epochs=2)
+    assert weights_hash(plain) == weights_hash(first) == weights_hash(second)
 
 
 def test_cache_that_workers_cannot_share_is_refused(fit: Fit, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +193,7 @@ def test_validation_images_are_kept_where_they_fit_beside_the_training_images(
         return build(*arguments, **settings)
 
     monkeypatch.setattr(preparing, "new_evaluation", noted)
-    monkeypatch.setattr(preparing.defaults, "choose_cache_bytes", lambda _: cache_bytes)
+    monkeypatch.setattr(preparing.defaults, "choose_cache_bytes", lambda *_: (cache_bytes, 0))
     fit(shapes, epochs=1)
     assert found == [kept]
 

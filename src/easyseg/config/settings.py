@@ -173,7 +173,11 @@ class FitSettings(Settings):
         None, description='Weight of each class in the loss; "balanced": by how rare it is.'
     )
     workers: Annotated[int, Field(ge=0)] | Auto = Field("auto", description="Processes that prepare batches.")
-    cache: Literal["auto", "ram", "none"] = Field("auto", description="Keep decoded images in memory.")
+    cache: Literal["auto", "ram", "disk", "none"] = Field(
+        "auto",
+        description="Keep decoded images in memory, or on the disk in the user's cache folder, for later trainings, "
+        "too; auto: where they fit into a quarter of what is free.",
+    )
     compile: bool = Field(False, description="Compile the network with torch.compile.")
     sync_batchnorm: bool = Field(
         False, description="On several GPUs, normalise over the images of all of them instead of each its own."

@@ -6,10 +6,12 @@ batches, and an epoch can be entered at any batch.
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +20,13 @@ from torch.utils.data import DataLoader, Sampler
 
 from easyseg.data.cache import Allocate, DecodedCache, shared_bytes
 from easyseg.data.dataset import Dataset
+from easyseg.data.mask_values import mask_sources
 from easyseg.data.sampling import WHOLE, Part
 from easyseg.data.threads import map_in_threads
 from easyseg.data.transforms import Augmentation
 from easyseg.errors import DataError, EasySegError, SampleError
+from easyseg.io.cache_files import remove_unused
+from easyseg.io.cache_folder import cache_folder
 from easyseg.preprocessing import PAD_VALUE, Preprocessing
 from easyseg.structures import IGNORE_INDEX, Batch, ImageArray, MaskArray, SizeHW
 
@@ -31,6 +36,10 @@ Read = Callable[[int], Pair]
 Order = Callable[[int], npt.NDArray[np.int64]]
 Key = tuple[int, int]
 """An epoch and an item's number in the dataset."""
+
+CACHE_SUFFIX = ".pixels"
+_CACHE_VERSION = 1
+"""Counts on when decoding or scaling changes, so that files of earlier versions are not taken for their own."""
 
 _COUNTS_NOT = -1
 """Stands for the number of an image that only fills a part of a batch that has none."""
@@ -42,13 +51,16 @@ class Preparation:
 
     Attributes:
         workers: processes that prepare batches; 0 prepares them in this one.
-        cache_bytes: memory that decoded images may take; 0 decodes them every epoch.
+        cache_bytes: memory that decoded images may take.
+        cache_file_bytes: what they may take on the disk where that is not enough; with both 0, they are decoded every
+            epoch.
         allocate: returns memory for them, which whoever prepares batches shares.
         pin_memory: put batches where a CUDA device can fetch them on its own.
     """
 
     workers: int = 0
     cache_bytes: int = 0
+    cache_file_bytes: int = 0
     allocate: Allocate = shared_bytes
     pin_memory: bool = False
 
@@ -67,7 +79,8 @@ class TrainingLoader:
 
     Attributes:
         num_images: in the dataset.
-        cached_bytes: memory that decoded images take, or will; 0 where they are decoded every epoch.
+        cached_bytes: what decoded images take, or will; 0 where they are decoded every epoch.
+        cache_file: the file they are kept in, None where it is memory.
         spare_bytes: what is left of `cache_bytes`.
     """
 
@@ -89,7 +102,8 @@ class TrainingLoader:
         read = _reader(dataset, preprocessing, preparation)
         workers = preparation.workers
         self.cached_bytes = read.size_bytes if isinstance(read, DecodedCache) else 0
-        self.spare_bytes = preparation.cache_bytes - self.cached_bytes
+        self.cache_file = read.file if isinstance(read, DecodedCache) else None
+        self.spare_bytes = preparation.cache_bytes - (0 if self.cache_file else self.cached_bytes)
         self._loader = DataLoader(
             _Items(read, augmentation, in_threads=workers == 0),
             batch_sampler=self._batches,
@@ -234,14 +248,37 @@ def _number_of(key: Key) -> int:
 def _reader(dataset: Dataset, preprocessing: Preprocessing, preparation: Preparation) -> Read:
     decode = _Decode(dataset, preprocessing)
     # a mapping reaches forked workers only
-    if not preparation.cache_bytes or (preparation.workers and start_method() != "fork"):
+    most = max(preparation.cache_bytes, preparation.cache_file_bytes)
+    if not most or (preparation.workers and start_method() != "fork"):
         return decode
     sizes, channels, mask_channels = decode.sizes_hw(), preprocessing.in_channels, _mask_channels(dataset)
-    if DecodedCache.bytes_needed(sizes, channels=channels, mask_channels=mask_channels) > preparation.cache_bytes:
+    needed = DecodedCache.bytes_needed(sizes, channels=channels, mask_channels=mask_channels)
+    if needed > most:
         return decode
     return DecodedCache(
-        decode, sizes_hw=sizes, channels=channels, mask_channels=mask_channels, allocate=preparation.allocate
+        decode,
+        sizes_hw=sizes,
+        channels=channels,
+        mask_channels=mask_channels,
+        allocate=preparation.allocate,
+        file=None if needed <= preparation.cache_bytes else _cache_file(dataset, preprocessing),
     )
+
+
+def decoded_folder() -> Path:
+    """Return where decoded images are kept that do not fit into memory."""
+    return cache_folder("decoded")
+
+
+def _cache_file(dataset: Dataset, preprocessing: Preprocessing) -> Path:
+    """Return the file of decoded images of exactly these files, classes and sizes; old ones beside it are removed."""
+    remove_unused(decoded_folder(), CACHE_SUFFIX)
+    digest = hashlib.sha256(f"{_CACHE_VERSION}\n{preprocessing}\n{dataset.path}\n{dataset.fingerprint()}".encode())
+    for sample in dataset.samples:
+        for source in (sample.image_path, *mask_sources(sample)):
+            if isinstance(source, Path):  # sizes and times of modification are kept by many a tool that changes files
+                digest.update(f"{source.stat().st_ctime_ns}\n".encode())
+    return decoded_folder() / f"{digest.hexdigest()[:32]}{CACHE_SUFFIX}"
 
 
 def cache_bytes_needed(dataset: Dataset, preprocessing: Preprocessing) -> int:

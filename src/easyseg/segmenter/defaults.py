@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from easyseg.config import Auto
 from easyseg.devices import available_memory, processor_count
+from easyseg.io.cache_files import free_disk_bytes
 
 CACHE_SHARE = 0.25
-"""Part of the free memory that decoded images may take; the rest belongs to the network and to other people."""
+"""Part of the free memory, or else of the free disk, that decoded images may take; the rest belongs to the network and
+to other people."""
 
 CPU_BATCH = 8
 GPU_BATCH = 16
@@ -49,8 +53,15 @@ def choose_workers(given: int | Auto, *, device_type: str, start_method: str) ->
     return 0 if device_type == "cpu" or start_method != "fork" else min(8, max(1, processor_count() - 1))
 
 
-def choose_cache_bytes(given: str) -> int:
-    """Return how much memory decoded images may take: all that is free for "ram", a quarter for "auto"."""
-    if given == "none":
-        return 0
-    return available_memory() if given == "ram" else int(available_memory() * CACHE_SHARE)
+def choose_cache_bytes(given: str, folder: Path) -> tuple[int, int]:
+    """Return how much decoded images may take of the memory, and where that is not enough, of the disk.
+
+    That is all that is free for "ram" and for "disk", and a quarter of each for "auto".
+
+    Args:
+        given: the setting.
+        folder: where on the disk they would lie.
+    """
+    if given == "auto":
+        return int(available_memory() * CACHE_SHARE), int(free_disk_bytes(folder) * CACHE_SHARE)
+    return available_memory() if given == "ram" else 0, free_disk_bytes(folder) if given == "disk" else 0

@@ -146,7 +146,7 @@ class Segmenter:
         clip_gradients: float | None = 1.0,
         class_weights: Sequence[float] | Literal["balanced"] | None = None,
         workers: int | Auto = "auto",
-        cache: Literal["auto", "ram", "none"] = "auto",
+        cache: Literal["auto", "ram", "disk", "none"] = "auto",
         compile: bool = False,
         sync_batchnorm: bool = False,
         deterministic: bool = False,
@@ -191,7 +191,7 @@ class Segmenter:
             clip_gradients: largest gradient norm; None: no limit.
             class_weights: weight of each class in the loss, or "balanced".
             workers: processes that prepare batches.
-            cache: "ram" keeps decoded images in memory, "auto" does where they fit.
+            cache: "ram" keeps decoded images in memory, "disk" in the user's cache folder; "auto": where they fit.
             compile: compile the network with torch.compile.
             sync_batchnorm: on several GPUs, normalise over the images of all of them.
             deterministic: refuse operations that are not repeatable.

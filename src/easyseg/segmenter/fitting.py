@@ -21,6 +21,7 @@ from easyseg.segmenter.places import agreed_place
 from easyseg.segmenter.planning import Plan, plan_training
 from easyseg.segmenter.preparing import (
     Job,
+    cache_note,
     new_average,
     new_job,
     new_loader,
@@ -117,7 +118,7 @@ class _Session:
             plan.identity.write(folder.path)
         self._announcer = Announcer(folder, verbose=job.settings.verbose is not False and job.world.is_first)
         self._announcer.begin(job)
-        for note in filter(None, (place.note, plan.note)):
+        for note in filter(None, (place.note, plan.note, cache_note(loader))):
             self._announcer.say(note)
         self._interruption = Interruption()
         average = new_average(job)

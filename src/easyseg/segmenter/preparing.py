@@ -15,7 +15,7 @@ from easyseg.config import FitSettings, ModelSettings
 from easyseg.data.cache import shared_bytes
 from easyseg.data.check.quick import quick_notes
 from easyseg.data.dataset import Dataset
-from easyseg.data.loaders import Preparation, TrainingLoader, cache_bytes_needed, start_method
+from easyseg.data.loaders import Preparation, TrainingLoader, cache_bytes_needed, decoded_folder, start_method
 from easyseg.data.machine_memory import found_memory, offered_memory
 from easyseg.data.reading import as_dataset
 from easyseg.data.sampling import Part, epoch_order, rare_class_weights
@@ -176,7 +176,8 @@ def new_loader(job: Job) -> TrainingLoader:
     dataset, settings, preprocessing = job.data.train, job.settings, job.fitted.preprocessing
     weights = rare_class_weights(dataset.pixel_counts()) if settings.oversample else None
     world = job.world
-    cache_bytes = -world.highest(-defaults.choose_cache_bytes(settings.cache))[0]  # what all machines have
+    offered = defaults.choose_cache_bytes(settings.cache, decoded_folder())
+    cache_bytes, cache_file_bytes = (-most for most in world.highest(*(-num_bytes for num_bytes in offered)))
     loader = TrainingLoader(
         dataset,
         preprocessing=preprocessing,
@@ -187,19 +188,34 @@ def new_loader(job: Job) -> TrainingLoader:
         batch_size=int(settings.batch_size),
         preparation=Preparation(
             workers=int(settings.workers),
-            cache_bytes=cache_bytes,
+            cache_bytes=cache_bytes,  # what all machines have
+            cache_file_bytes=cache_file_bytes,
             allocate=shared_bytes if world.size == 1 else lambda length: _machine_bytes(length, world),
             pin_memory=job.compute.device.type == "cuda",
         ),
         part=Part(world.rank, world.size),
     )
-    if settings.cache == "ram" and not loader.cached_bytes:
-        needed = cache_bytes_needed(dataset, preprocessing)
-        reason = f"the decoded training images take {needed:,} bytes, and {cache_bytes:,} are free"
-        if needed <= cache_bytes:
-            reason = "worker processes do not share memory on this system; type workers=0"
-        raise ConfigError(f"cache='ram': {reason}. Type cache='auto', or a smaller image_size.")
+    if settings.cache in ("ram", "disk") and not loader.cached_bytes:
+        raise _too_large_to_cache(job, most=max(cache_bytes, cache_file_bytes))
     return loader
+
+
+def _too_large_to_cache(job: Job, *, most: int) -> ConfigError:
+    needed = cache_bytes_needed(job.data.train, job.fitted.preprocessing)
+    reason = f"the decoded training images take {needed:,} bytes, and {most:,} are free"
+    if needed <= most:
+        reason = "worker processes do not share memory on this system; type workers=0"
+    return ConfigError(f"cache={job.settings.cache!r}: {reason}. Type cache='auto', or a smaller image_size.")
+
+
+def cache_note(loader: TrainingLoader) -> str:
+    """Say which file decoded images are kept in; nothing where they are not."""
+    if loader.cache_file is None:
+        return ""
+    return (
+        f"Decoded images are kept in {loader.cache_file} ({loader.cached_bytes / 1e9:.1f} GB), for later trainings, "
+        "too; cache='none' does without."
+    )
 
 
 def new_training_evaluation(job: Job, *, spare_bytes: int) -> Evaluation:
