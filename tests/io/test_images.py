@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import resource
 import struct
+import time
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,7 @@ from easyseg.io.images import (
     to_bytes,
     write_image,
 )
+from easyseg.io.inspection import inspect_image, inspect_mask
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -222,29 +226,48 @@ def test_flipped_bits_in_a_png_are_found(tmp_path: Path, photo: ImageArray) -> N
             read(path)
 
 
-def test_random_bytes_raise_only_sample_errors(tmp_path: Path, photo: ImageArray) -> None:
-    """Mutated files of every format give an image or a SampleError, nothing else."""
-    rng = np.random.default_rng(0)
-    outcomes = {"read": 0, "refused": 0}
-    named = set()
+def mutate_pictures(folder: Path, photo: ImageArray, count: int) -> tuple[Counter[str], float]:
+    """Read mutated files of each format in every way; return how many were read and refused, and the longest time."""
+    rng = np.random.default_rng(count)
+    outcomes: Counter[str] = Counter()
+    longest = 0.0
     for suffix in (".png", ".jpg", ".tif", ".bmp", ".webp", ".gif", ".ppm"):
         stream = io.BytesIO()
         Image.fromarray(photo).save(stream, Image.registered_extensions()[suffix])
-        for _ in range(40):
+        path = folder / f"mutated{suffix}"
+        for _ in range(count):
             data = bytearray(stream.getvalue())
             for at in rng.integers(0, min(len(data), 400), 6):
                 data[at] = rng.integers(0, 256)
-            path = tmp_path / f"mutated{suffix}"
             path.write_bytes(bytes(data))
-            for read in (read_image, read_mask, image_size, check_image):
+            for read in (read_image, read_mask, image_size, check_image, inspect_image, inspect_mask):
+                begin = time.perf_counter()
                 try:
                     read(path)
                     outcomes["read"] += 1
                 except SampleError as error:
-                    outcomes["refused"] += 1
-                    named.add(Path(error.path) == path)
-    assert named == {True}
+                    outcomes["refused" if Path(error.path) == path else "refused by another name"] += 1
+                longest = max(longest, time.perf_counter() - begin)
+    return outcomes, longest
+
+
+def test_random_bytes_raise_only_sample_errors(tmp_path: Path, photo: ImageArray) -> None:
+    """Mutated files of every format give an image or a SampleError that names them, nothing else."""
+    outcomes, _ = mutate_pictures(tmp_path, photo, 40)
+    assert outcomes.keys() == {"read", "refused"}
     assert min(outcomes.values()) > 50
+
+
+@pytest.mark.slow
+def test_ten_thousand_mutated_pictures(tmp_path: Path, photo: ImageArray) -> None:
+    """None takes 5 s, and the memory stays below 1 GB."""
+    outcomes, longest = mutate_pictures(tmp_path, photo, 1450)
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(f"{dict(outcomes)}, the longest took {longest:.2f} s, peak {peak_bytes / 2**20:.0f} MiB")
+    assert outcomes.keys() == {"read", "refused"}
+    assert min(outcomes.values()) > 2000
+    assert longest < 5
+    assert peak_bytes < 1 << 30
 
 
 def test_missing_file_names_its_neighbour(tmp_path: Path, photo: ImageArray) -> None:
