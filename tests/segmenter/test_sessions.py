@@ -195,6 +195,8 @@ def test_training_outlives_a_disk_that_is_full_after_an_epoch(
 
 GROUP = """
 import sys, time
+from pathlib import Path
+
 from easyseg import Segmenter
 from easyseg.training.callbacks import Callback
 
@@ -202,6 +204,8 @@ class Striker(Callback):
     def batch_ended(self, report):
         if report.step == 3:
             print("here", flush=True)
+            while not Path(sys.argv[3]).exists():
+                time.sleep(0.02)
             time.sleep(1)  # workers that obey are gone by then, and torch has noticed
 
 segmenter = Segmenter("pspnet", "test_resnet", weights=None, image_size=32, precision="fp32", seed=3)
@@ -215,7 +219,14 @@ def test_signal_to_all_processes_of_a_run_saves_it(tmp_path: Path) -> None:
     data = write_shapes(tmp_path / "shapes", count=12, size=40)
     programs = {
         number: subprocess.Popen(
-            [sys.executable, "-c", GROUP, str(data), str(tmp_path / number.name)],
+            [
+                sys.executable,
+                "-c",
+                GROUP,
+                str(data),
+                str(tmp_path / number.name),
+                str(tmp_path / f"{number.name}.sent"),
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -227,6 +238,7 @@ def test_signal_to_all_processes_of_a_run_saves_it(tmp_path: Path) -> None:
         assert program.stdout is not None
         if program.stdout.readline():  # else it has failed, and says why
             os.killpg(program.pid, number)
+        (tmp_path / f"{number.name}.sent").touch()
     errors = {number: program.communicate(timeout=120)[1].decode() for number, program in programs.items()}
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)):  # as Python ends after Ctrl-C
         assert programs[number].returncode == code, errors[number]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -145,3 +147,30 @@ def test_the_progress_bar_counts_files(files: list[Path], capsys: pytest.Capture
     assert "60/60" in capsys.readouterr().err
     gather(files, files)
     assert capsys.readouterr().err == ""
+
+
+STREAMS = ("stdin", "stdout", "stderr")
+
+
+def test_a_process_answers_until_nobody_asks(monkeypatch: pytest.MonkeyPatch, shapes: Path) -> None:
+    """What stands on its standard input is answered in order, and a request that is cut off ends it."""
+    requests, replies = io.BytesIO(), io.BytesIO()
+    images = [str(path) for path in sorted(shapes.glob("train/images/*.png"))[:2]]
+    worker.send(requests, json.dumps({"images": images, "masks": []}).encode())
+    worker.send(requests, json.dumps({"images": [], "masks": images[:1]}).encode())
+    requests.write(bytes([9, 0, 0, 0, 0, 0, 0, 0, 65]))
+    requests.seek(0)
+    moved: list[tuple[int, int]] = []
+    streams = {name: SimpleNamespace(buffer=requests, fileno=lambda at=at: at) for at, name in enumerate(STREAMS)}
+    monkeypatch.setattr(worker, "sys", SimpleNamespace(**streams))
+    monkeypatch.setattr(worker.os, "dup", lambda descriptor: descriptor + 50)
+    monkeypatch.setattr(worker.os, "dup2", lambda *descriptors: moved.append(descriptors))
+    monkeypatch.setattr(worker.os, "fdopen", lambda *_: replies)
+    monkeypatch.setattr(worker.cv2, "setNumThreads", lambda _: None)
+    worker.main()
+    assert moved == [(2, 1)]
+    replies.seek(0)
+    assert worker.receive(replies) == worker.READY
+    found = [from_bytes(worker.receive(replies) or b"") for _ in range(2)]
+    assert [(len(of_images), len(of_masks)) for of_images, of_masks in found] == [(2, 0), (0, 1)]
+    assert worker.receive(replies) is None
