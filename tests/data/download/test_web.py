@@ -197,10 +197,11 @@ def test_a_server_that_speaks_no_http(web: Web, url: str, monkeypatch: pytest.Mo
     [
         ("7", 7, 7),
         (" 7 ", 7, 7),
-        (formatdate(time.time() + 1000, usegmt=True), 800, 1001),
+        (formatdate(time.time() + 1000, usegmt=True), 0, 1001),
         ("soon", None, None),
         (None, None, None),
     ],
+    ids=["seconds", "spaces", "moment", "no number", "nothing"],  # the moment differs between processes
 )
 def test_how_long_to_wait(header: str | None, low: float | None, high: float | None) -> None:
     """A server may ask for seconds or for a moment."""
