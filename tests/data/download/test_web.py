@@ -197,7 +197,7 @@ def test_a_server_that_speaks_no_http(web: Web, url: str, monkeypatch: pytest.Mo
     [
         ("7", 7, 7),
         (" 7 ", 7, 7),
-        (formatdate(time.time() + 1000, usegmt=True), 0, 1001),
+        (formatdate(time.time() + 1000, usegmt=True), 300, 1001),
         ("soon", None, None),
         (None, None, None),
     ],
