@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
-from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from easyseg.errors import ModelError
 from easyseg.models.assembly import Assembly, Order, assemble
 from easyseg.models.construction import group_by_stage
-from easyseg.models.freezing import still_modules
+from easyseg.models.pixel_model import PixelModel
 from easyseg.models.registry import find_encoder, find_model
 from easyseg.models.weights import is_file, load_weights_file
 from easyseg.structures import Batch, SizeHW
@@ -22,46 +21,33 @@ from easyseg.structures import Batch, SizeHW
 Criterion = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
-class SemanticModel(nn.Module):
+class SemanticModel(PixelModel):
     """A network for semantic segmentation with its preprocessing inside; `build_semantic` makes it.
 
     Attributes:
         model_name: the architecture.
         encoder_name: the encoder.
         num_classes: channels of the logits.
-        in_channels: channels of the images.
         stride: images are padded inside to a multiple of it, in pixels.
         minimum_size: and to this size at least, so that no feature shrinks to a single value.
-        pixel_mean: (1, C, 1, 1) mean of the encoder's training images, for values 0..1; see `normalize_by`.
-        pixel_std: (1, C, 1, 1) their standard deviation.
         criterion: gives the named losses of (logits, targets); never part of the state, and not moved by `.to()`.
         weights_note: one sentence for people on what weights it started from.
     """
 
-    pixel_mean: Tensor
-    pixel_std: Tensor
     criterion: Criterion | None
 
     def __init__(self, assembly: Assembly, order: Order) -> None:
-        super().__init__()
         construction = assembly.construction
+        super().__init__(construction.network, assembly.statistics)
         self.model_name = order.model.name
         self.encoder_name = order.encoder.name
         self.num_classes = order.num_classes
-        self.in_channels = order.in_channels
         self.stride = construction.stride
         self.minimum_size = order.model.minimum_size
         self.weights_note = f"{order.weights} weights" if order.weights else "random weights"
         self.criterion = None
-        self.network = construction.network
         self._stage_of = assembly.stage_of
         self._part_names = (construction.encoder, construction.decoder, construction.head)
-        # such as the embedding of positions in some encoders: nothing ever makes them learn
-        self._fixed = frozenset(name for name, value in self.named_parameters() if not value.requires_grad)
-        self._frozen: frozenset[str] = frozenset()
-        self._still: dict[nn.Module, None] = {}
-        for name, values in zip(("pixel_mean", "pixel_std"), assembly.statistics, strict=True):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1))
 
     def __setattr__(self, name: str, value: Any) -> None:
         # torch would register a criterion that is a module, and save its class weights with the network
@@ -93,24 +79,6 @@ class SemanticModel(nn.Module):
         logits = self.network(padded)
         return logits[..., :height, :width]
 
-    def normalize_by(self, means: Sequence[float], deviations: Sequence[float]) -> None:
-        """Bring images to mean 0 and deviation 1 by other figures than the encoder's; they are saved with the weights.
-
-        Args:
-            means: of each channel, for values 0..255.
-            deviations: likewise, above 0.
-
-        Raises:
-            ModelError: there are not as many as channels, or a deviation is not above 0.
-        """
-        if not len(means) == len(deviations) == self.in_channels or not min(deviations) > 0:
-            raise ModelError(
-                f"Means {list(means)} and deviations {list(deviations)} do not fit {self.in_channels} channels; give "
-                "one of each per channel, deviations above 0."
-            )
-        for buffer, values in ((self.pixel_mean, means), (self.pixel_std, deviations)):
-            buffer.copy_(torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) / 255)
-
     def infer(self, images: Tensor) -> Tensor:
         """Return the logits of images, as `forward` does, without what training would need.
 
@@ -124,8 +92,13 @@ class SemanticModel(nn.Module):
         """Return the named losses of a batch, each a scalar.
 
         Raises:
-            ModelError: no criterion has been set.
+            ModelError: no criterion has been set, or the batch holds objects.
         """
+        if isinstance(batch.targets, tuple):
+            raise ModelError(
+                f"The batch holds objects, and {self.model_name!r} learns from masks of classes; expected are targets "
+                "(N, H, W). Take a model such as 'mask_rcnn' for objects; see list_models(task='instance')."
+            )
         if self.criterion is None:
             raise ModelError(
                 "The model has no criterion yet. Set model.criterion to a function (logits, targets) -> dict."
@@ -143,78 +116,13 @@ class SemanticModel(nn.Module):
         parts: dict[str, nn.Module] = {f"encoder[{number}]": stage for number, stage in enumerate(stages)}
         return parts | {"decoder": self._part(decoder), "head": self._part(head)}
 
-    @property
-    def frozen(self) -> frozenset[str]:
-        """Names of the parameters that `freeze` keeps as they are."""
-        return self._frozen
-
-    def freeze(self, names: Collection[str]) -> None:
-        """Keep these parameters as they are from now on, and no others; an empty collection frees everything.
-
-        A module whose parameters are all frozen is in evaluation mode, whatever `train()` is called on this model or
-        around it: its normalisation keeps its statistics, and dropout and dropped paths inside it are off. Freed again,
-        it is in the mode of the model.
-
-        Args:
-            names: as in `named_parameters`.
-
-        Raises:
-            ModelError: there is no such parameter.
-        """
-        parameters = dict(self.named_parameters())
-        if strangers := sorted(set(names) - parameters.keys()):
-            raise ModelError(f"There is no parameter {strangers[0]!r} to freeze. See model.named_parameters().")
-        for name, parameter in parameters.items():
-            if name in names:
-                parameter.requires_grad_(False).grad = None
-            elif name in self._frozen:
-                parameter.requires_grad_(name not in self._fixed)
-        before = self._still
-        self._still = still_modules(self.network, self.parts(), [parameters[name] for name in names])
-        self._frozen = frozenset(names)
-        for module in before:
-            module.training = self.training
-        self._hold_still()
-
-    def train(self, mode: bool = True) -> Self:
-        """Switch to training mode, or out of it; what is frozen stays in evaluation mode."""
-        super().train(mode)
-        self._hold_still()
-        return self
-
-    def synchronise_normalisation(self) -> None:
-        """Let batch normalisation, in training, use the images of all processes that train the model together.
-
-        Weights and statistics stay as they are, and so do their names.
-        """
-        # timm's, which knows layers that activate, too
-        self.network = convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
-        self.freeze(self._frozen)  # the modules that stand still may be others now
-
-    def _hold_still(self) -> None:
-        for module in self._still:
-            module.training = False
-
     def _part(self, names: tuple[str, ...]) -> nn.Module:
         modules = [self.network.get_submodule(name) for name in names]
         return modules[0] if len(modules) == 1 else nn.ModuleList(modules)
 
-    def _check(self, images: Tensor) -> None:
-        if images.ndim != 4 or images.shape[1] != self.in_channels or 0 in images.shape:
-            raise ModelError(
-                f"Images of shape {tuple(images.shape)} do not fit; (N, {self.in_channels}, H, W) is expected. "
-                "Type Segmenter(..., in_channels=...) for images with another number of channels."
-            )
-
     def _padding(self, size: int) -> int:
         wanted = max(size, self.minimum_size)
         return -(-wanted // self.stride) * self.stride - size
-
-    def _normalise(self, images: Tensor) -> Tensor:
-        scale = 1 / (255 * self.pixel_std)
-        offset = -self.pixel_mean / self.pixel_std
-        # one pass over the pixels; it also keeps channels-last memory
-        return torch.addcmul(offset, images.to(scale.dtype), scale)
 
 
 def build_semantic(

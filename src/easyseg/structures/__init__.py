@@ -3,7 +3,7 @@
 Nothing here reads a file or imports torch.
 """
 
-from easyseg.structures.batches import Batch, SegmentationModel
+from easyseg.structures.batches import Batch, InstanceTarget, RawObjects, SegmentationModel
 from easyseg.structures.class_map import ClassMap, default_colors
 from easyseg.structures.kinds import (
     IGNORE_INDEX,
@@ -46,6 +46,7 @@ __all__ = [
     "ImageArray",
     "ImageSource",
     "ImageWindow",
+    "InstanceTarget",
     "Instances",
     "LabelledObject",
     "LazySamples",
@@ -54,6 +55,7 @@ __all__ = [
     "NumberedObjects",
     "Points",
     "Polygons",
+    "RawObjects",
     "Sample",
     "SegmentationModel",
     "Shape",
