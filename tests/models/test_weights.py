@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from easyseg.errors import ModelError, WeightsError
-from easyseg.models import smp_zoo
+from easyseg.models import hub, smp_zoo
 from easyseg.models.registry import MODELS, find_encoder
 from easyseg.models.semantic import SemanticModel, build_semantic
 from easyseg.models.weights import fit_channels, load_weights_file
@@ -162,12 +162,12 @@ def test_weights_that_cannot_be_fetched(
 
 def test_a_proxy_is_trusted_to_look_names_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind a proxy this machine cannot look names up, and need not."""
-    monkeypatch.setattr(smp_zoo, "getproxies", dict)
-    assert not smp_zoo._can_look_up("https://example.org")
+    monkeypatch.setattr(hub, "getproxies", dict)
+    assert not hub.can_look_up("https://example.org")
     monkeypatch.setattr("socket.getaddrinfo", lambda *_: [])
-    assert smp_zoo._can_look_up("https://example.org")
-    monkeypatch.setattr(smp_zoo, "getproxies", lambda: {"https": "http://proxy"})
-    assert smp_zoo._can_look_up("https://example.org")
+    assert hub.can_look_up("https://example.org")
+    monkeypatch.setattr(hub, "getproxies", lambda: {"https": "http://proxy"})
+    assert hub.can_look_up("https://example.org")
 
 
 def test_cached_weights_are_used_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -60,10 +60,15 @@ def check_pair(model: ModelEntry, encoder: EncoderEntry) -> None:
     """Refuse a pair of which it is known without building it that it does not work.
 
     Raises:
-        ModelError: model and encoder do not fit; the message names encoders that do.
+        ModelError: the model is no semantic one, or model and encoder do not fit; the message names what does.
     """
+    if model.task != "semantic":
+        raise ModelError(
+            f"The model {model.name!r} finds objects, and a semantic model is expected here, such as 'unet'; see "
+            "list_models(task='semantic'). Objects are found by easyseg.models.instance.building.build_instance."
+        )
     if (reason := why_not(model, encoder)) is not None:
-        raise _misfit(model, encoder, reason)
+        raise misfit(model, encoder, reason)
 
 
 def assemble(order: Order) -> Assembly:
@@ -104,7 +109,7 @@ def _find_options(order: Order) -> tuple[Construction, dict[str, Any]]:
             return _with_working_stride(construction, order), options
         except Exception as error:  # noqa: BLE001 - whatever a zoo raises, it means that the two do not fit
             failure = error
-    raise _misfit(order.model, order.encoder, f"building it fails with: {_first_line(failure)}") from failure
+    raise misfit(order.model, order.encoder, f"building it fails with: {first_line(failure)}") from failure
 
 
 def _with_working_stride(construction: Construction, order: Order) -> Construction:
@@ -162,15 +167,24 @@ def _fetch(order: Order, options: dict[str, Any]) -> Construction:
     try:
         return _build(order, order.weights, options)
     except Exception as error:
-        raise _cannot_fetch(order, error) from error
+        home: Literal["TORCH_HOME", "HF_HOME"] = "TORCH_HOME" if order.model.zoo == "torchvision" else "HF_HOME"
+        raise cannot_fetch(str(order.weights), order.encoder, error, home=home) from error
 
 
-def _cannot_fetch(order: Order, error: Exception) -> WeightsError:
-    """Say shortly what failed, and then what can be done about it."""
-    reason = textwrap.shorten(_first_line(error), 120, placeholder=" ...").rstrip(".")
+def cannot_fetch(
+    weights: str, encoder: EncoderEntry, error: Exception, *, home: Literal["TORCH_HOME", "HF_HOME"]
+) -> WeightsError:
+    """Return the error that says shortly what failed, and then what can be done about it.
+
+    Args:
+        weights: their name.
+        encoder: whose they are.
+        error: what went wrong.
+        home: the environment variable that names the folder of the cache.
+    """
+    reason = textwrap.shorten(first_line(error), 120, placeholder=" ...").rstrip(".")
     if isinstance(error, LocalEntryNotFoundError):
         reason = "they are not in the cache, and the Hub cannot be reached"
-    home = "TORCH_HOME" if order.model.zoo == "torchvision" else "HF_HOME"
     ways = [
         "weights=None starts from random weights",
         "weights='file.safetensors' takes a file of your own",
@@ -178,23 +192,27 @@ def _cannot_fetch(order: Order, error: Exception) -> WeightsError:
         *(["the environment variable HF_ENDPOINT names a mirror of the Hub"] if home == "HF_HOME" else []),
     ]
     listed = "".join(f"\n  - {way}" for way in ways)
-    return WeightsError(
-        f"The weights {order.weights!r} for {order.encoder.name!r} cannot be fetched: {reason}. Ways on:{listed}"
-    )
+    return WeightsError(f"The weights {weights!r} for {encoder.name!r} cannot be fetched: {reason}. Ways on:{listed}")
 
 
 def _statistics(order: Order) -> smp_zoo.Statistics:
-    means, deviations = (
-        smp_zoo.IMAGENET if order.model.zoo == "torchvision" else smp_zoo.statistics(order.encoder, order.weights)
-    )
-    turns = range(order.in_channels)  # images with more channels than three take the three values in turn
+    is_torchvision = order.model.zoo == "torchvision"
+    known = smp_zoo.IMAGENET if is_torchvision else smp_zoo.statistics(order.encoder, order.weights)
+    return in_turn(known, order.in_channels)
+
+
+def in_turn(statistics: smp_zoo.Statistics, in_channels: int) -> smp_zoo.Statistics:
+    """Return mean and standard deviation for as many channels, of which those beyond three take the three in turn."""
+    means, deviations = statistics
+    turns = range(in_channels)
     return (
         tuple(means[channel % len(means)] for channel in turns),
         tuple(deviations[channel % len(deviations)] for channel in turns),
     )
 
 
-def _misfit(model: ModelEntry, encoder: EncoderEntry, reason: str) -> ModelError:
+def misfit(model: ModelEntry, encoder: EncoderEntry, reason: str) -> ModelError:
+    """Return the error that says why model and encoder do not go together, and what does."""
     fitting = ", ".join(f"Segmenter({model.name!r}, {name!r})" for name in model.suggestions)
     return ModelError(
         f"The model {model.name!r} does not go with the encoder {encoder.name!r}: {reason.rstrip('.')}. "
@@ -202,6 +220,7 @@ def _misfit(model: ModelEntry, encoder: EncoderEntry, reason: str) -> ModelError
     )
 
 
-def _first_line(error: Exception | None) -> str:
+def first_line(error: Exception | None) -> str:
+    """Return what a message quotes of an error."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0] if text else 'no message'}"

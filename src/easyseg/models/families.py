@@ -107,3 +107,31 @@ TIMM_DILATABLE = frozenset(
         "xception_aligned",
     }
 )
+
+TIMM_FIXED = frozenset(
+    {
+        "beit",
+        "cait",
+        "coat",
+        "convit",
+        "deepseek_vit",
+        "efficientformer",
+        "efficientformer_v2",
+        "gcvit",
+        "gemma4_vit",
+        "hiera",
+        "levit",
+        "maxxvit",
+        "mlp_mixer",
+        "nest",
+        "pit",
+        "tnt",
+        "visformer",
+        "vision_transformer_relpos",
+        "volo",
+    }
+)
+"""Families whose networks, as timm builds their feature extractors, take no images of other sizes, or not of any."""
+
+TIMM_NO_PYRAMID = frozenset({"convmixer", "crossvit", "sequencer"})
+"""Families whose features are no power of two smaller than the image."""

@@ -20,9 +20,13 @@ class PixelModel(nn.Module):
     Args:
         network: what learns; it takes normalised images.
         statistics: mean and standard deviation of each channel, for values 0..1.
+        stride: images are padded inside to a multiple of it, in pixels.
+        minimum_size: and to this size at least, so that no feature shrinks to a single value.
 
     Attributes:
         network: what learns.
+        stride: see above.
+        minimum_size: see above.
         in_channels: channels of the images.
         pixel_mean: (1, C, 1, 1) mean of the encoder's training images, for values 0..1; see `normalize_by`.
         pixel_std: (1, C, 1, 1) their standard deviation.
@@ -31,9 +35,11 @@ class PixelModel(nn.Module):
     pixel_mean: Tensor
     pixel_std: Tensor
 
-    def __init__(self, network: nn.Module, statistics: Statistics) -> None:
+    def __init__(self, network: nn.Module, statistics: Statistics, *, stride: int, minimum_size: int) -> None:
         super().__init__()
         self.network = network
+        self.stride = stride
+        self.minimum_size = minimum_size
         self.in_channels = len(statistics[0])
         # such as the embedding of positions in some encoders: nothing ever makes them learn
         self._fixed = frozenset(name for name, value in self.named_parameters() if not value.requires_grad)
@@ -134,6 +140,10 @@ class PixelModel(nn.Module):
                 f"Images of shape {tuple(images.shape)} do not fit; (N, {self.in_channels}, H, W) is expected. "
                 "Type Segmenter(..., in_channels=...) for images with another number of channels."
             )
+
+    def _padding(self, size: int) -> int:
+        wanted = max(size, self.minimum_size)
+        return -(-wanted // self.stride) * self.stride - size
 
     def _normalise(self, images: Tensor) -> Tensor:
         scale = 1 / (255 * self.pixel_std)

@@ -23,8 +23,9 @@ class ModelEntry:
         name: what `Segmenter(...)` takes.
         zoo: the library that has it.
         zoo_name: its name in that library.
+        task: "semantic" gives each pixel a class, "instance" finds objects.
         encoders: "pyramid" takes encoders that halve the size stage by stage; "plain" takes vision transformers of one
-            size throughout; "own" takes only those in `own_encoders`.
+            size throughout; "timm" takes both, from timm; "own" takes only those in `own_encoders`.
         dilated: it needs an encoder whose last stages can trade stride for dilation.
         aligned: it needs features that are exact halves of each other in size.
         refused: families of smp's own encoders that smp does not join with it.
@@ -36,7 +37,8 @@ class ModelEntry:
     name: str
     zoo: Literal["smp", "torchvision"]
     zoo_name: str
-    encoders: Literal["pyramid", "plain", "own"] = "pyramid"
+    task: Literal["semantic", "instance"] = "semantic"
+    encoders: Literal["pyramid", "plain", "timm", "own"] = "pyramid"
     dilated: bool = False
     aligned: bool = True
     refused: tuple[str, ...] = ()
@@ -66,6 +68,7 @@ class EncoderEntry:
 
 
 _DILATABLE_SUGGESTIONS = ("resnet34", "mobilenet_v2", "efficientnet_b0")
+_DETECTOR_SUGGESTIONS = ("resnet50", "convnext_tiny", "swin_tiny_patch4_window7_224")
 _VIT_SUGGESTIONS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_small_patch16_dinov3")
 
 MODELS: dict[str, ModelEntry] = {
@@ -108,13 +111,25 @@ MODELS: dict[str, ModelEntry] = {
             own_encoders=("mobilenet_v3_large",),
             suggestions=("mobilenet_v3_large",),
         ),
+        *(
+            ModelEntry(
+                name, "torchvision", zoo_name, task="instance", encoders="timm", suggestions=_DETECTOR_SUGGESTIONS
+            )
+            for name, zoo_name in (("mask_rcnn", "MaskRCNN"), ("faster_rcnn", "FasterRCNN"))
+        ),
     )
 }
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Return the names of the models that match, such as "unet*", in alphabetical order."""
-    return sorted(name for name in MODELS if fnmatchcase(name, pattern.lower()))
+def list_models(pattern: str = "*", task: Literal["semantic", "instance"] | None = None) -> list[str]:
+    """Return the names of the models that match, in alphabetical order.
+
+    Args:
+        pattern: such as "unet*".
+        task: "semantic" for models that give each pixel a class, "instance" for those that find objects, None for all.
+    """
+    models = [name for name, entry in MODELS.items() if task in (None, entry.task)]
+    return sorted(name for name in models if fnmatchcase(name, pattern.lower()))
 
 
 def list_encoders(pattern: str = "*", model: str | None = None) -> list[str]:
@@ -135,7 +150,8 @@ def list_encoders(pattern: str = "*", model: str | None = None) -> list[str]:
         return sorted(name for name in matching if why_unusable(_entry(name)) is None)
     if entry.encoders == "own":
         return sorted(name for name in entry.own_encoders if fnmatchcase(name, pattern))
-    return sorted(name for name in matching if why_not(entry, _entry(name)) is None)
+    entry_of = _plain_timm_entry if entry.encoders == "timm" else _entry
+    return sorted(name for name in matching if why_not(entry, entry_of(name)) is None)
 
 
 def find_model(name: str) -> ModelEntry:
@@ -170,6 +186,8 @@ def find_encoder(name: str | None, model: ModelEntry) -> EncoderEntry:
             return EncoderEntry(own, "torchvision", "torchvision")
     given = str(name).strip().lower()
     plain = re.sub(r"^(tu|timm)-", "", given)
+    if model.encoders == "timm" and (found := _find_in_timm(plain)) is not None:
+        return found
     if plain != given:
         for spelling in (plain, plain.replace("-", "_"), f"tf_{plain.replace('-', '_')}"):
             if _is_timm(spelling):
@@ -185,6 +203,14 @@ def find_encoder(name: str | None, model: ModelEntry) -> EncoderEntry:
     if model.encoders == "own":
         raise unknown_name(f"encoder of {model.name}", name, model.own_encoders)
     raise unknown_name("encoder", name, _encoder_names(), see="easyseg.list_encoders()")
+
+
+def _find_in_timm(name: str) -> EncoderEntry | None:
+    for spelling in (name, name.replace("-", "_")):
+        if _is_timm(spelling):
+            return _plain_timm_entry(spelling)
+    known = _timm_by_key().get(_key(name))
+    return None if known is None else _plain_timm_entry(known)
 
 
 def why_unusable(encoder: EncoderEntry) -> str | None:
@@ -204,6 +230,8 @@ def why_not(model: ModelEntry, encoder: EncoderEntry) -> str | None:
     name, family, is_timm = encoder.name, encoder.family, encoder.zoo == "timm"
     if model.encoders == "own":
         return None if encoder.zoo == "torchvision" else f"torchvision has no {model.zoo_name} with {name}"
+    if model.encoders == "timm":
+        return _why_no_pyramid(encoder)
     if (unusable := why_unusable(encoder)) is not None:
         return unusable
     is_plain = is_timm and family in families.TIMM_PLAIN
@@ -221,6 +249,24 @@ def why_not(model: ModelEntry, encoder: EncoderEntry) -> str | None:
     return None
 
 
+def _why_no_pyramid(encoder: EncoderEntry) -> str | None:
+    """Return why none of the pyramids of `models.instance` can be built on an encoder, or None."""
+    name = encoder.zoo_name
+    if encoder.zoo != "timm":
+        return f"{name} is not in timm, from which it takes its encoders"
+    if encoder.family in families.TIMM_FIXED:
+        return f"{name} takes one image size only"
+    if encoder.family in families.TIMM_UNALIGNED | families.TIMM_NO_PYRAMID:
+        return f"the features of {name} are not exactly 1/4, 1/8, 1/16 and 1/32 of the image"
+    patch = re.search(r"(?:patch|xcit.*_p)(\d+)", name)
+    if patch is not None and patch[1] != "16" and encoder.family in families.TIMM_PLAIN | {"xcit"}:
+        return (
+            f"{name} cuts images into patches of {patch[1]} pixels, and of plain vision transformers it takes those "
+            "with patches of 16, such as vit_small_patch16_224 and vit_small_patch16_dinov3"
+        )
+    return None
+
+
 def _key(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower().replace("+", "plus"))
 
@@ -234,6 +280,11 @@ def _timm_entry(name: str) -> EncoderEntry:
     # where smp has another encoder of that name, the prefix stays, so that the name leads back here
     shown = f"tu-{name}" if name in families.SMP_FAMILY_OF else name
     return EncoderEntry(shown, "timm", _timm_family(name))
+
+
+def _plain_timm_entry(name: str) -> EncoderEntry:
+    # without a prefix, as it leads back here in models that take timm's encoders only; not in timm: what smp has
+    return EncoderEntry(name, "timm", _timm_family(name)) if _is_timm(name) else _entry(name)
 
 
 def _exists(name: str) -> bool:
@@ -268,6 +319,11 @@ def _timm_family(name: str) -> str:
 @lru_cache(maxsize=1)
 def _encoder_names() -> tuple[str, ...]:
     return tuple(sorted(_timm_names() | families.SMP_FAMILY_OF.keys()))
+
+
+@lru_cache(maxsize=1)
+def _timm_by_key() -> dict[str, str]:
+    return {_key(name): name for name in sorted(_timm_names())}
 
 
 @lru_cache(maxsize=1)

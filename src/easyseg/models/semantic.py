@@ -28,8 +28,6 @@ class SemanticModel(PixelModel):
         model_name: the architecture.
         encoder_name: the encoder.
         num_classes: channels of the logits.
-        stride: images are padded inside to a multiple of it, in pixels.
-        minimum_size: and to this size at least, so that no feature shrinks to a single value.
         criterion: gives the named losses of (logits, targets); never part of the state, and not moved by `.to()`.
         weights_note: one sentence for people on what weights it started from.
     """
@@ -38,12 +36,15 @@ class SemanticModel(PixelModel):
 
     def __init__(self, assembly: Assembly, order: Order) -> None:
         construction = assembly.construction
-        super().__init__(construction.network, assembly.statistics)
+        super().__init__(
+            construction.network,
+            assembly.statistics,
+            stride=construction.stride,
+            minimum_size=order.model.minimum_size,
+        )
         self.model_name = order.model.name
         self.encoder_name = order.encoder.name
         self.num_classes = order.num_classes
-        self.stride = construction.stride
-        self.minimum_size = order.model.minimum_size
         self.weights_note = f"{order.weights} weights" if order.weights else "random weights"
         self.criterion = None
         self._stage_of = assembly.stage_of
@@ -119,10 +120,6 @@ class SemanticModel(PixelModel):
     def _part(self, names: tuple[str, ...]) -> nn.Module:
         modules = [self.network.get_submodule(name) for name in names]
         return modules[0] if len(modules) == 1 else nn.ModuleList(modules)
-
-    def _padding(self, size: int) -> int:
-        wanted = max(size, self.minimum_size)
-        return -(-wanted // self.stride) * self.stride - size
 
 
 def build_semantic(

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import socket
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import segmentation_models_pytorch as smp
 import timm
-from huggingface_hub import constants, hf_hub_download
+from huggingface_hub import hf_hub_download
 from torch import nn
 
 from easyseg.errors import WeightsError
 from easyseg.models.construction import Construction
+from easyseg.models.hub import quiet_hub
 from easyseg.models.registry import EncoderEntry, ModelEntry
 from easyseg.structures import SizeHW
 
@@ -56,9 +51,7 @@ def build(
     is_timm = encoder.zoo == "timm"
     # smp reads any value but None, False included, as a wish for timm's pretrained weights
     encoder_weights: str | bool | None = (True if is_timm else weights) if weights is not None else None
-    # offline, the Hub's client takes weights from its cache or fails at once, without half a minute of retries
-    offline = weights is None or not _can_look_up(constants.ENDPOINT)
-    with _silence(), _hub(offline=offline):
+    with quiet_hub(is_used=weights is not None):
         network: nn.Module = getattr(smp, model.zoo_name)(
             encoder_name=f"tu-{encoder.zoo_name}" if is_timm else encoder.zoo_name,
             encoder_weights=encoder_weights,
@@ -155,31 +148,3 @@ def _variants(encoder: EncoderEntry) -> list[str]:
 def _pretrained_like(encoder: EncoderEntry) -> list[str]:
     names = [str(name) for name in timm.list_models(pretrained=True, module=encoder.family)]
     return sorted({name.partition(".")[0] for name in names})[:3] or ["resnet34", "convnext_tiny"]
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    # smp and timm warn of empty tensors and old names; neither is of the user's making
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextmanager
-def _hub(*, offline: bool) -> Iterator[None]:
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or offline
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
-
-
-def _can_look_up(endpoint: str) -> bool:
-    if getproxies():  # then the proxy looks names up
-        return True
-    try:
-        socket.getaddrinfo(urlsplit(endpoint).hostname, None)
-    except OSError:
-        return False
-    return True

@@ -1,0 +1,112 @@
+"""The second stage: what torchvision does with each proposal, in full precision where coordinates come out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.poolers import initLevelMapper
+
+from easyseg.models.instance.pyramid import CHANNELS, REDUCTIONS, Norm, norm_layer
+
+BACKGROUND = 1
+"""Torchvision has the background as class 0, so its classes are one more, and one later, than ours."""
+
+_BOX_SIZE, _MASK_SIZE = 7, 14
+_WIDTH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionLimits:
+    """What becomes of the boxes that the network finds.
+
+    Attributes:
+        score_threshold: objects with a lower score are dropped, in 0..1.
+        nms_iou: of two objects of a class that overlap more than this, the less certain one is dropped, in 0..1.
+        per_image: the most certain ones that are kept of an image.
+    """
+
+    score_threshold: float = 0.05
+    nms_iou: float = 0.5
+    per_image: int = 100
+
+
+class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision has no types
+    """Cuts boxes out of the pyramid's levels, whose scales are known.
+
+    Torchvision's works them out from the first image it sees and keeps them, right or wrong.
+    """
+
+    def __init__(self, output_size: int) -> None:
+        names = [str(place) for place in range(len(REDUCTIONS))]
+        super().__init__(featmap_names=names, output_size=output_size, sampling_ratio=2)
+        self.scales = [1 / reduction for reduction in REDUCTIONS]
+        self.map_levels = initLevelMapper(
+            *(reduction.bit_length() - 1 for reduction in (REDUCTIONS[0], REDUCTIONS[-1]))
+        )
+
+
+class BoxPredictor(FastRCNNPredictor):  # type: ignore[misc]  # likewise
+    """Torchvision's last layers for boxes, with float32 results under autocast, too."""
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (N, 1 + C) logits and (N, 4 (1 + C)) deltas."""
+        logits, deltas = super().forward(features)
+        return logits.float(), deltas.float()
+
+
+class MaskPredictor(MaskRCNNPredictor):  # type: ignore[misc]  # likewise
+    """Torchvision's last layers for masks, with float32 results under autocast, too."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (N, 1 + C, 28, 28) logits."""
+        logits: Tensor = super().forward(features)
+        return logits.float()
+
+
+def build_heads(
+    num_classes: int, *, limits: DetectionLimits, has_masks: bool, norm: Norm | None, is_deep: bool
+) -> RoIHeads:
+    """Build the second stage with torchvision's settings.
+
+    Args:
+        num_classes: without background.
+        limits: what becomes of the boxes found.
+        has_masks: whether it finds masks, too.
+        norm: normalisation in its convolutions.
+        is_deep: whether boxes go through four convolutions, and not through linear layers only.
+    """
+    make = norm_layer(norm)
+    box_head: nn.Module = (
+        FastRCNNConvFCHead((CHANNELS, _BOX_SIZE, _BOX_SIZE), [CHANNELS] * 4, [_WIDTH], norm_layer=make)
+        if is_deep
+        else TwoMLPHead(CHANNELS * _BOX_SIZE**2, _WIDTH)
+    )
+    heads = RoIHeads(
+        PyramidRoIAlign(_BOX_SIZE),
+        box_head,
+        BoxPredictor(_WIDTH, num_classes + BACKGROUND),
+        fg_iou_thresh=0.5,
+        bg_iou_thresh=0.5,
+        batch_size_per_image=512,
+        positive_fraction=0.25,
+        bbox_reg_weights=None,
+        score_thresh=limits.score_threshold,
+        nms_thresh=limits.nms_iou,
+        detections_per_img=limits.per_image,
+    )
+    if has_masks:
+        heads.mask_roi_pool = PyramidRoIAlign(_MASK_SIZE)
+        heads.mask_head = MaskRCNNHeads(CHANNELS, [CHANNELS] * 4, 1, norm_layer=make)
+        heads.mask_predictor = MaskPredictor(CHANNELS, CHANNELS, num_classes + BACKGROUND)
+    return heads
+
+
+def by_name(levels: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return the pyramid's levels as torchvision names them."""
+    return {str(place): level for place, level in enumerate(levels)}

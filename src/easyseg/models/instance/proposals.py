@@ -1,0 +1,142 @@
+"""Torchvision's region proposals, with anchors that stay where they are, crowds ignored, and full precision kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+
+from easyseg.models.instance.anchors import STRIDES, Anchors
+from easyseg.models.instance.pyramid import CHANNELS
+
+MOSTLY = 0.5
+"""A box lies in a crowd when more than this share of it does."""
+
+_IGNORED = -1.0  # torchvision's samplers take neither from these
+
+
+class PyramidAnchors(nn.Module):
+    """All anchors of an image, in full precision.
+
+    Torchvision's own generator takes the number format of the features, and in bfloat16 a coordinate above 256 is off
+    by a pixel; and it works out strides from the sizes of features, which differ where a side is odd.
+
+    Args:
+        anchors: their shapes. They are saved with the weights, which are worth nothing with others.
+    """
+
+    shapes: Tensor
+
+    def __init__(self, anchors: Anchors) -> None:
+        super().__init__()
+        self.register_buffer("shapes", torch.tensor(anchors.shapes, dtype=torch.float32))
+
+    def forward(self, images: ImageList, features: Sequence[Tensor]) -> list[Tensor]:
+        """Return (A, 4) float32 boxes for each image: by level, row, column and shape."""
+        levels = [
+            self._level(shapes, stride, feature.shape[2], feature.shape[3])
+            for shapes, stride, feature in zip(self.shapes, STRIDES, features, strict=True)
+        ]
+        return [torch.cat(levels)] * len(images.image_sizes)
+
+    @staticmethod
+    def _level(shapes: Tensor, stride: int, rows: int, columns: int) -> Tensor:
+        y, x = torch.meshgrid(
+            torch.arange(rows, device=shapes.device) * stride,
+            torch.arange(columns, device=shapes.device) * stride,
+            indexing="ij",
+        )
+        centres = torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4)
+        around = torch.cat([-shapes, shapes], dim=1) / 2
+        return (centres + around).reshape(-1, 4)
+
+
+class ProposalHead(RPNHead):  # type: ignore[misc]  # torchvision has no types
+    """Torchvision's head, whose results are float32 under autocast, too: from them come coordinates."""
+
+    def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return (N, A, h, w) logits and (N, 4 A, h, w) deltas for each level."""
+        logits, deltas = super().forward(features)
+        return [each.float() for each in logits], [each.float() for each in deltas]
+
+
+class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]  # likewise
+    """Torchvision's region proposal network, which keeps out of crowds.
+
+    An anchor that lies mostly in a crowd and has no object to match is neither right nor wrong: it is not sampled.
+    """
+
+    def assign_targets_to_anchors(
+        self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return for each image (A,) 1 object, 0 background, -1 ignored; and (A, 4) the boxes matched."""
+        labels, boxes = super().assign_targets_to_anchors(anchors, targets)
+        for label, anchor, target in zip(labels, anchors, targets, strict=True):
+            label[(label == 0) & in_crowd(anchor, target["crowds"])] = _IGNORED
+        return labels, boxes
+
+    def compute_loss(
+        self, objectness: Tensor, deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the two losses; 0 where all anchors are ignored, for which torchvision would return NaN."""
+        if all(bool((label < 0).all()) for label in labels):
+            return objectness.sum() * 0, deltas.sum() * 0
+        losses: tuple[Tensor, Tensor] = super().compute_loss(objectness, deltas, labels, regression_targets)
+        return losses
+
+
+def build_proposals(anchors: Anchors, *, depth: int, most: int) -> ProposalNetwork:
+    """Build the region proposal network with torchvision's settings.
+
+    Args:
+        anchors: the anchors' shapes.
+        depth: convolutions before the last ones.
+        most: proposals that the second stage is to get in prediction, at least.
+    """
+    return ProposalNetwork(
+        PyramidAnchors(anchors),
+        ProposalHead(CHANNELS, anchors.per_position, conv_depth=depth),
+        fg_iou_thresh=0.7,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=256,
+        positive_fraction=0.5,
+        pre_nms_top_n={"training": 2000, "testing": max(1000, most)},
+        post_nms_top_n={"training": 2000, "testing": max(1000, most)},
+        nms_thresh=0.7,
+    )
+
+
+def in_crowd(boxes: Tensor, crowds: Tensor) -> Tensor:
+    """Return (N,) bool, whether boxes (N, 4) lie mostly in one of the crowds (M, 4)."""
+    if not len(crowds):
+        return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    low = torch.maximum(boxes[:, None, :2], crowds[None, :, :2])
+    high = torch.minimum(boxes[:, None, 2:], crowds[None, :, 2:])
+    shared = (high - low).clamp(min=0).prod(dim=2)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+    return (shared > MOSTLY * areas[:, None]).any(dim=1)
+
+
+@contextmanager
+def purpose(module: nn.Module, *, training: bool) -> Iterator[None]:
+    """Let one of torchvision's stages return losses, or predictions, whatever mode it is in.
+
+    They decide by their own mode, which is evaluation when they are frozen; a frozen one still has to return losses.
+    The modules inside keep their mode, and with it normalisation and dropout.
+    """
+    before = module.training
+    module.training = training
+    try:
+        yield
+    finally:
+        module.training = before
+
+
+def to_images(padded: Tensor, height: int, width: int) -> Any:
+    """Return what torchvision's stages take: the padded images (N, C, H, W), all of which show height by width."""
+    return ImageList(padded, [(height, width)] * len(padded))
