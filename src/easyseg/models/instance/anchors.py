@@ -134,20 +134,18 @@ def choose_anchors(boxes: Any, *, canvas_hw: SizeHW, per_position: int = 3) -> A
     seen = checked[:: max(1, -(-len(checked) // _MOST_BOXES))]
     usual = Anchors.of(tuple(8.0 * stride for stride in STRIDES), ratios=_usual_ratios(per_position))
     candidates = _candidates(seen)
-    levels = np.repeat(np.arange(len(STRIDES)), candidates.shape[1])
-    shapes = candidates.reshape(-1, 2)
-    overlaps = np.stack([_level_ious(shape[None], seen, level, canvas_hw)[:, 0] for level, shape in zip(
-        levels, shapes, strict=True)])  # fmt: skip
+    places = [(level, shape) for level, shapes in enumerate(candidates) for shape in shapes]
+    overlaps = np.stack([_level_ious(shape[None], seen, level, canvas_hw)[:, 0] for level, shape in places])
     chosen: list[list[tuple[float, float]]] = [[] for _ in STRIDES]
     best = np.zeros(len(seen))
     for _ in range(per_position * len(STRIDES)):
-        gains = np.maximum(overlaps - best, 0).sum(axis=1)
-        gains[[len(chosen[level]) == per_position for level in levels]] = 0
-        place = int(gains.argmax())
-        if gains[place] <= 0:
+        is_full = [len(chosen[level]) == per_position for level, _ in places]
+        gains = np.where(is_full, 0, np.maximum(overlaps - best, 0).sum(axis=1))
+        if gains.max() <= 0:
             break
-        width, height = shapes[place].tolist()
-        chosen[levels[place]].append((width, height))
+        place = int(gains.argmax())
+        level, (width, height) = places[place]
+        chosen[level].append((float(width), float(height)))
         best = np.maximum(best, overlaps[place])
     filled = tuple(
         tuple(sorted(itertools.islice((*mine, *others), per_position)))

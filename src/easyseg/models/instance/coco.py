@@ -95,23 +95,20 @@ def load_coco(detector: nn.Module, model: ModelEntry, encoder: EncoderEntry, wei
     theirs.load_state_dict(state)
     own = detector.state_dict()
     values: dict[str, Tensor] = {}
-    fresh = {
-        prefix for prefix in LAST_LAYERS if "anchor" not in prefix and any(name.startswith(prefix) for name in own)
-    }
     for name, value in theirs.state_dict().items():
         ours = _renamed(name)
         if ours == _FIRST_LAYER:
             value = fit_channels(value, own[ours].shape[1]) if value.shape != own[ours].shape else value
         if value.shape == own[ours].shape:
             values[ours] = value
-            fresh -= {prefix for prefix in fresh if ours.startswith(prefix)}
         elif not ours.startswith(LAST_LAYERS):
             raise WeightsError(
                 f"torchvision's {name!r} has shape {tuple(value.shape)}, and {tuple(own[ours].shape)} is expected; "
                 "easyseg is too old for this torchvision. Type weights='imagenet'."
             )
     detector.load_state_dict(values, strict=False)
-    return tuple(sorted(prefix.rstrip(".") for prefix in fresh))
+    learnt = {name for name, _ in detector.named_parameters()}
+    return tuple(sorted({name.rpartition(".")[0] for name in learnt - values.keys()}))
 
 
 def _renamed(name: str) -> str:

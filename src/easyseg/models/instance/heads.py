@@ -46,9 +46,7 @@ class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision 
         names = [str(place) for place in range(len(REDUCTIONS))]
         super().__init__(featmap_names=names, output_size=output_size, sampling_ratio=2)
         self.scales = [1 / reduction for reduction in REDUCTIONS]
-        self.map_levels = initLevelMapper(
-            *(reduction.bit_length() - 1 for reduction in (REDUCTIONS[0], REDUCTIONS[-1]))
-        )
+        self.map_levels = initLevelMapper(REDUCTIONS[0].bit_length() - 1, REDUCTIONS[-1].bit_length() - 1)
 
 
 class BoxPredictor(FastRCNNPredictor):  # type: ignore[misc]  # likewise
