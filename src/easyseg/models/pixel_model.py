@@ -24,6 +24,8 @@ class PixelModel(nn.Module):
         minimum_size: and to this size at least, so that no feature shrinks to a single value.
 
     Attributes:
+        model_name: the architecture.
+        encoder_name: the encoder.
         network: what learns.
         stride: see above.
         minimum_size: see above.
@@ -32,6 +34,8 @@ class PixelModel(nn.Module):
         pixel_std: (1, C, 1, 1) their standard deviation.
     """
 
+    model_name: str
+    encoder_name: str
     pixel_mean: Tensor
     pixel_std: Tensor
 

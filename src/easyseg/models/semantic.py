@@ -25,8 +25,6 @@ class SemanticModel(PixelModel):
     """A network for semantic segmentation with its preprocessing inside; `build_semantic` makes it.
 
     Attributes:
-        model_name: the architecture.
-        encoder_name: the encoder.
         num_classes: channels of the logits.
         criterion: gives the named losses of (logits, targets); never part of the state, and not moved by `.to()`.
         weights_note: one sentence for people on what weights it started from.

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from easyseg.models.construction import evaluation_mode
-from easyseg.models.semantic import SemanticModel
+from easyseg.models.pixel_model import PixelModel
 from easyseg.structures import SizeHW
 
 
@@ -18,7 +18,7 @@ class PartSummary:
     """One part of a model.
 
     Attributes:
-        name: as in `SemanticModel.parts`.
+        name: as in `PixelModel.parts`.
         parameters: how many numbers it has to learn.
         trainable: how many of them are not frozen.
         multiply_adds: multiplications with addition for one image.
@@ -72,7 +72,7 @@ class Summary:
         return "\n".join([title, rule, lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def summarize(model: SemanticModel, image_hw: SizeHW) -> Summary:
+def summarize(model: PixelModel, image_hw: SizeHW) -> Summary:
     """Count parameters and multiply-adds of each part, with one forward pass of an empty image.
 
     Args:
@@ -90,7 +90,7 @@ def summarize(model: SemanticModel, image_hw: SizeHW) -> Summary:
     return Summary(f"{model.model_name}, {model.encoder_name}", image_hw, tuple(rows))
 
 
-def _multiply_adds(model: SemanticModel, image_hw: SizeHW, part_of: dict[int, str]) -> dict[str, int]:
+def _multiply_adds(model: PixelModel, image_hw: SizeHW, part_of: dict[int, str]) -> dict[str, int]:
     """Return the multiply-adds of each part; what happens between parts counts for the part before."""
     work: dict[str, int] = {}
     current = [next(iter(part_of.values()))]

@@ -97,13 +97,14 @@ def load_coco(detector: nn.Module, model: ModelEntry, encoder: EncoderEntry, wei
     values: dict[str, Tensor] = {}
     for name, value in theirs.state_dict().items():
         ours = _renamed(name)
-        if ours == _FIRST_LAYER:
-            value = fit_channels(value, own[ours].shape[1]) if value.shape != own[ours].shape else value
-        if value.shape == own[ours].shape:
+        wanted = own[ours].shape
+        if ours == _FIRST_LAYER and value.shape != wanted:
+            values[ours] = fit_channels(value, wanted[1])
+        elif value.shape == wanted:
             values[ours] = value
         elif not ours.startswith(LAST_LAYERS):
             raise WeightsError(
-                f"torchvision's {name!r} has shape {tuple(value.shape)}, and {tuple(own[ours].shape)} is expected; "
+                f"torchvision's {name!r} has shape {tuple(value.shape)}, and {tuple(wanted)} is expected; "
                 "easyseg is too old for this torchvision. Type weights='imagenet'."
             )
     detector.load_state_dict(values, strict=False)

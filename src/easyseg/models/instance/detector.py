@@ -95,7 +95,7 @@ def _outside_crowds(proposals: Tensor, target: dict[str, Tensor]) -> Tensor:
     """Return the proposals (M, 4) that do not lie mostly in a crowd, or match an object."""
     if not len(target["crowds"]):
         return proposals
-    kept = ~in_crowd(proposals, target["crowds"])
+    kept = ~in_crowd(proposals, target["crowds"], target["canvas"])
     if len(target["boxes"]):
         kept |= box_iou(proposals, target["boxes"]).amax(dim=1) >= _MATCH_IOU
     return proposals[kept]

@@ -47,8 +47,6 @@ class InstanceModel(PixelModel):
     """A network that finds objects, with its preprocessing inside; `build_instance` makes it.
 
     Attributes:
-        model_name: the architecture.
-        encoder_name: the encoder.
         num_classes: without background.
         plan: what it was built with; the same names, weights=None and this plan build the same network again.
         weights_note: one sentence for people on what weights it started from.

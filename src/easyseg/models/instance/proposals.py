@@ -15,7 +15,7 @@ from easyseg.models.instance.anchors import STRIDES, Anchors
 from easyseg.models.instance.pyramid import CHANNELS
 
 MOSTLY = 0.5
-"""A box lies in a crowd when more than this share of it does."""
+"""A box lies in a crowd when this share of what the image shows of it does."""
 
 _IGNORED = -1.0  # torchvision's samplers take neither from these
 
@@ -77,7 +77,7 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]  # likewise
         """Return for each image (A,) 1 object, 0 background, -1 ignored; and (A, 4) the boxes matched."""
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)
         for label, anchor, target in zip(labels, anchors, targets, strict=True):
-            label[(label == 0) & in_crowd(anchor, target["crowds"])] = _IGNORED
+            label[(label == 0) & in_crowd(anchor, target["crowds"], target["canvas"])] = _IGNORED
         return labels, boxes
 
     def compute_loss(
@@ -111,15 +111,23 @@ def build_proposals(anchors: Anchors, *, depth: int, most: int) -> ProposalNetwo
     )
 
 
-def in_crowd(boxes: Tensor, crowds: Tensor) -> Tensor:
-    """Return (N,) bool, whether boxes (N, 4) lie mostly in one of the crowds (M, 4)."""
+def in_crowd(boxes: Tensor, crowds: Tensor, canvas: Tensor) -> Tensor:
+    """Return (N,) bool, whether boxes lie mostly in one of the crowds; what is outside of the image counts for none.
+
+    Args:
+        boxes: (N, 4) float32.
+        crowds: (M, 4) float32.
+        canvas: (4,) float32, the image's own box.
+    """
     if not len(crowds):
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    low = torch.maximum(boxes[:, None, :2], crowds[None, :, :2])
-    high = torch.minimum(boxes[:, None, 2:], crowds[None, :, 2:])
-    shared = (high - low).clamp(min=0).prod(dim=2)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
-    return (shared > MOSTLY * areas[:, None]).any(dim=1)
+    low = torch.maximum(boxes[:, :2], canvas[:2])
+    high = torch.minimum(boxes[:, 2:], canvas[2:])
+    areas = (high - low).clamp(min=0).prod(dim=1)
+    shared_low = torch.maximum(low[:, None], crowds[None, :, :2])
+    shared_high = torch.minimum(high[:, None], crowds[None, :, 2:])
+    shared = (shared_high - shared_low).clamp(min=0).prod(dim=2)
+    return (shared >= MOSTLY * areas[:, None]).any(dim=1)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from easyseg.structures import Batch, InstanceTarget, SizeHW
 
 
 def to_targets(batch: Batch, *, num_classes: int, has_masks: bool) -> list[dict[str, Tensor]]:
-    """Return for each image boxes, labels, masks and the boxes of crowds, as torchvision and its extensions here take.
+    """Return for each image boxes, labels and masks, as torchvision takes them, the boxes of crowds, and its own.
 
     Args:
         batch: with objects. Without indices it does not count, and all its images are empty.
@@ -34,12 +34,13 @@ def to_targets(batch: Batch, *, num_classes: int, has_masks: bool) -> list[dict[
         raise ModelError(
             f"{len(batch.images)} images with objects for {len(targets)}; give an InstanceTarget for each."
         )
-    canvas_hw = (batch.images.shape[2], batch.images.shape[3])
+    height, width = canvas_hw = (batch.images.shape[2], batch.images.shape[3])
     for index, target in zip(batch.indices, targets, strict=True):
         name = f"image {index} of the dataset"
         _check_forms(target, name, canvas_hw if has_masks else None)
         _check_values(target, name, canvas_hw, num_classes, has_masks)
-    return [_split_crowds(target, has_masks) for target in targets]
+    canvas = torch.tensor([0.0, 0, width, height], device=batch.images.device)
+    return [_split_crowds(target, has_masks) | {"canvas": canvas} for target in targets]
 
 
 def _check_forms(target: InstanceTarget, name: str, canvas_hw: SizeHW | None) -> None:
@@ -112,4 +113,5 @@ def _without_objects(images: Tensor) -> dict[str, Tensor]:
         "labels": torch.zeros(0, dtype=torch.int64, device=images.device),
         "masks": torch.zeros(0, *images.shape[2:], dtype=torch.uint8, device=images.device),
         "crowds": boxes,
+        "canvas": torch.zeros(4, device=images.device),
     }

@@ -1,0 +1,426 @@
+"""Detectors: any encoder, any size, any batch; what is frozen stays, and what is not there costs nothing."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from detectors import TWO_DISCS, batch_of, build, draw, save
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+from easyseg.errors import DataError, ModelError
+from easyseg.models.instance.anchors import Anchors
+from easyseg.models.instance.heads import DetectionLimits
+from easyseg.models.instance.model import InstanceModel
+from easyseg.models.instance.plan import DetectorPlan
+from easyseg.models.summary import summarize
+from easyseg.structures import Batch, RawObjects
+from easyseg.training.parts import names_by_part, resolve_parts
+
+FEW_ENCODERS = ("test_resnet", "test_convnext", "test_efficientnet", "test_mambaout", "test_vit")
+"""A chain of layers, one with normalisation of its own, one that names its features, rows before channels, plain."""
+
+ENCODERS = (
+    "resnet18",
+    "resnet50",
+    "convnext_atto",
+    "convnextv2_atto",
+    "efficientnet_b0",
+    "mobilenetv2_050",
+    "mobilenetv3_small_100",
+    "mobilenetv4_conv_small",
+    "swin_tiny_patch4_window7_224",
+    "swinv2_tiny_window8_256",
+    "pvt_v2_b0",
+    "sam2_hiera_tiny",
+    "hgnetv2_b0",
+    "regnetx_002",
+    "densenet121",
+    "ghostnet_100",
+    "repvit_m1",
+    "fastvit_t8",
+    "edgenext_xx_small",
+    "poolformerv2_s12",
+    "mobilevitv2_050",
+    "mambaout_femto",
+    "tiny_vit_5m_224",
+    "vit_tiny_patch16_224",
+    "vit_small_patch16_dinov3",
+)
+SIZES = ((1, 96, 96), (2, 97, 131), (1, 255, 256), (2, 333, 500), (1, 500, 500))
+"""Images in the batch, height and width."""
+
+NAMES = ["classifier", "box", "mask", "objectness", "rpn_box"]
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    """Return the sum that training minimises."""
+    return torch.stack(list(losses.values())).sum()
+
+
+def learn(model: InstanceModel, batch: Batch) -> dict[str, Tensor]:
+    """Take one small step; gradients have to be finite."""
+    losses = model.losses(batch)
+    total(losses).backward()
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            assert torch.isfinite(parameter.grad).all()
+            parameter.data.sub_(1e-4 * parameter.grad)
+            parameter.grad = None
+    return losses
+
+
+def check_found(found: list[RawObjects], batch: Batch, *, num_classes: int = 2) -> None:
+    """Objects lie in the image, are sorted, and have what the record promises."""
+    assert len(found) == len(batch.images)
+    height, width = batch.images.shape[2:]
+    for each in found:
+        assert each.boxes.shape == (len(each), 4)
+        assert each.boxes.dtype == each.scores.dtype == torch.float32
+        assert (each.boxes >= 0).all()
+        assert (each.boxes <= torch.tensor([width, height, width, height])).all()
+        assert torch.isfinite(each.scores).all()
+        assert torch.equal(each.scores, each.scores.sort(descending=True).values)
+        assert each.class_ids.dtype == torch.int64
+        assert ((each.class_ids >= 0) & (each.class_ids < num_classes)).all()
+        if each.masks is not None:
+            assert each.masks.shape == (len(each), 28, 28)
+            assert ((each.masks >= 0) & (each.masks <= 1)).all()
+
+
+def check_same(found: list[RawObjects], other: list[RawObjects]) -> None:
+    """Both found the same, to the last digit."""
+    for mine, theirs in zip(found, other, strict=True):
+        assert torch.equal(mine.boxes, theirs.boxes)
+        assert torch.equal(mine.scores, theirs.scores)
+        assert (mine.masks is None and theirs.masks is None) or torch.equal(mine.masks, theirs.masks)  # type: ignore[arg-type]
+
+
+def check_parts(model: InstanceModel) -> None:
+    """Parts come in order and hold every parameter exactly once."""
+    parts = model.parts()
+    stages = [part for part in parts if part.startswith("encoder")]
+    assert len(stages) >= 2
+    assert list(parts) == [*(f"encoder[{number}]" for number in range(len(stages))), "fpn", "rpn", "roi_heads"]
+    held = [id(parameter) for part in parts.values() for parameter in part.parameters()]
+    assert len(held) == len(set(held))
+    assert set(held) == {id(parameter) for parameter in model.parameters()}
+    assert all(any(True for _ in part.parameters()) for part in parts.values())
+
+
+def check_contract(encoder: str, sizes: tuple[tuple[int, int, int], ...], folder: Path) -> None:
+    """Train, freeze, train, predict, save, load, and predict the same."""
+    model = build("mask_rcnn", encoder).train()
+    check_parts(model)
+    begun = {name: value.clone() for name, value in model.state_dict().items()}
+    for count, height, width in sizes:
+        losses = learn(model, batch_of(count, height, width))
+        assert list(losses) == NAMES
+        assert all(loss.ndim == 0 and torch.isfinite(loss) for loss in losses.values())
+    by_part = names_by_part(model)
+    for part, names in by_part.items():
+        assert any(not torch.equal(begun[name], model.state_dict()[name]) for name in names), part
+    model.freeze(by_part["encoder[0]"])
+    still = {name: value.clone() for name, value in model.parts()["encoder[0]"].state_dict().items()}
+    deep = [parameter.detach().clone() for parameter in model.parts()["fpn"].parameters()]
+    learn(model, batch_of(2))
+    assert all(torch.equal(value, still[name]) for name, value in model.parts()["encoder[0]"].state_dict().items())
+    assert any(not torch.equal(now, then) for now, then in zip(model.parts()["fpn"].parameters(), deep, strict=True))
+    again = build("mask_rcnn", encoder, seed=1).eval()
+    again.load_state_dict(load_file(save(model.state_dict(), folder / "weights.safetensors")))
+    model.eval()
+    for count, height, width in sizes:
+        batch = batch_of(count, height, width)
+        found = model.infer(batch.images)
+        check_found(found, batch)
+        check_same(found, again.infer(batch.images))
+
+
+@pytest.mark.parametrize("encoder", FEW_ENCODERS)
+def test_encoders_of_every_kind(encoder: str, tmp_path: Path) -> None:
+    """A step, predictions, a frozen part, and the same again from a file: one image and two, odd sizes."""
+    check_contract(encoder, ((1, 96, 96), (2, 97, 131)), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_any_encoder_at_any_size(encoder: str, tmp_path: Path) -> None:
+    """The same for encoders of many families, from 96 to 500 pixels."""
+    started = time.perf_counter()
+    check_contract(encoder, SIZES, tmp_path)
+    print(f"{encoder}: {time.perf_counter() - started:.1f} s")
+
+
+def test_boxes_only() -> None:
+    """Faster R-CNN has neither the loss nor the results of masks, and does not look at them."""
+    model = build("faster_rcnn", "test_convnext").train()
+    batch = batch_of(2)
+    assert isinstance(batch.targets, tuple)
+    nothing = torch.zeros(2, 0, 0, dtype=torch.uint8)
+    losses = learn(model, replace(batch, targets=tuple(replace(target, masks=nothing) for target in batch.targets)))
+    assert list(losses) == [name for name in NAMES if name != "mask"]
+    found = model.eval().infer(batch.images)
+    check_found(found, batch)
+    assert found[0].masks is None
+    check_parts(model)
+
+
+def pasted(found: RawObjects, height: int, width: int) -> Tensor:
+    """Return (K, height, width) bool masks."""
+    assert found.masks is not None
+    return paste_masks_in_image(found.masks[:, None], found.boxes, (height, width))[:, 0] > 0.5
+
+
+def iou_of_discs(model: InstanceModel, batch: Batch) -> list[float]:
+    """Return for each disc of the first image the mask IoU of the most certain object of its class."""
+    assert isinstance(batch.targets, tuple)
+    target = batch.targets[0]
+    found = model.eval().infer(batch.images)[0]
+    masks = pasted(found, *batch.images.shape[2:])
+    figures = []
+    for mask, class_id in zip(target.masks.bool(), target.class_ids, strict=True):
+        of_class = torch.where(found.class_ids == class_id)[0]
+        best = masks[of_class[0]] if len(of_class) else torch.zeros_like(mask)
+        figures.append(float((best & mask).sum() / (best | mask).sum()))
+    return figures
+
+
+def overfit(model: InstanceModel, batch: Batch, steps: int, *, dtype: torch.dtype = torch.float32) -> list[float]:
+    """Learn one image by heart; return `iou_of_discs`."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    model.train()
+    for _ in range(steps):
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+            loss = total(model.losses(batch))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+    with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+        return iou_of_discs(model, batch)
+
+
+def test_an_image_is_learnt_by_heart() -> None:
+    """From a random start, two discs of two classes: what losses teach is what predictions read."""
+    torch.manual_seed(0)
+    figures = overfit(build("mask_rcnn", "test_convnext"), batch_of(1), steps=25)
+    assert min(figures) > 0.8, figures
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("encoder", ["test_resnet", "test_vit"])
+def test_other_encoders_learn_by_heart(encoder: str, dtype: torch.dtype) -> None:
+    """Batch statistics of one image, a plain transformer, and bfloat16 get there, too."""
+    figures = overfit(build("mask_rcnn", encoder), batch_of(1), steps=60, dtype=dtype)
+    assert min(figures) > 0.8, figures
+
+
+def test_bfloat16_keeps_losses_and_objects_in_full_precision() -> None:
+    """Under autocast nothing about coordinates or losses is rounded, and gradients are finite."""
+    model = build("mask_rcnn", "test_convnext").train()
+    batch = batch_of(2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = model.losses(batch)
+        found = model.infer(batch.images)
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
+    assert torch.isfinite(total(losses))
+    total(losses).backward()
+    check_found(found, batch)
+
+
+def test_normalisation_and_padding_happen_inside() -> None:
+    """Bytes and floats of 0..255 give the same; padding is the mean colour, to the right and below."""
+    model = build("mask_rcnn", "test_convnext").eval()
+    images = batch_of(1, 70, 101).images
+    check_same(model.infer(images), model.infer(images.float()))
+    padded = model._padded(images)
+    assert padded.shape == (1, 3, 96, 128)
+    assert padded.is_contiguous(memory_format=torch.channels_last)
+    assert not padded[:, :, 70:].any()
+    assert not padded[:, :, :, 101:].any()
+    assert torch.allclose(padded[:, :, :70, :101], (images / 255 - 0.5) / 0.5, atol=1e-5), "its own statistics"
+    other = build("mask_rcnn", "mobilenetv3_small_100")
+    assert other.pixel_mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 300), (33, 64)])
+def test_the_smallest_images_work(size: tuple[int, int]) -> None:
+    """Even a single pixel, in training too."""
+    model = build("mask_rcnn", "test_resnet").train()
+    batch = batch_of(1, *size, discs=())
+    learn(model, batch)
+    check_found(model.infer(batch.images), batch)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_any_number_of_channels(channels: int) -> None:
+    """The encoder's first layer and the statistics follow."""
+    model = build("faster_rcnn", "test_convnext", in_channels=channels).train()
+    image, target = draw(96, 96, TWO_DISCS, channels=channels)
+    learn(model, Batch(image[None], (target,), (0,)))
+    assert model.in_channels == channels
+    with pytest.raises(ModelError, match=rf"\(N, {channels}, H, W\) is expected"):
+        model.infer(torch.zeros(1, channels + 1, 96, 96))
+
+
+def test_images_without_objects_teach_what_is_none() -> None:
+    """Alone or beside others they give finite losses; the parts about objects are 0."""
+    model = build("mask_rcnn", "test_convnext").train()
+    image, empty = draw(96, 96, ())
+    losses = learn(model, Batch(image.expand(2, -1, -1, -1), (empty, empty), (0, 1)))
+    assert losses["box"] == losses["mask"] == losses["rpn_box"] == 0
+    assert losses["classifier"] > 0
+    assert losses["objectness"] > 0
+    other = batch_of(1)
+    assert isinstance(other.targets, tuple)
+    mixed = Batch(torch.cat([image[None], other.images]), (empty, *other.targets), (0, 1))
+    assert torch.isfinite(total(learn(model, mixed)))
+
+
+def with_crowds(batch: Batch, is_crowd: list[bool]) -> Batch:
+    """Return the batch with some of its objects as crowds."""
+    assert isinstance(batch.targets, tuple)
+    return replace(batch, targets=tuple(replace(each, is_crowd=torch.tensor(is_crowd)) for each in batch.targets))
+
+
+def test_nothing_is_learnt_from_crowds() -> None:
+    """An image that is all crowd costs exactly 0, with a gradient of 0 for every weight; no NaN."""
+    model = build("mask_rcnn", "test_convnext").train()
+    batch = with_crowds(batch_of(2, 70, 101, discs=((48, 48, 400, 0),)), [True])
+    losses = model.losses(batch)
+    assert list(losses) == NAMES
+    assert [loss.item() for loss in losses.values()] == [0.0] * 5
+    total(losses).backward()
+    assert not any(parameter.grad.any() for parameter in model.parameters() if parameter.grad is not None)
+    assert all(parameter.grad is not None for parameter in model.network.roi_heads.parameters())
+
+
+def test_crowds_are_neither_objects_nor_background() -> None:
+    """The second stage gets no proposals from inside of a crowd, but for those that match an object there."""
+    model = build("mask_rcnn", "test_convnext", is_quick=False).train()
+    seen: list[list[Tensor]] = []
+    heads = model.network.roi_heads
+    heads.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1]))
+    batch = batch_of(1, 128, 128, discs=((40, 40, 30, 0), (64, 64, 800, 0)))
+    torch.manual_seed(0)
+    model.losses(with_crowds(batch, [False, True]))
+    torch.manual_seed(0)
+    model.losses(with_crowds(batch, [False, False]))
+    (within,), (without,) = seen
+    assert 0 < len(within) < len(without)
+    low = torch.maximum(within[:, :2], torch.tensor([10.0, 10]))
+    high = torch.minimum(within[:, 2:], torch.tensor([70.0, 70]))
+    shared = (high - low).clamp(min=0).prod(dim=1)
+    areas = (within[:, 2:] - within[:, :2]).prod(dim=1)
+    assert (shared / (areas + 3600 - shared) > 0.49).all()
+
+
+def test_a_batch_that_does_not_count_costs_nothing() -> None:
+    """A process without an image of a shared batch takes part with losses of 0 that have a gradient."""
+    model = build("mask_rcnn", "test_convnext").train()
+    losses = model.losses(replace(batch_of(1), indices=(), whole=(0,)))
+    assert [loss.item() for loss in losses.values()] == [0.0] * 5
+    total(losses).backward()
+
+
+def test_faults_are_refused_before_anything_runs() -> None:
+    """The message names the image; no forward pass is made for it."""
+    model = build("mask_rcnn", "test_convnext")
+    batch = batch_of(1)
+    assert isinstance(batch.targets, tuple)
+    wrong = replace(batch, targets=(replace(batch.targets[0], class_ids=torch.tensor([1, 2])),), indices=(41,))
+    model.network.register_forward_pre_hook(lambda *_: pytest.fail("the network ran"))
+    with pytest.raises(DataError, match=r"Object 1 of image 41 .* 2 as its class"):
+        model.losses(wrong)
+
+
+@pytest.mark.parametrize("part", ["encoder", "fpn", "rpn", "roi_heads"])
+def test_a_frozen_part_stays_bit_for_bit(part: str) -> None:
+    """Weights and statistics stay, in training too, and the losses of a frozen stage are still there."""
+    model = build("mask_rcnn", "test_resnet", plan=DetectorPlan(structure="coco_v2")).train()
+    model.freeze(resolve_parts([part], names_by_part(model), asker="test"))
+    module = model.network.get_submodule(part)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    others = {name: value.clone() for name, value in model.state_dict().items()}
+    losses = learn(model, batch_of(2))
+    assert list(losses) == NAMES
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert any(not torch.equal(value, others[name]) for name, value in model.state_dict().items())
+    assert not any(inner.training for inner in module.modules())
+    model.freeze(())
+    assert all(inner.training for inner in module.modules())
+
+
+def test_losses_and_predictions_do_not_depend_on_the_mode() -> None:
+    """Losses can be had in evaluation, and predictions in training; modes are left as they are."""
+    model = build("mask_rcnn", "test_convnext").eval()
+    batch = batch_of(1)
+    torch.manual_seed(0)
+    losses = model.losses(batch)
+    assert not any(module.training for module in model.modules())
+    found = model.infer(batch.images)
+    model.train()
+    torch.manual_seed(0)
+    assert total(losses) == total(model.losses(batch))
+    check_same(found, model.infer(batch.images))
+    assert all(module.training for module in model.modules())
+
+
+def test_statistics_of_pretrained_layers_are_held() -> None:
+    """They stay while the weights beside them learn; without pretrained weights they follow the batches."""
+    held = build("mask_rcnn", "test_resnet", plan=DetectorPlan(held="encoder")).train()
+    free = build("mask_rcnn", "test_resnet").train()
+    for model, stays in ((held, True), (free, False)):
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        learn(model, batch_of(2))
+        after = model.state_dict()
+        assert (
+            torch.equal(before["network.encoder.body.bn1.running_mean"], after["network.encoder.body.bn1.running_mean"])
+            == stays
+        )
+        assert not torch.equal(before["network.encoder.body.bn1.weight"], after["network.encoder.body.bn1.weight"])
+    assert not copy.deepcopy(held).train().network.get_submodule("encoder.body.bn1").training
+    held.freeze([name for name, _ in held.named_parameters()])
+    held.freeze(())
+    assert not held.network.get_submodule("encoder.body.bn1").training
+    held.synchronise_normalisation()
+    assert not held.train().network.get_submodule("encoder.body.bn1").training
+
+
+def test_anchors_are_part_of_the_weights() -> None:
+    """Loaded into a model that was built with others, they come with the weights."""
+    chosen = Anchors.of((8, 16, 32, 64, 128))
+    model = build("mask_rcnn", "test_convnext", plan=DetectorPlan(anchors=chosen))
+    other = build("mask_rcnn", "test_convnext")
+    assert model.anchors == chosen != other.anchors
+    other.load_state_dict(model.state_dict())
+    assert other.anchors == chosen
+
+
+def test_limits_are_kept() -> None:
+    """No more objects than asked for."""
+    model = build("mask_rcnn", "test_convnext", plan=DetectorPlan(limits=DetectionLimits(0.0, 0.9, 3))).eval()
+    assert len(model.infer(batch_of(1).images)[0]) == 3
+
+
+def test_the_seed_decides_the_random_start() -> None:
+    """The same seed gives the same weights, another one others."""
+    first, same, other = (build("mask_rcnn", "test_vit", seed=seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_summary_counts_every_part() -> None:
+    """Parameters and work of encoder, pyramid and both stages."""
+    model = build("mask_rcnn", "test_convnext")
+    summary = summarize(model, (96, 96))
+    assert [part.name for part in summary.parts] == list(model.parts())
+    assert all(part.multiply_adds > 0 for part in summary.parts)
+    assert summary.total.parameters == sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,132 @@
+"""The first stage: anchors where they belong, crowds left alone, coordinates in full precision."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+from easyseg.models.instance.anchors import COCO_ANCHORS, STRIDES, Anchors
+from easyseg.models.instance.proposals import (
+    PyramidAnchors,
+    build_proposals,
+    in_crowd,
+    purpose,
+    to_images,
+)
+
+
+def levels(height: int, width: int, *, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """Return random features of all levels for an image of that size."""
+    torch.manual_seed(0)
+    return [
+        torch.randn(2, 256, -(-height // stride), -(-width // stride)).to(dtype=dtype)
+        for stride in STRIDES
+    ]  # fmt: skip
+
+
+def named(features: list[Tensor]) -> dict[str, Tensor]:
+    """Return features by the names that torchvision has for them."""
+    return {str(place): feature for place, feature in enumerate(features)}
+
+
+def test_anchors_are_those_of_torchvision() -> None:
+    """Where sides are multiples of all strides, both agree to the last digit."""
+    images = to_images(torch.zeros(2, 3, 128, 192), 128, 192)
+    theirs = AnchorGenerator(((32,), (64,), (128,), (256,), (512,)), ((0.5, 1.0, 2.0),) * 5)
+    expected = theirs(images, levels(128, 192))
+    found = PyramidAnchors(COCO_ANCHORS)(images, levels(128, 192))
+    assert len(found) == 2
+    assert torch.equal(found[0], expected[0])
+
+
+def test_odd_sizes_do_not_move_anchors() -> None:
+    """On the last level of a 96 pixel image, torchvision would place anchors 48 pixels apart; they are 64 apart."""
+    found = PyramidAnchors(COCO_ANCHORS)(to_images(torch.zeros(1, 3, 96, 96), 96, 96), levels(96, 96))[0]
+    assert found[-1].tolist() == [64 - 362 / 2, 64 - 724 / 2, 64 + 362 / 2, 64 + 724 / 2]
+
+
+def test_half_precision_does_not_reach_coordinates() -> None:
+    """In bfloat16 there is no 257; anchors and boxes are float32, while features are not."""
+    network = build_proposals(COCO_ANCHORS, depth=1, most=100).eval()
+    features = levels(512, 512, dtype=torch.bfloat16)
+    images = to_images(torch.zeros(2, 3, 512, 512), 512, 512)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits, deltas = network.head(features)
+        boxes, _ = network(images, named(features))
+    assert {each.dtype for each in (*logits, *deltas, *boxes)} == {torch.float32}
+    anchors = network.anchor_generator(images, features)[0]
+    assert anchors.dtype == torch.float32
+    assert 508.0 - 16 in anchors[:, 0].tolist()
+    fractions = (boxes[0] - boxes[0].bfloat16().float()).abs()
+    assert float(fractions.max()) > 0.1, "boxes hold what bfloat16 cannot"
+
+
+def test_more_objects_need_more_proposals() -> None:
+    """The second stage gets at least as many boxes as there may be objects."""
+    network = build_proposals(COCO_ANCHORS, depth=1, most=1500).eval()
+    assert network.post_nms_top_n() == network.pre_nms_top_n() == 1500
+    assert build_proposals(COCO_ANCHORS, depth=1, most=100).eval().post_nms_top_n() == 1000
+
+
+CANVAS = torch.tensor([0.0, 0, 128, 128])
+
+
+def test_in_crowd() -> None:
+    """Half of the box has to lie in one of them, and what lies outside of the image is not looked at."""
+    crowds = torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60], [80, 80, 90, 90]])
+    boxes = torch.tensor([[0.0, 0, 4, 4], [5, 0, 14, 10], [6, 0, 15, 10], [52, 48, 58, 60], [20, 20, 30, 30]])
+    beyond = torch.tensor([[-20.0, -20, 10, 10], [-20, -20, 20, 20], [110, 0, 150, 9]])
+    assert in_crowd(boxes, crowds, CANVAS).tolist() == [True, True, False, True, False]
+    assert in_crowd(beyond, crowds, CANVAS).tolist() == [True, False, False]
+    assert in_crowd(boxes, crowds[:0], CANVAS).tolist() == [False] * 5
+
+
+def labels_of(targets: dict[str, Tensor]) -> Tensor:
+    """Return what each anchor of the finest level, one per position, is to be in an image of 128 pixels."""
+    network = build_proposals(Anchors.of((32, 64, 128, 256, 512), (1.0,)), depth=1, most=10)
+    anchors = network.anchor_generator(to_images(torch.zeros(1, 3, 128, 128), 128, 128), levels(128, 128))
+    (labels,), _ = network.assign_targets_to_anchors(anchors, [targets])
+    return labels[: 32 * 32].view(32, 32)  # the finest level
+
+
+def test_anchors_in_crowds_are_neither_right_nor_wrong() -> None:
+    """They are ignored, but for those that match an object in the crowd; without a crowd they are background."""
+    objects = torch.tensor([[48.0, 48, 80, 80]])
+    crowd = torch.tensor([[0.0, 0, 128, 70]])
+    without = labels_of({"boxes": objects, "crowds": crowd[:0], "canvas": CANVAS})
+    within = labels_of({"boxes": objects, "crowds": crowd, "canvas": CANVAS})
+    assert without[16, 16] == within[16, 16] == 1
+    assert without[5, 5] == 0
+    assert within[5, 5] == -1
+    assert without[28, 5] == within[28, 5] == 0
+    empty = labels_of({"boxes": objects[:0], "crowds": crowd, "canvas": CANVAS})
+    assert empty[5, 5] == -1
+    assert empty[28, 5] == 0
+
+
+def test_an_image_of_crowd_costs_nothing() -> None:
+    """Where every anchor is ignored the losses are 0 with a gradient, not NaN."""
+    network = build_proposals(COCO_ANCHORS, depth=1, most=10)
+    canvas = torch.tensor([0.0, 0, 96, 96])
+    targets = [{"boxes": torch.zeros(0, 4), "crowds": canvas[None], "canvas": canvas}] * 2
+    _, losses = network(to_images(torch.zeros(2, 3, 96, 96), 96, 96), named(levels(96, 96)), targets)
+    assert [loss.item() for loss in losses.values()] == [0.0, 0.0]
+    sum(losses.values()).backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_purpose_leaves_what_is_inside() -> None:
+    """The stage itself changes for a while, and changes back after an error; its layers do not."""
+    stage = nn.Sequential(nn.Dropout()).eval()
+
+    def work() -> None:
+        with purpose(stage, training=True):
+            assert stage.training
+            assert not stage[0].training
+            raise ValueError("anything")
+
+    with pytest.raises(ValueError, match="anything"):
+        work()
+    assert not stage.training
