@@ -12,7 +12,16 @@ import torch
 from PIL import Image
 
 from easyseg.errors import ClassMapError, DataError
-from easyseg.structures import IGNORE_INDEX, MAX_CLASSES, Batch, ClassMap, Sample, default_colors
+from easyseg.structures import (
+    IGNORE_INDEX,
+    MAX_CLASSES,
+    Batch,
+    ClassMap,
+    InstanceTarget,
+    RawObjects,
+    Sample,
+    default_colors,
+)
 
 
 def ids(*values: int, dtype: Any = np.uint8) -> np.ndarray[Any, Any]:
@@ -260,6 +269,45 @@ def test_batches_move_as_a_whole() -> None:
     assert pinned.images.place == pinned.targets.place == "pinned"
     assert moved.indices == pinned.indices == (3,)
     assert batch.images.place == "memory"
+
+
+def objects_of(**fields: Any) -> InstanceTarget:
+    """Return one object."""
+    whole = {
+        "boxes": torch.tensor([[0.0, 0, 2, 2]]),
+        "class_ids": torch.tensor([0]),
+        "masks": torch.ones(1, 4, 4, dtype=torch.uint8),
+        "is_crowd": torch.tensor([False]),
+    }
+    return InstanceTarget(**(whole | fields))
+
+
+def test_batches_of_objects_move_as_a_whole() -> None:
+    """All fields of all images go along, and the batch that was there stays."""
+    recorders: Any = {name: Recorder() for name in ("boxes", "class_ids", "masks", "is_crowd")}
+    batch: Any = Batch(Recorder(), (objects_of(**recorders), objects_of(**recorders)), (3, 4))  # type: ignore[arg-type]
+    moved, pinned = batch.to("cuda"), batch.pin_memory()
+    for each, place in ((moved, ("cuda", True)), (pinned, "pinned"), (batch, "memory")):
+        assert each.images.place == place
+        assert [getattr(target, name).place for target in each.targets for name in recorders] == [place] * 8
+        assert each.indices == (3, 4)
+    real = Batch(torch.zeros(1, 3, 4, 4), (objects_of(),), (0,)).to("cpu")
+    assert isinstance(real.targets, tuple)
+    assert len(real.targets[0]) == 1
+    assert torch.equal(real.targets[0].boxes, torch.tensor([[0.0, 0, 2, 2]]))
+
+
+def test_batches_of_objects_are_cut() -> None:
+    """Each piece has the objects of its own images."""
+    targets = tuple(objects_of(class_ids=torch.tensor([number])) for number in range(5))
+    pieces = Batch(torch.zeros(5, 3, 4, 4), targets, tuple(range(5))).pieces(2)
+    assert [len(piece) for piece in pieces] == [3, 2]
+    assert [[int(target.class_ids) for target in piece.targets] for piece in pieces] == [[0, 1, 2], [3, 4]]
+
+
+def test_raw_objects_have_a_length() -> None:
+    """As many as there are scores."""
+    assert len(RawObjects(torch.zeros(2, 4), torch.zeros(2), torch.zeros(2, dtype=torch.int64), None)) == 2
 
 
 def test_a_background_is_black_unless_it_has_a_colour():

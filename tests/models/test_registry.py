@@ -15,9 +15,9 @@ from easyseg.models.registry import MODELS, find_encoder, find_model, list_encod
 
 
 def test_all_architectures_are_listed() -> None:
-    """The twelve of smp and the three of torchvision, in alphabetical order."""
+    """The twelve of smp, the three of torchvision and the two detectors, in alphabetical order."""
     assert list_models() == sorted(MODELS)
-    assert len(list_models()) == 15
+    assert len(list_models()) == 17
     assert list_models("UNET*") == ["unet", "unetplusplus"]
     assert list_models("torchvision_*") == ["torchvision_deeplabv3", "torchvision_fcn", "torchvision_lraspp"]
 

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from easyseg.models.instance.building import build_instance
 from easyseg.models.instance.model import InstanceModel
-from easyseg.structures import Batch, InstanceTarget
+from easyseg.structures import Batch, InstanceTarget, RawObjects
 
 Disc = tuple[int, int, int, int]
 """Centre x and y, radius, class."""
 
+LOSSES = ["classifier", "box", "mask", "objectness", "rpn_box"]
 TWO_DISCS: tuple[Disc, ...] = ((30, 32, 18, 0), (66, 60, 22, 1))
 
 
@@ -28,7 +30,7 @@ def build(model: str, encoder: str, *, seed: int = 0, is_quick: bool = True, **s
     return built
 
 
-def make_quick(network: Any, boxes: int = 32) -> None:
+def make_quick(network: Any, boxes: int = 16) -> None:
     """Let the second stage of one of torchvision's detectors work on few boxes, and find few objects."""
     network.roi_heads.detections_per_img = boxes // 2
     network.roi_heads.fg_bg_sampler.batch_size_per_image = boxes
@@ -62,7 +64,60 @@ def batch_of(count: int, height: int = 96, width: int = 96, discs: Sequence[Disc
 
 def save(state: dict[str, Tensor], path: Path) -> Path:
     """Write tensors to a .safetensors file."""
-    from safetensors.torch import save_file
-
     save_file({name: value.contiguous().clone() for name, value in state.items()}, path)
     return path
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    """Return the sum that training minimises."""
+    return torch.stack(list(losses.values())).sum()
+
+
+def learn(model: InstanceModel, batch: Batch) -> dict[str, Tensor]:
+    """Take one small step; gradients have to be finite."""
+    losses = model.losses(batch)
+    total(losses).backward()
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            assert torch.isfinite(parameter.grad).all()
+            parameter.data.sub_(1e-4 * parameter.grad)
+            parameter.grad = None
+    return losses
+
+
+def check_found(found: list[RawObjects], batch: Batch, *, num_classes: int = 2) -> None:
+    """Objects lie in the image, are sorted, and have what the record promises."""
+    assert len(found) == len(batch.images)
+    height, width = batch.images.shape[2:]
+    for each in found:
+        assert each.boxes.shape == (len(each), 4)
+        assert each.boxes.dtype == each.scores.dtype == torch.float32
+        assert (each.boxes >= 0).all()
+        assert (each.boxes <= torch.tensor([width, height, width, height])).all()
+        assert torch.isfinite(each.scores).all()
+        assert torch.equal(each.scores, each.scores.sort(descending=True).values)
+        assert each.class_ids.dtype == torch.int64
+        assert ((each.class_ids >= 0) & (each.class_ids < num_classes)).all()
+        if each.masks is not None:
+            assert each.masks.shape == (len(each), 28, 28)
+            assert ((each.masks >= 0) & (each.masks <= 1)).all()
+
+
+def check_same(found: list[RawObjects], other: list[RawObjects]) -> None:
+    """Both found the same, to the last digit."""
+    for mine, theirs in zip(found, other, strict=True):
+        assert torch.equal(mine.boxes, theirs.boxes)
+        assert torch.equal(mine.scores, theirs.scores)
+        assert (mine.masks is None and theirs.masks is None) or torch.equal(mine.masks, theirs.masks)  # type: ignore[arg-type]
+
+
+def check_parts(model: InstanceModel) -> None:
+    """Parts come in order and hold every parameter exactly once."""
+    parts = model.parts()
+    stages = [part for part in parts if part.startswith("encoder")]
+    assert len(stages) >= 2
+    assert list(parts) == [*(f"encoder[{number}]" for number in range(len(stages))), "fpn", "rpn", "roi_heads"]
+    held = [id(parameter) for part in parts.values() for parameter in part.parameters()]
+    assert len(held) == len(set(held))
+    assert set(held) == {id(parameter) for parameter in model.parameters()}
+    assert all(any(True for _ in part.parameters()) for part in parts.values())

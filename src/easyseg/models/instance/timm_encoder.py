@@ -26,6 +26,8 @@ class TimmEncoder(nn.Module):
         body: timm's extractor.
 
     Attributes:
+        num_features: how many timm's extractor gives.
+        places: which of timm's features are used.
         reductions: how much smaller than the image each feature is, rising; all 16 for plain vision transformers.
         channels: of each feature.
         is_plain: whether all features have one size.
@@ -36,16 +38,17 @@ class TimmEncoder(nn.Module):
         self.body = body
         info: Any = body.feature_info
         found, channels = [int(each) for each in info.reduction()], [int(each) for each in info.channels()]
+        self.num_features = len(found)
         self.is_plain = len(set(found)) == 1
-        self._places = _places(found, is_plain=self.is_plain)
+        self.places = _places(found, is_plain=self.is_plain)
         self._is_channels_last = getattr(body, "output_fmt", "NCHW") == "NHWC"
-        self.reductions = tuple(found[place] for place in self._places)
-        self.channels = tuple(channels[place] for place in self._places)
+        self.reductions = tuple(found[place] for place in self.places)
+        self.channels = tuple(channels[place] for place in self.places)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return features (N, C, h, w), finest first, for normalised images (N, C, H, W)."""
         features = self.body(images)
-        chosen: list[Tensor] = [features[place] for place in self._places]
+        chosen: list[Tensor] = [features[place] for place in self.places]
         return [each.permute(0, 3, 1, 2).contiguous() for each in chosen] if self._is_channels_last else chosen
 
 
@@ -62,11 +65,14 @@ def build_encoder(encoder: EncoderEntry, *, in_channels: int, pretrained: bool, 
         ModelError: its features make no pyramid.
         Exception: whatever timm raises where an option does not exist or weights cannot be fetched.
     """
+    settings = {"features_only": True, "pretrained": pretrained, "in_chans": in_channels, **options}
     with quiet_hub(is_used=pretrained):
-        body = timm.create_model(
-            encoder.zoo_name, features_only=True, pretrained=pretrained, in_chans=in_channels, **options
-        )
-    return TimmEncoder(body)
+        built = TimmEncoder(timm.create_model(encoder.zoo_name, **settings))
+        needed = tuple(range(built.places[-1] + 1))
+        if len(needed) == built.num_features:
+            return built
+        # without the stages behind, which would be computed for nothing
+        return TimmEncoder(timm.create_model(encoder.zoo_name, out_indices=needed, **settings))
 
 
 def _places(reductions: list[int], *, is_plain: bool) -> list[int]:
