@@ -306,6 +306,12 @@ def test_the_criterion_is_no_part_of_the_state() -> None:
     check_parts(model)
 
 
+def test_objects_are_refused() -> None:
+    """A batch for a detector is told apart from masks of classes."""
+    with pytest.raises(ModelError, match=r"holds objects.*such as 'mask_rcnn'"):
+        build("unet", "resnet18").losses(Batch(images_of(1, 40, 40), (), (0,)))
+
+
 def test_images_that_do_not_fit_are_refused() -> None:
     """The message says what shape is expected."""
     model = build("unet", "resnet18")

@@ -24,6 +24,7 @@ from easyseg.models.instance.pyramid import REDUCTIONS, FeaturePyramid, SimpleFe
 from easyseg.models.instance.timm_encoder import ATTEMPTS, TimmEncoder, build_encoder
 from easyseg.models.registry import EncoderEntry, ModelEntry, find_encoder, find_model, why_not
 from easyseg.models.single_value import allow_single_values
+from easyseg.models.strided_pointwise import avoid_strided_pointwise
 from easyseg.models.weights import check_file, is_file, load_weights_file
 
 _STRIDES = (REDUCTIONS[-1], 2 * REDUCTIONS[-1])
@@ -47,16 +48,17 @@ class _Fit:
     trial: Trial
 
 
-class _Finest(nn.Module):
-    """An encoder and what its features say together, for the trial."""
+class _TrialNetwork(nn.Module):
+    """An encoder with one number behind it that depends on all its features."""
 
     def __init__(self, encoder: TimmEncoder) -> None:
         super().__init__()
         self.encoder = encoder
+        self.feature_shapes: list[tuple[int, ...]] = []
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.encoder(images)
-        self.encoder_sizes = [tuple(feature.shape[1:]) for feature in features]
+        self.feature_shapes = [tuple(feature.shape[1:]) for feature in features]
         return torch.stack([feature.mean() for feature in features]).sum().expand(1, 1, 1, 1)
 
 
@@ -168,12 +170,10 @@ def _pretrained(order: InstanceOrder, fit: _Fit) -> _Fit:
 
 
 def _try_out(encoder: TimmEncoder, in_channels: int, stride: int) -> Trial:
-    # neighbouring multiples, one of which is odd, stand for all sizes
-    height, width = 3 * REDUCTIONS[-1], 4 * REDUCTIONS[-1]
-    height, width = (-(-side // stride) * stride for side in (height, width))
-    finest = _Finest(encoder)
+    height, width = 3 * stride, 4 * stride  # neighbouring multiples, one of which is odd, stand for all sizes
+    network = _TrialNetwork(encoder)
     trial = try_out(
-        Construction(finest, "encoder", (), (), feature_sources=("encoder",), stride=stride),
+        Construction(network, "encoder", (), (), feature_sources=("encoder",), stride=stride),
         in_channels,
         (height, width),
     )
@@ -181,8 +181,8 @@ def _try_out(encoder: TimmEncoder, in_channels: int, stride: int) -> Trial:
         (channels, height // reduction, width // reduction)
         for channels, reduction in zip(encoder.channels, encoder.reductions, strict=True)
     ]
-    if finest.encoder_sizes != expected:
-        raise ModelError(f"its features have sizes {finest.encoder_sizes}, where {expected} are expected")
+    if network.feature_shapes != expected:
+        raise ModelError(f"its features have sizes {network.feature_shapes}, where {expected} are expected")
     return trial
 
 
@@ -191,6 +191,7 @@ def _assembled(order: InstanceOrder, fit: _Fit) -> InstanceModel:
     details = STRUCTURES[plan.structure or "standard"]
     drop_idle(encoder, trial)  # before the replacement: the trial knows modules by identity
     allow_single_values(encoder, trial.single_value)
+    avoid_strided_pointwise(encoder)
     _set_epsilon(encoder, details)
     detector = Detector(
         encoder,
