@@ -226,7 +226,7 @@ def test_unknown_packings_are_explained(save: Any) -> None:
         ({256: 0}, "0 x 19 pixels"),
         ({277: 0}, "of 0 bands"),
         ({278: 0}, "strips or tiles of 23 x 0"),
-        ({257: 190}, "strips or tiles instead of"),
+        ({257: 190}, "its parts do not cover the picture"),
         ({273: 1 << 30}, "damaged"),
         ({279: 1 << 30}, "damaged"),
     ],
@@ -235,6 +235,14 @@ def test_false_sizes_are_refused(save: Any, tags: dict[int, int], problem: str) 
     """A file that claims what it does not hold is refused before memory is taken for it."""
     with pytest.raises(SampleError, match=problem):
         read_numbers(save(_values("int16", 5), tags=tags))
+
+
+def test_rows_that_are_not_there_are_no_black_rows(save: Any) -> None:
+    """Also of a plain grey file, which Pillow would fill up without a word."""
+    path = save(_values("uint8", 1), tags={257: 190})
+    for read in (read_numbers, read_image, read_mask, image_size):
+        with pytest.raises(SampleError, match="its parts do not cover the picture"):
+            read(path)
 
 
 def test_tiles_far_larger_than_the_picture_are_refused(save: Any) -> None:

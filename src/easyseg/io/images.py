@@ -331,6 +331,8 @@ def _tiff_facts(path: Path, source: BinaryIO) -> tiff.TiffFacts | None:
     source.seek(0)
     if facts.needs_this_module and facts.is_stack:
         raise SampleError(path, "the file holds several pages. Save each page as a file of its own.")
+    if facts.lacks_parts:
+        raise SampleError(path, "the TIFF file is damaged: its parts do not cover the picture. Copy it again.")
     return facts
 
 

@@ -73,6 +73,16 @@ class TiffFacts:
         return not (is_plain_grey or is_plain_color)
 
     @property
+    def lacks_parts(self) -> bool:
+        """Whether the strips or tiles do not cover the picture; other decoders leave the rest black without a word."""
+        if not self.tags.keys() & {_STRIP_STARTS, _TILE_STARTS}:
+            return False  # such as the JPEG kind of old
+        rows, columns = _chunk_hw(self)
+        height, width = self.size_hw
+        planes = self.bands if self.is_separate else 1
+        return len(_chunks(self)) < planes * -(-height // rows) * -(-width // columns)
+
+    @property
     def upright_hw(self) -> SizeHW:
         """Height and width after turning."""
         height, width = self.size_hw

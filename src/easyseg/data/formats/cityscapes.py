@@ -176,6 +176,8 @@ def _objects(content: Fields) -> list[LabelledObject]:
         name = label.removesuffix(_GROUP) if is_group else label
         if name not in _BY_NAME:
             raise record.error(f"label is {label!r}, which is none of Cityscapes' 35 labels. Correct or delete it.")
+        if name == _NOT_DRAWN:
+            continue
         points = record.points(record.values.get("polygon"), "polygon")
         found.append(LabelledObject(name, Polygons(((points,),)), is_group and _BY_NAME[name].has_instances))
     return found
@@ -193,7 +195,6 @@ def _class_map(kind: str) -> ClassMap:
             colors=colors,
             object_names=tuple((name,) for name in names),
             ignored_names=tuple(others),
-            background_names=(_NOT_DRAWN,),
             uncovered=IGNORE_INDEX,
             note=note,
         )
