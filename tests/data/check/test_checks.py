@@ -15,12 +15,13 @@ from PIL import Image
 from tiff_files import tiff_bytes
 
 from easyseg import load_dataset
+from easyseg.data.check import sources
+from easyseg.data.class_weights import balanced_class_weights
 from easyseg.data.reading import as_dataset
 from easyseg.data.shapes import draw_shapes
 from easyseg.errors import DataError, FormatError
 from easyseg.io.images import write_image
 from easyseg.results import Checkup, Finding
-from easyseg.segmenter.class_weights import balanced_class_weights
 from easyseg.structures import LabelledObject, MaskPart, Polygons, Sample
 
 Examine = Callable[..., Checkup]
@@ -292,13 +293,18 @@ def test_masks_of_zeros_where_no_class_is_a_background(tmp_path: Path, examine: 
 
 
 def test_absent_classes_are_told_by_split(shapes: Path, examine: Examine) -> None:
-    """A class that only some splits have is told with those that lack it."""
+    """A class that only some splits have is told with those that lack it; one that is nowhere does no harm."""
     for mask in (shapes / "val/masks").iterdir():
         values = read(mask)
         write_image(mask, np.where(values == 3, np.uint8(0), values))
     (shapes / "classes.txt").write_text("background\ndisc\nsquare\ntriangle\nstar\n")
-    finding = examine(shapes, ignore=[255])["absent_classes"]
-    assert {str(case) for case in finding.cases} >= {"triangle (not in val)", "star (in no split)"}
+    checkup = examine(shapes, ignore=[255])
+    details = {case.name: case.detail for case in checkup["absent_classes"].cases}
+    assert details["triangle"].startswith("not in val; in ")
+    assert "images of train" in details["triangle"]
+    assert "star" not in details
+    assert names(checkup["unused_classes"]) == ["star"]
+    assert checkup["unused_classes"].severity == "note"
 
 
 def test_rare_classes_come_with_weights(tmp_path: Path, examine: Examine) -> None:
@@ -311,9 +317,24 @@ def test_rare_classes_come_with_weights(tmp_path: Path, examine: Examine) -> Non
     finding = examine(tmp_path, classes=["wall", "floor", "lamp"])["class_imbalance"]
     assert names(finding) == ["lamp"]
     dataset = load_dataset(tmp_path, classes=["wall", "floor", "lamp"])
-    weights = [round(weight, 2) for weight in balanced_class_weights(dataset)]
-    assert str(weights) in finding.advice
+    assert finding.cases[0].detail.endswith(f"balanced weight {balanced_class_weights(dataset.split('train'))[2]:.2f}")
+    assert "class_weights='balanced'" in finding.advice
     assert finding.severity == "note"
+
+
+def test_rare_classes_that_stand_for_themselves_have_their_own_weights(tmp_path: Path, examine: Examine) -> None:
+    """With a mask for each class, a class is weighed against its background, as a training does."""
+    for number in range(12):
+        for name, rows in (("wall", 12), ("lamp", 1)):
+            mask = np.zeros((40, 40), np.uint8)
+            mask[:rows, : 40 if name == "wall" else 4] = 255
+            write_image(tmp_path / f"masks/{name}/{number}.png", mask)
+        write_image(tmp_path / f"images/{number}.png", draw_shapes(40, np.random.default_rng(number))[0])
+    finding = examine(tmp_path)["class_imbalance"]
+    train = load_dataset(tmp_path, split="train")
+    assert train.task == "multilabel"
+    weight = balanced_class_weights(train)[train.classes.index("lamp")]
+    assert [str(case) for case in finding.cases] == [f"lamp (0.83% of the pixels, balanced weight {weight:.2f})"]
 
 
 def test_images_of_one_colour(shapes: Path, examine: Examine) -> None:
@@ -579,3 +600,40 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path, examine: Examine
         examine(tmp_path)
     with pytest.raises(DataError, match="no folder"):
         examine(tmp_path / "gone")
+
+
+def test_objects_of_overlapping_classes_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each class, which would take the square of their number."""
+    drawn: list[Sample] = []
+    real = sources.read_target
+
+    def counted(sample: Sample, *arguments: Any) -> Any:
+        drawn.append(sample)
+        return real(sample, *arguments)
+
+    monkeypatch.setattr(sources, "read_target", counted)
+    image = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    objects = [LabelledObject(name, roof((1, 1), (9, 1), (9, 9)).shape) for name in "abcdefgh"]
+    checkup = as_dataset([Sample(image, objects=objects)], task="multilabel").check(verbose=False)
+    assert checkup.num_masks == 8
+    assert len(drawn) <= 2  # once for the values, once for the shapes
+
+
+def test_annotations_of_another_image_are_not_called_unreadable(tmp_path: Path, examine: Examine) -> None:
+    """The files are sound; and where the image is broken, its annotation is not blamed, too."""
+    folder = labelme_folder(tmp_path / "roofs", {f"{at:02}": [SQUARE] for at in range(6)})
+    text = (folder / "02.json").read_text()
+    (folder / "02.json").write_text(text.replace('"imageHeight": 40', '"imageHeight": 80'))
+    data = (folder / "04.png").read_bytes()
+    (folder / "04.png").write_bytes(data[: len(data) // 2])
+    checkup = examine(folder)
+    assert names(checkup["unusable_annotations"]) == ["02.png"]
+    assert "80" in checkup["unusable_annotations"].cases[0].detail
+    assert names(checkup["truncated"]) == ["04.png"]
+    assert harm(checkup) == {"unusable_annotations", "truncated"}
+
+
+def test_what_helps_with_a_file_is_told(shapes: Path, examine: Examine) -> None:
+    """A pointer of Git LFS comes with the command that fetches the file."""
+    first(shapes, "images").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    assert "git lfs pull" in examine(shapes)["unreadable"].advice

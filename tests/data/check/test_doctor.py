@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from easyseg import load_dataset
 from easyseg.config import CheckSettings
 from easyseg.data.check.doctor import examine_folder
 from easyseg.data.check.survey import CHECKS
+from easyseg.data.shapes import draw_shapes
 from easyseg.errors import ConfigError, OutputError
 from easyseg.io.images import write_image
 
@@ -149,3 +151,43 @@ def test_checks_have_names() -> None:
     """Every check is registered once, under a name of its own."""
     assert len(CHECKS) >= 14
     assert all(check.__doc__ for check in CHECKS.values())
+
+
+def test_reports_are_never_written_into_the_dataset(shapes: Path, tmp_path: Path, tree_of: Any) -> None:
+    """It is refused before time is spent on the checkup, and so is a place that cannot be written to."""
+    before = tree_of(shapes)
+    settings = CheckSettings(verbose=False)
+    for place in (shapes / "report.html", shapes / "train" / "report.html", tmp_path / ".." / shapes / "r.html"):
+        with pytest.raises(OutputError, match="lies in the dataset"):
+            examine_folder(shapes, {}, settings, html=place)
+    with pytest.raises(OutputError, match="cannot be written"):
+        examine_folder(shapes, {}, settings, html=tmp_path)
+    assert tree_of(shapes) == before
+
+
+def test_healthy_means_that_a_training_begins(tmp_path: Path, shapes: Path) -> None:
+    """A dataset without training images, or with objects that do not fit their image, is not healthy."""
+    shutil.rmtree(shapes / "train")
+    checkup = examine_folder(shapes, {"ignore": [255]}, CheckSettings(verbose=False))
+    assert "split 'train'" in checkup["refused"].found
+    for at in range(8):
+        write_image(tmp_path / f"numbered/images/{at}.png", draw_shapes(40, np.random.default_rng(at))[0])
+        numbers = np.zeros((40, 40), np.uint8)
+        numbers[2:9, 2:9], numbers[20:30, 20:30] = 1, 2
+        write_image(tmp_path / f"numbered/masks/{at}.png", numbers if at != 3 else numbers[::2, ::2])
+    checkup = examine_folder(tmp_path / "numbered", {"format": "instance_ids"}, CheckSettings(verbose=False))
+    assert not checkup.is_healthy
+    assert any("3.png" in str(finding) for finding in checkup)
+
+
+def test_what_spoils_most_is_told_first(planting: Any, tmp_path: Path) -> None:
+    """Errors before warnings before notes, and among these what hides the others or spoils the labels."""
+    copy = planting.copy_of("shapes", tmp_path / "drawn", tmp_path / "copy", limit=60)
+    for plant, _, _ in planting.KINDS.values():
+        plant(copy)
+    checkup = examine_folder(copy.root, copy.settings, CheckSettings(verbose=False))
+    kinds = [finding.kind for finding in checkup]
+    order = ["error", "warning", "note"]
+    severities = [order.index(finding.severity) for finding in checkup]
+    assert severities == sorted(severities)
+    assert kinds.index("unreadable") < kinds.index("size_mismatch") < kinds.index("leaks")

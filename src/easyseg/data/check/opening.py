@@ -42,6 +42,7 @@ class Opened:
         wishes: what the user and the dataset's files say about classes.
         findings: why it could not simply be loaded.
         refusal: what `load_dataset` says to it; empty where it could be loaded.
+        dataset: as it was loaded; None where it could not be.
     """
 
     samples: Sequence[Sample]
@@ -51,13 +52,32 @@ class Opened:
     wishes: ClassWishes
     findings: tuple[Finding, ...] = ()
     refusal: str = ""
+    dataset: Dataset | None = None
 
 
 def opened_dataset(dataset: Dataset) -> Opened:
     """Return a dataset that is loaded already."""
     name = str(dataset.path or "data from memory")
     findings = tuple(_left_out(dataset.skipped, dataset.path))
-    return Opened(dataset.samples, name, dataset.path, dataset.class_map, ClassWishes(), findings)
+    return Opened(dataset.samples, name, dataset.path, dataset.class_map, ClassWishes(), findings, "", dataset)
+
+
+def refusal_of(dataset: Dataset | None) -> str:
+    """Return what a training would say to a dataset that could be loaded, empty where nothing.
+
+    Mask files have been read by then; of objects, their files are asked.
+    """
+    if dataset is None:
+        return ""
+    try:
+        whole = dataset.with_splits()
+        for name in ("train", "val"):
+            part = whole.split(name)
+            if part[0].objects is not None:
+                part.verify()
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def open_folder(path: str | Path, given: Mapping[str, Any]) -> Opened:
