@@ -221,5 +221,5 @@ def test_numbers_that_are_none_make_no_noise(values: list[float]) -> None:
 def test_numbers_are_spread_from_black_to_white() -> None:
     """Bytes stay as they are, everything else from its lowest to its highest value."""
     assert as_picture(np.array([[3, 9]], np.uint8)).tolist() == [[3, 9]]
-    assert as_picture(np.array([[100, 150, 200]], np.int32)).tolist() == [[0, 128, 255]]
+    assert as_picture(np.array([[100, 160, 200]], np.int32)).tolist() == [[0, 153, 255]]
     assert as_picture(np.array([[True, False]])).tolist() == [[255, 0]]
