@@ -19,7 +19,7 @@ from easyseg.data.check import sources
 from easyseg.data.class_weights import balanced_class_weights
 from easyseg.data.reading import as_dataset
 from easyseg.data.shapes import draw_shapes
-from easyseg.errors import DataError, FormatError
+from easyseg.errors import ClassMapError, DataError, FormatError
 from easyseg.io.images import write_image
 from easyseg.results import Checkup, Finding
 from easyseg.structures import LabelledObject, MaskPart, Polygons, Sample
@@ -637,3 +637,23 @@ def test_what_helps_with_a_file_is_told(shapes: Path, examine: Examine) -> None:
     """A pointer of Git LFS comes with the command that fetches the file."""
     first(shapes, "images").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     assert "git lfs pull" in examine(shapes)["unreadable"].advice
+
+
+def test_exchanged_folders_are_told(tmp_path: Path, examine: Examine) -> None:
+    """Nobody is sent to save photos anew as masks."""
+    generator = np.random.default_rng(0)
+    for at in range(8):
+        mask = np.zeros((40, 40), np.uint8)
+        mask[5 : 20 + at, 5:20] = 1 + at % 3
+        write_image(tmp_path / f"a/{at}.png", mask)
+        write_image(tmp_path / f"b/{at}.png", generator.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    checkup = examine(tmp_path, images="a", masks="b")
+    assert next(iter(checkup)).kind == "exchanged_folders"
+    assert checkup["exchanged_folders"].advice == "Exchange them: type images='b', masks='a'."
+    assert "exchanged_folders" not in examine(tmp_path, images="b", masks="a")
+
+
+def test_a_wrong_argument_is_not_the_datasets_fault(shapes: Path, examine: Examine) -> None:
+    """Names of objects are no values of masks; that is an error of whoever typed them."""
+    with pytest.raises(ClassMapError, match="names are for datasets of objects"):
+        examine(shapes, ignore=["sky"])

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from easyseg.config import CheckSettings
-from easyseg.data.check import classes, duplicates, files, objects, pairs, pixels, values
+from easyseg.data.check import classes, duplicates, exchanged, files, objects, pairs, pixels, values
 from easyseg.data.check.class_pixels import count_classes
 from easyseg.data.check.classes import class_shares
 from easyseg.data.check.gathering import gather
@@ -28,14 +28,14 @@ from easyseg.results.checkup import SEVERITIES, Checkup, Finding
 from easyseg.structures import SPLITS, ClassMap
 
 _FIRST = (
-    "refused", "layout", "masks_not_understood", "unusable_samples", "unreadable", "truncated", "missing_masks",
-    "conflicting_masks", "twin_images", "exif_rotation", "size_mismatch", "mixed_numbers", "mixed_encodings",
+    "exchanged_folders", "refused", "layout", "masks_not_understood", "unusable_samples", "unusable_annotations",
+    "unreadable", "truncated", "missing_masks", "conflicting_masks", "twin_images", "exif_rotation", "size_mismatch", "mixed_numbers", "mixed_encodings",
     "black_and_white_masks", "antialiased_masks", "unknown_values", "rare_values", "merged_objects", "leaks",
     "conflicting_annotations", "near_leaks", "series_leaks",
 )  # fmt: skip
 """The findings that are told first, in this order, among those of the same severity."""
 
-CHECK_MODULES = (pairs, files, values, classes, pixels, duplicates, objects)
+CHECK_MODULES = (exchanged, pairs, files, values, classes, pixels, duplicates, objects)
 """The modules whose checks there are, in their order."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from easyseg.data.check.wording import parted
-from easyseg.data.class_maps import read_class_map
+from easyseg.data.class_maps import read_class_map, refuse_names_of_objects
 from easyseg.data.class_wishes import ClassWishes, gather_wishes
 from easyseg.data.dataset import Dataset
 from easyseg.data.formats import Layout, find_format
@@ -102,6 +102,8 @@ def open_folder(path: str | Path, given: Mapping[str, Any]) -> Opened:
     class_map = read_class_map(given.get("class_map"))
     known = {name: given[name] for name in _OF_THE_CLASSES if name in given}
     wishes = gather_wishes(class_map=None if isinstance(class_map, ClassMap) else class_map, layout=layout, **known)
+    if all(sample.objects is None for sample in layout.samples[:1]):
+        refuse_names_of_objects(wishes)  # a wrong argument is not the dataset's fault
     fraction, seed = given.get("validation_fraction", 0.2), given.get("seed", 0)
     samples = assign_splits(layout.samples, root=folder, fraction=fraction, seed=seed).samples
     if given.get("split"):
