@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from easyseg.structures import Color
 
 _MOST_LISTED = 200
 _MOST_OPEN = 8
+_VALUE = r"(?:&#x27;.*?&#x27;|[\[({].*?[\])}]|[^\s,;.)]+)"
+_TO_TYPE = re.compile(rf"--[a-z][a-z-]*(?: {_VALUE})?|\b[a-z_]+={_VALUE}")
+"""A flag with its value, or a keyword with its."""
 _FOOTER = "Nothing was changed in the dataset. A finding lists its first cases; its number counts all."
 
 
@@ -67,12 +71,11 @@ def _contents(checkup: Checkup) -> str:
     if not checkup.findings:
         return section("Findings", "<p>Nothing to mend and nothing to note.</p>")
     rows = "".join(
-        f"<tr><td>{_badge(finding.severity)}</td>"
-        f"<td><a href='#{escaped(finding.kind)}'>{escaped(finding.title)}</a></td>"
-        f"<td class='words'>{escaped(finding.found)}</td></tr>"
+        f"<li>{_badge(finding.severity)}<div><a href='#{escaped(finding.kind)}'>{escaped(finding.title)}</a>"
+        f"<p>{escaped(finding.found)}</p></div></li>"
         for finding in checkup
     )
-    return section("Findings", f"<div class='scroll'><table class='contents'>{rows}</table></div>")
+    return section("Findings", f"<ul class='contents'>{rows}</ul>")
 
 
 def _finding(finding: Finding, pictures: Sequence[PicturedCase]) -> str:
@@ -81,9 +84,12 @@ def _finding(finding: Finding, pictures: Sequence[PicturedCase]) -> str:
     shown = "".join(map(_pictured, pictures))
     # what all stands below its pictures need not be listed again
     listed = "" if len(pictures) == finding.count else _cases(finding)
+    body = f"{shown}{listed}"
+    if finding.severity == "note" and body:  # good to know, but nobody has to scroll past it
+        body = f"<details><summary>Show them</summary>{body}</details>"
     return (
         f"<section id='{escaped(finding.kind)}' class='is-{finding.severity}'>{head}<p>{_told(finding.found)}</p>"
-        f"{advice}{shown}{listed}</section>"
+        f"{advice}{body}</section>"
     )
 
 
@@ -125,8 +131,8 @@ def _classes(checkup: Checkup, colors: Mapping[str, Color]) -> str:
 
 
 def _told(text: str) -> str:
-    """Return a text with the flags of the command line where that is what called."""
-    return escaped(hint_wording.get()(text))
+    """Return a text with the flags of the command line where that is what called, and what to type set apart."""
+    return _TO_TYPE.sub(r"<code>\g<0></code>", escaped(hint_wording.get()(text)))
 
 
 def _badge(severity: Severity) -> str:
