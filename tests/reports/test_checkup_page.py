@@ -23,8 +23,8 @@ def checkup(cases: int = 3) -> Checkup:
         "unknown_values",
         "error",
         [Case(HOSTILE, "77: 12 px", (number,)) for number in range(cases)],
+        f"{cases} masks with values that no class has.",
         "Type ignore=[77].",
-        "Type <code>ignore=[77]</code>.",
     )
     notes = Finding("class_imbalance", "note", "1 of 2 classes is rare.", "", 1, (Case("car", "0.2%"),))
     shares = tuple(
