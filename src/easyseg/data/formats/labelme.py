@@ -17,7 +17,6 @@ from easyseg.data.formats.annotation_files import (
     in_order,
     missing_annotations,
     rectangle_points,
-    split_of_path,
 )
 from easyseg.data.formats.class_names import read_class_names
 from easyseg.data.formats.gathering import Gathered
@@ -32,6 +31,8 @@ NAME = "labelme"
 LOOKS_FOR = 'a JSON file for each image, with "shapes" and "imagePath", as labelme writes it'
 OVERRULES = ("folders",)
 
+_OTHER_KEYS = frozenset(["imagePath", "imageData", "imageHeight", "imageWidth", "shape_type"])
+"""One of them is near an end of every file, however many points or bytes of the image stand in its middle."""
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 _PARTS = "Shapes without an area (lines, points) left out"
 _THIN = "Polygons of fewer than three points cover nothing"
@@ -58,7 +59,7 @@ def read(
         FormatError: there is no annotation file.
         SampleError: a file or a shape in it is malformed, or an image is missing.
     """
-    files = files_with_keys(path, options.annotations, _is_labelme)
+    files = files_with_keys(path, options.annotations, _is_labelme, is_thorough=True)
     if not files:
         raise missing_annotations(path, options.annotations, LOOKS_FOR)
     folder = image_folder(path, images)
@@ -75,7 +76,7 @@ def read(
 
 
 def _is_labelme(keys: frozenset[str]) -> bool:
-    return "shapes" in keys and bool(keys & {"imagePath", "imageData"})
+    return "shapes" in keys and bool(keys & _OTHER_KEYS)
 
 
 def _names(root: Path, labels: Sequence[str]) -> tuple[str, ...]:
@@ -96,7 +97,7 @@ def _sample(file: Path, root: Path, named: NamedFiles, gathered: Gathered) -> Sa
     return Sample(
         image,
         None,
-        split_of_path(file, root),
+        gathered.split_of(file, root),
         NAME,
         objects=tuple(_objects(content, gathered.counts)),
         size_hw=content.size_hw("imageHeight", "imageWidth"),

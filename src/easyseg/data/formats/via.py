@@ -15,7 +15,6 @@ from easyseg.data.formats.annotation_files import (
     missing_annotations,
     rectangle_points,
     shown,
-    split_of_path,
 )
 from easyseg.data.formats.gathering import Gathered
 from easyseg.data.formats.layout import DEFAULTS, Layout, ReadOptions
@@ -64,7 +63,7 @@ def read(
         FormatError: there is no annotation file, two are of the same images, or no attribute holds the class.
         SampleError: a file or a region in it is malformed, or an image is missing.
     """
-    files = files_with_keys(path, options.annotations, _is_via)
+    files = files_with_keys(path, options.annotations, _is_via, is_thorough=True)
     if not files:
         raise missing_annotations(path, options.annotations, LOOKS_FOR)
     folder = image_folder(path, images)
@@ -150,7 +149,8 @@ def _sample(image: _Image, root: Path, named: NamedFiles, attribute: str | None,
         points = _outline(region.inner("shape_attributes"), gathered.counts)
         if points is not None:
             objects.append(LabelledObject(_class(region, attribute), Polygons(((points,),))))
-    return Sample(path, None, split_of_path(file, root), NAME, objects=tuple(objects))
+    split = gathered.split_of(file, root, by_own_name=True)
+    return Sample(path, None, split, NAME, objects=tuple(objects))
 
 
 def _class(region: Fields, attribute: str | None) -> str:
