@@ -39,9 +39,21 @@ def read_json(path: Path) -> Any:
     if data.startswith(b"version https:/"):
         raise SampleError(path, "this is a Git LFS pointer, not the file itself. Type: git lfs pull")
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:  # ValueError: also text of another encoding, and endless numbers
+        return parse_json(data.decode("utf-8-sig"))
+    except ValueError as error:  # also text of another encoding
         raise SampleError(path, f"the file is not valid JSON ({error}). Export it again.") from error
+
+
+def parse_json(text: str) -> Any:
+    """Return what a JSON text means, without infinities and NaN.
+
+    Raises:
+        ValueError: it is none, is nested too deep, or holds an endless number.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 def keys_of(path: Path, *, whole: bool = False) -> frozenset[str]:

@@ -41,7 +41,7 @@ def annotation_files(root: Path, suffix: str, annotations: str | None) -> list[P
         return files
     wanted = annotations.replace("\\", "/")
     if Path(annotations).is_absolute():
-        return [file for file in files if file == Path(annotations)]
+        return [file for file in files if file.absolute() == Path(annotations)]
     return [
         file
         for file in files

@@ -161,7 +161,7 @@ def _read_file(content: Fields, root: Path, named: NamedFiles, gathered: Gathere
     default_split = gathered.split_of(content.file, root, by_own_name=True)
     for record in content.records("images", bad.add):
         try:
-            mine = objects.pop(_identifier(record, "id"), [])
+            mine = objects.pop(_identifier_in(record.values.get("id")) or "", [])
             sample = _sample(record, mine, categories, named, gathered, default_split)
             if not is_ordered and isinstance(sample.objects, tuple):
                 sample = replace(sample, objects=_larger_first(sample.objects, mine))
@@ -226,6 +226,7 @@ def _sample(
     split: Split | None,
 ) -> Sample:
     image = gathered.mention(named.find(record.text("file_name"), source=record.file))
+    _identifier(record, "id")
     size_hw = record.size_hw("height", "width")
     own_split = next((name for name in SPLITS if record.values.get("split") == name), split)
     found = [item for each in objects if (item := _object(each, categories, size_hw, gathered.counts)) is not None]

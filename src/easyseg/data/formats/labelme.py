@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,6 +37,7 @@ _OTHER_KEYS = frozenset(["imagePath", "imageData", "imageHeight", "imageWidth", 
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 _PARTS = "Shapes without an area (lines, points) left out"
 _THIN = "Polygons of fewer than three points cover nothing"
+_NOT_ELSEWHERE = "Images taken out of their annotation files, not from a file of that name in another folder"
 _APART = "Masks with a group_id count as objects of their own"
 
 
@@ -91,7 +93,7 @@ def _sample(file: Path, root: Path, named: NamedFiles, gathered: Gathered) -> Sa
     for path in _beside(file):
         gathered.mention(path)
     content = Fields.of_file(file)
-    image = _image(content, named)
+    image = _image(content, named, gathered)
     if isinstance(image, Path):
         gathered.mention(image)
     return Sample(
@@ -104,14 +106,32 @@ def _sample(file: Path, root: Path, named: NamedFiles, gathered: Gathered) -> Sa
     )
 
 
-def _image(content: Fields, named: NamedFiles) -> Path | EmbeddedImage:
-    """Return the image by its name, else one of the annotation's own name beside it, else the embedded one."""
+def _image(content: Fields, named: NamedFiles, gathered: Gathered) -> Path | EmbeddedImage:
+    """Return the image by its name, else one of the annotation's own name beside it, else the embedded one.
+
+    The embedded one is sure, and comes before a file of that name in some other folder, which may be another image.
+    """
     name = content.text("imagePath", "")
     file = content.file
-    found = named.find_if_there(name, source=file) or named.find_by_stem(file.stem, source=file)
-    if found is None and content.values.get("imageData"):
+    is_embedded = bool(content.values.get("imageData"))
+    try:
+        found = named.find_if_there(name, source=file) or named.find_by_stem(file.stem, source=file)
+    except SampleError:  # several fit
+        if not is_embedded:
+            raise
+        found = None
+    if is_embedded and (found is None or not _is_meant(found, name, file)):
+        if found is not None:
+            gathered.counts[_NOT_ELSEWHERE] += 1
+            gathered.mention(found)
         return EmbeddedImage(file)
     return named.find(name or f"{file.stem}.jpg", source=file) if found is None else found
+
+
+def _is_meant(image: Path, name: str, file: Path) -> bool:
+    """Return whether an image lies beside its annotation file, or exactly where that says."""
+    named = os.path.normpath(file.parent / name.replace("\\", "/"))
+    return image.parent == file.parent or os.path.normpath(image) == named
 
 
 def _beside(file: Path) -> list[Path]:
@@ -144,7 +164,7 @@ def _joined(first: LabelledObject | None, second: LabelledObject) -> LabelledObj
 
 def _outline(record: Fields, kind: str, notes: Counter[str]) -> Polygons:
     points = record.points(record.values.get("points"), "points")
-    if kind == "rectangle":
+    if kind == "rectangle" and len(points) != 4:  # X-AnyLabeling writes all four corners
         _expect(record, kind, len(points), 2)
         (x1, y1), (x2, y2) = points.tolist()
         points = rectangle_points(x1, y1, x2, y2)
@@ -153,7 +173,7 @@ def _outline(record: Fields, kind: str, notes: Counter[str]) -> Polygons:
         (x, y), (rim_x, rim_y) = points.tolist()
         radius = math.hypot(rim_x - x, rim_y - y)
         points = ellipse_points((x, y), (radius, radius))
-    elif kind not in ("polygon", "oriented_rectangle"):
+    elif kind not in ("polygon", "rectangle", "oriented_rectangle"):
         raise record.error(
             f"shape_type is {kind!r}; expected polygon, rectangle, oriented_rectangle, circle or mask. Draw it anew."
         )
