@@ -28,6 +28,7 @@ NAME = "coco"
 LOOKS_FOR = 'a JSON file with "images", "annotations" and "categories", as COCO has it, and its images'
 OVERRULES = ("folders", "txt_splits")
 
+_VOID = "__ignore__"
 _TASKS: tuple[Task | Literal["auto"], ...] = ("auto", "binary", "multiclass", "multilabel")
 _BROTHERS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
 """COCO's own files of the same images that lie beside its objects begin so."""
@@ -163,8 +164,9 @@ def _read_file(content: Fields, root: Path, named: NamedFiles, gathered: Gathere
         try:
             mine = objects.pop(_identifier_in(record.values.get("id")) or "", [])
             sample = _sample(record, mine, categories, named, gathered, default_split)
-            if not is_ordered and isinstance(sample.objects, tuple):
-                sample = replace(sample, objects=_larger_first(sample.objects, mine))
+            if isinstance(sample.objects, tuple):
+                arranged = _in_order(sample.objects) if is_ordered else _larger_first(sample.objects, mine)
+                sample = replace(sample, objects=arranged)
             gathered.add(sample, content.file)
         except SampleError as error:
             bad.add(error)
@@ -229,7 +231,7 @@ def _sample(
     _identifier(record, "id")
     size_hw = record.size_hw("height", "width")
     own_split = next((name for name in SPLITS if record.values.get("split") == name), split)
-    found = [item for each in objects if (item := _object(each, categories, size_hw, gathered.counts)) is not None]
+    found = [_object(each, categories, size_hw, gathered.counts) for each in objects]
     return Sample(image, None, own_split, NAME, objects=tuple(found), size_hw=size_hw)
 
 
@@ -274,6 +276,14 @@ def _polygons(record: Fields, rings: list[Any], notes: Counter[str]) -> Polygons
     points = [record.points(ring, f"segmentation[{at}]") for at, ring in enumerate(rings)]
     notes["Polygons of fewer than three points cover nothing"] += sum(len(ring) < 3 for ring in points)
     return Polygons(tuple((ring,) for ring in points), rule="coco")
+
+
+def _in_order(objects: tuple[LabelledObject, ...]) -> tuple[LabelledObject, ...]:
+    """Return the objects of a file that has an order, in which what does not count covers what is below it.
+
+    Such a file marks it as a crowd, so that other tools leave it out; crowds proper are below everything.
+    """
+    return tuple(replace(item, is_crowd=item.is_crowd and item.class_name != _VOID) for item in objects)
 
 
 def _larger_first(objects: tuple[LabelledObject, ...], records: Sequence[Fields]) -> tuple[LabelledObject, ...]:
