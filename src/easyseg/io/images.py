@@ -29,6 +29,7 @@ __all__ = [
     "MAX_PIXELS",
     "RawMask",
     "check_image",
+    "check_image_bytes",
     "decode_image",
     "decode_mask",
     "decode_numbers",
@@ -107,6 +108,14 @@ def check_image(path: str | os.PathLike[str]) -> SizeHW:
     size_hw, file_format = _header(path)
     if file_format in ("JPEG", "MPO") and not _has_jpeg_end(path):
         read_image(path)  # the end may hide before appended data, so the decoder decides
+    return size_hw
+
+
+def check_image_bytes(path: Path, data: bytes) -> SizeHW:
+    """Do what `check_image` does with the bytes of an image file; errors name `path`."""
+    size_hw, file_format = _size_and_format(path, io.BytesIO(data))
+    if file_format in ("JPEG", "MPO") and _JPEG_END not in data[-_JPEG_TAIL_BYTES:]:
+        decode_image(path, data)
     return size_hw
 
 

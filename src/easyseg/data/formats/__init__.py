@@ -56,8 +56,10 @@ def find_format(path: Path, name: str = "auto", annotations: str | None = None) 
 
     Raises:
         UnknownNameError: there is no format of this name.
-        FormatError: no format fits the folder, or several do.
+        FormatError: no format fits the folder, several do, or the annotation file lies in another folder.
     """
+    if annotations is not None:
+        _refuse_elsewhere(path, Path(annotations))
     if name != "auto":
         if name not in FORMATS:
             raise unknown_name("dataset format", name, FORMATS)
@@ -75,6 +77,16 @@ def find_format(path: Path, name: str = "auto", annotations: str | None = None) 
         f"{path}: no dataset format fits. {_contents(path)} These were looked for:\n{listed}\n"
         "Type images='...', masks='...' to name the folders of images and masks; images without masks can only be "
         "predicted."
+    )
+
+
+def _refuse_elsewhere(path: Path, annotations: Path) -> None:
+    """Refuse an annotation file outside of the folder, which is then that of its images."""
+    if not annotations.is_absolute() or annotations.is_relative_to(path.absolute()):
+        return
+    raise FormatError(
+        f"annotations={str(annotations)!r} does not lie below {path}. The dataset's folder is that of the annotations; "
+        f"type load_dataset({str(annotations.parent)!r}, annotations={annotations.name!r}, images={str(path)!r})."
     )
 
 
