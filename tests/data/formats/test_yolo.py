@@ -107,7 +107,7 @@ def test_splits_in_data_yaml(yaml: str, splits: dict[str, int], write: Any) -> N
     [
         (
             "train: train/images\nval: ../valid/images",
-            r"'val: \.\./valid/images' leads to no image.*train/images, val/im",
+            r"'val: .*' leads to no image.*: train/images, val/images\.",
         ),
         ("train: nowhere", "'train: nowhere' leads to no image. Folders of images are"),
         ("train: missing.txt", r"'train: missing\.txt' is a list that is not below"),

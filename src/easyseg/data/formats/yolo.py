@@ -122,8 +122,8 @@ def _refuse_boxes(boxes: Sequence[SampleError], gathered: Gathered, options: Rea
     """Refuse a dataset of boxes, and in another one the images that have some."""
     if boxes and not any(sample.objects for sample in gathered.samples):
         raise FormatError(
-            f"{Path(boxes[0].path).parent}: the labels hold boxes ('class x y width height'), and no mask can be drawn from a box. Export "
-            "the dataset for segmentation, with the outlines of the objects."
+            f"{Path(boxes[0].path).parent}: the labels hold boxes ('class x y width height'), and no mask can be drawn "
+            "from a box. Export the dataset for segmentation, with the outlines of the objects."
         )
     for error in boxes:
         options.bad_samples.add(error)
