@@ -272,17 +272,27 @@ def test_rasters_that_are_turned(pixels: np.ndarray, writers: ModuleType, tmp_pa
     assert len(dataset.samples[0].objects) == 1
 
 
-def test_features_beyond_a_coordinate_system(pixels: np.ndarray, writers: ModuleType, tmp_path: Path) -> None:
-    """An outline that reaches to where a system has no place is left out, and told."""
-    half_a_world = "+proj=gnom +lat_0=52 +lon_0=13 +datum=WGS84"
-    write_raster(tmp_path / "city.tif", pixels, crs=half_a_world, transform=transform_of.from_origin(100, 100, 1, 1))
-    x, y = zip(*writers.corners(101, 91, 109, 99), strict=True)
-    degrees = zip(*warp.transform(half_a_world, "EPSG:4326", x, y), strict=True)
-    far = feature("Polygon", [[[0, 60], [60, 60], [60, -60], [0, -60]]])
-    write_features(tmp_path / "all.geojson", feature("Polygon", [list(map(list, degrees))]), far)
+def test_features_beyond_a_coordinate_system(
+    pixels: np.ndarray, writers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outline that reaches to where a system has no place is left out, and told; none of it is an error."""
+    write_raster(tmp_path / "city.tif", pixels)
+    rings = [on_earth(writers.corners(at, 1, at + 5, 9), UTM) for at in (1, 10)]
+    write_features(tmp_path / "all.geojson", *(feature("Polygon", [ring]) for ring in rings), crs=UTM)
+
+    def with_infinity(points: np.ndarray, *_: str, file: Path) -> np.ndarray:
+        return np.vstack([points[:-2], np.full((2, 2), np.inf)])
+
+    monkeypatch.setattr(geojson_features, "brought_to", with_infinity)
     dataset = load_dataset(tmp_path)
-    assert len(dataset.instances(0)) == 1
+    np.testing.assert_array_equal(dataset.mask(0) == 1, writers.object_mask(1, 1, 6, 9))
     assert "Features that reach to where a raster's coordinate system ends left out: 1" in dataset.describe()
+    monkeypatch.undo()
+    half_a_world = "+proj=gnom +lat_0=52 +lon_0=13 +datum=WGS84"
+    write_raster(tmp_path / "city.tif", pixels, crs=half_a_world)
+    write_features(tmp_path / "all.geojson", feature("Polygon", [[[0, 60], [60, 60], [60, -60], [0, -60]]]))
+    with pytest.raises(SampleError, match=r"all\.geojson: its coordinates, in 'OGC:CRS84', cannot be brought"):
+        load_dataset(tmp_path)
 
 
 def test_metres_without_a_coordinate_system(pixels: np.ndarray, writers: ModuleType, tmp_path: Path) -> None:
