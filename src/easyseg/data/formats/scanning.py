@@ -19,6 +19,10 @@ from easyseg.structures import Split
 
 _listed: ContextVar[dict[Path, list[Path] | None] | None] = ContextVar("_listed", default=None)
 _SKIPPED_FOLDERS = frozenset(["__macosx", "node_modules", "@eadir"])
+_PEEKED = 20
+"""So many files are looked into to find out what all of them are."""
+_LEAST_BYTES = 3
+"""Fewer hold no annotation: nothing, the end of a line, or {}."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,16 @@ def _all_files(root: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.parts)  # as paths compare, but many times faster
 
 
+def peeked(files: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files that are looked into to find out what all of them are: a few, from everywhere, none empty.
+
+    The first files of a folder are no fair sample: many datasets begin with images that show nothing.
+    """
+    step = max(1, len(files) // _PEEKED)
+    spread = itertools.chain.from_iterable(files[start::step] for start in range(step))
+    yield from itertools.islice((file for file in spread if _has_content(file)), _PEEKED)
+
+
 def image_folder(root: Path, images: Path | None) -> Path:
     """Return the folder that images of annotation files are looked for in: `images=`, else the dataset's own.
 
@@ -180,6 +194,13 @@ def _folder(root: Path, folder: Path, argument: str) -> Path:
         hint = f" Did you mean {near!r}?" if near else ""
         raise FormatError(f"{argument}={str(folder)!r}: there is no folder {inside}.{hint}")
     return inside
+
+
+def _has_content(file: Path) -> bool:
+    try:
+        return file.stat().st_size >= _LEAST_BYTES
+    except OSError:
+        return False
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
