@@ -43,11 +43,13 @@ class Case:
         name: the file, relative to the dataset's folder; of several files, with "=" between them.
         detail: what is special about this one, perhaps nothing.
         samples: the numbers of the samples concerned in the dataset; none where a file belongs to no sample.
+        objects: the numbers of the objects concerned in their image, counted from 0; none where it is not about some.
     """
 
     name: str
     detail: str = ""
     samples: tuple[int, ...] = ()
+    objects: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name} ({self.detail})" if self.detail else self.name

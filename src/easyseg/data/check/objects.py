@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -81,7 +81,7 @@ def polygons(survey: Survey) -> Iterator[Finding]:
         for number, labelled in enumerate(objects, start=1):
             for kind, detail in _faults(labelled.shape, size_hw):
                 words = f"object {number}, {labelled.class_name}: {detail[:1].lower()}{detail[1:].rstrip('.')}"
-                cases[kind].append(survey.image_case(at, words))
+                cases[kind].append(replace(survey.image_case(at, words), objects=(number - 1,)))
     for kind, found in cases.items():
         what, advice = _POLYGON_WORDS[kind]
         yield Finding.of(kind, "warning", found, f"{len(found):,} {what}.", advice)
