@@ -98,8 +98,8 @@ def decoded_size(path: Path, data: bytes) -> SizeHW:
 def check_image(path: str | os.PathLike[str], data: bytes | None = None) -> SizeHW:
     """Return an image's height and width, and make sure as cheaply as possible that the file is complete.
 
-    PNG and JPEG files, where it is cheap, are looked through to their end; others are trusted. A file that is not written
-    yet is given by its bytes, `data`, and errors name `path`.
+    PNG and JPEG files, where it is cheap, are looked through to their end; others are trusted. A file that is not
+    written yet is given by its bytes, `data`, and errors name `path`.
 
     Raises:
         SampleError: the file is missing, empty, cut off, no picture, or too large.
