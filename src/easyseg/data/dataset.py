@@ -276,6 +276,11 @@ class Dataset:
     def to_coco(self, path: str | os.PathLike[str]) -> Path:
         """Write the annotated images as a COCO dataset, which `load_dataset` reads back without loss.
 
+        Outlines stay outlines where COCO's tools draw the very same pixels of them; they decide by another rule which
+        pixels at an edge are inside, and know no holes, so elsewhere run lengths are written. What does not count is a
+        crowd of the category `__ignore__`. Image files are copied; arrays and parts of rasters become PNG files, or
+        TIFF files of all their bands and numbers where a PNG file cannot hold these.
+
         Args:
             path: a new folder, which gets annotations.json and copies of the images; or a .json file, whose image
                 names are relative to this dataset's folder: read it with `images=`.

@@ -29,7 +29,6 @@ __all__ = [
     "MAX_PIXELS",
     "RawMask",
     "check_image",
-    "check_image_bytes",
     "decode_image",
     "decode_mask",
     "decode_numbers",
@@ -96,26 +95,21 @@ def decoded_size(path: Path, data: bytes) -> SizeHW:
     return _size_and_format(path, io.BytesIO(data))[0]
 
 
-def check_image(path: str | os.PathLike[str]) -> SizeHW:
+def check_image(path: str | os.PathLike[str], data: bytes | None = None) -> SizeHW:
     """Return an image's height and width, and make sure as cheaply as possible that the file is complete.
 
-    PNG and JPEG files, where it is cheap, are looked through to their end; others are trusted.
+    PNG and JPEG files, where it is cheap, are looked through to their end; others are trusted. A file that is not
+    written yet is given by its bytes, `data`, and errors name `path`.
 
     Raises:
         SampleError: the file is missing, empty, cut off, no picture, or too large.
     """
     path = Path(path)
-    size_hw, file_format = _header(path)
-    if file_format in ("JPEG", "MPO") and not _has_jpeg_end(path):
-        read_image(path)  # the end may hide before appended data, so the decoder decides
-    return size_hw
-
-
-def check_image_bytes(path: Path, data: bytes) -> SizeHW:
-    """Do what `check_image` does with the bytes of an image file; errors name `path`."""
-    size_hw, file_format = _size_and_format(path, io.BytesIO(data))
-    if file_format in ("JPEG", "MPO") and _JPEG_END not in data[-_JPEG_TAIL_BYTES:]:
-        decode_image(path, data)
+    with opened(path) if data is None else io.BytesIO(data) as source:
+        size_hw, file_format = _size_and_format(path, source)
+        if file_format in ("JPEG", "MPO") and not _has_jpeg_end(source):
+            source.seek(0)
+            decode_image(path, source.read())  # the end may hide before appended data, so the decoder decides
     return size_hw
 
 
@@ -345,11 +339,10 @@ def _tiff_facts(path: Path, source: BinaryIO) -> tiff.TiffFacts | None:
     return facts
 
 
-def _has_jpeg_end(path: Path) -> bool:
-    with opened(path) as source:
-        size = source.seek(0, io.SEEK_END)
-        source.seek(max(0, size - _JPEG_TAIL_BYTES))
-        return _JPEG_END in source.read()
+def _has_jpeg_end(source: BinaryIO) -> bool:
+    size = source.seek(0, io.SEEK_END)
+    source.seek(max(0, size - _JPEG_TAIL_BYTES))
+    return _JPEG_END in source.read()
 
 
 def _decode_fast(picture: Picture, data: bytes) -> npt.NDArray[Any] | None:

@@ -37,7 +37,7 @@ from easyseg.data.formats.open_images.index_cache import open_mask_index
 from easyseg.data.formats.open_images.mask_index import MaskIndex
 from easyseg.errors import ConfigError, DownloadError, RunLockedError, SampleError
 from easyseg.io.atomic import atomic_path, make_folder, write_bytes, write_text
-from easyseg.io.images import check_image_bytes
+from easyseg.io.images import check_image
 from easyseg.io.json_files import read_json
 from easyseg.io.locks import run_lock
 
@@ -260,7 +260,7 @@ def _fetch_images(web: Web, folder: Path, plan: _Plan, settings: DownloadSetting
             missing.add(image_id)
             return
         try:
-            check_image_bytes(target / f"{image_id}.jpg", data)
+            check_image(target / f"{image_id}.jpg", data)
         except SampleError as error:
             raise DownloadError(f"{url}: what the server sends is no whole image. {error.problem}") from error
         write_bytes(target / f"{image_id}.jpg", data)

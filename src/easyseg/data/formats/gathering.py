@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
-from easyseg.data.formats.annotation_files import doubtful_split_names, named_split, split_word
+from easyseg.data.formats.annotation_files import doubtful_split_names, named_split, split_of_path, split_word
 from easyseg.data.formats.layout import Layout, ReadOptions
 from easyseg.data.formats.pairing import with_labels
 from easyseg.errors import FormatError, SampleError
@@ -191,7 +191,7 @@ class Gathered:
             advice = " If they show background only, type unlabelled='background'." if wanted == "auto" else ""
             return samples, (*remarks, f"{count}; left out.{advice}")
         samples += [
-            Sample(image, None, self.split_of(image, self._root), self._source_format, objects=()) for image in others
+            Sample(image, None, split_of_path(image, self._root), self._source_format, objects=()) for image in others
         ]
         advice = " To leave them out, type unlabelled='skip'." if wanted == "auto" else ""
         remark = f"{count}; taken for pictures of the background.{advice}"
