@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def read_target(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArr
 
 
 def read_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Instances:
-    """Return a sample's objects, each with a mask of its own.
+    """Return a sample's objects, each with a mask of its own; stuff is none.
 
     Args:
         sample: an image with objects.
@@ -91,6 +92,8 @@ def read_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Inst
             "as COCO or labelme files, or one mask file per object.",
         )
     class_mask = read_target(sample, class_map, size_hw) if sample.mask is not None else None
+    if isinstance(sample.objects, tuple) and any(item.is_stuff for item in sample.objects):
+        sample = replace(sample, objects=tuple(item for item in sample.objects if not item.is_stuff))
     return draw_instances(sample, class_map, size_hw, class_mask=class_mask)
 
 

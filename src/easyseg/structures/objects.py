@@ -109,11 +109,13 @@ class LabelledObject:
         class_name: what it is, in the words of its file; the dataset's `ClassMap` makes an id of it.
         shape: where it is; drawn when it is asked for.
         is_crowd: a region of objects that were not told apart. It does not count in a mask of classes.
+        is_stuff: ground such as road or sky, which has no single objects. It counts in a mask of classes only.
     """
 
     class_name: str
     shape: Shape
     is_crowd: bool = False
+    is_stuff: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
