@@ -25,23 +25,10 @@ from easyseg.pictures import brightness_of, ids_of
 from easyseg.structures import Color, ImageArray, SizeHW
 
 __all__ = [
-    "IMAGE_SUFFIXES",
-    "MAX_PIXELS",
-    "RawMask",
-    "check_image",
-    "decode_image",
-    "decode_mask",
-    "decode_numbers",
-    "decoded_number_type",
-    "decoded_size",
-    "image_size",
-    "number_type",
-    "read_image",
-    "read_mask",
-    "read_numbers",
-    "to_bytes",
-    "write_image",
-]
+    "IMAGE_SUFFIXES", "MAX_PIXELS", "RawMask", "check_image", "decode_image", "decode_mask", "decode_numbers",
+    "decoded_number_type", "decoded_size", "image_size", "number_type", "read_image", "read_mask", "read_numbers",
+    "to_bytes", "write_image",
+]  # fmt: skip
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm",
