@@ -1,4 +1,4 @@
-"""Class names from the files that datasets carry them in: label_mapping.json, classes.txt, data.yaml, _classes.csv ..."""
+"""Class names from the files that datasets carry them in: label_mapping.json, classes.txt, data.yaml ..."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def _of_the_splits(root: Path) -> FoundNames:
 
 
 def _read_csv(path: Path) -> FoundNames:
-    """Read lines of "mask value, name"; a file of this name may also be of pictures' classes, which is none of these."""
+    """Read lines of "mask value, name"; a file of this name with other columns lists the classes of whole images."""
     rows = [[word.strip() for word in line.split(",", 1)] for line in _text(path).splitlines() if line.strip()]
     if not rows or [word.lower() for word in rows[0]] != _CSV_HEADER:
         return FoundNames()
