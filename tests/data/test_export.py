@@ -50,7 +50,8 @@ def test_every_format_there_and_back(name: str, writers: ModuleType, tmp_path: P
     dataset = load_dataset(tmp_path / "data")
     file = dataset.to_coco(tmp_path / "coco")
     assert file == tmp_path / "coco/annotations.json"
-    assert_same(dataset, load_dataset(tmp_path / "coco"), objects=True)
+    # COCO's files do not tell road and sky, which are no objects in Cityscapes, from objects
+    assert_same(dataset, load_dataset(tmp_path / "coco"), objects=name != "cityscapes")
     assert dataset.to_masks(tmp_path / "masks") == tmp_path / "masks"
     assert_same(dataset, load_dataset(tmp_path / "masks"), objects=False)
 

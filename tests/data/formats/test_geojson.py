@@ -192,6 +192,8 @@ def test_a_file_without_a_raster(writers: ModuleType, tmp_path: Path) -> None:
     for at, box in enumerate(boxes.values()):
         np.testing.assert_array_equal(dataset.mask(at) == 1, writers.object_mask(*box))
     assert "GeoJSON files that have the name of no raster left out: 1, such as c.geojson" in dataset.describe()
+    write_features(tmp_path / "b.geojson", feature("Point", [1, 1]))
+    assert not load_dataset(tmp_path).mask(1).any()
 
 
 def test_rasters_of_one_name_in_several_folders(writers: ModuleType, tmp_path: Path) -> None:

@@ -354,9 +354,10 @@ def test_broken_data_yaml(yaml: str, words: str, write: Any) -> None:
 
 def test_what_is_no_label_file(write: Any) -> None:
     """Texts in a folder of labels that hold no rows of numbers are no YOLO labels."""
-    root = write(a="hello world this is text")
+    root = write(a="hello world this is text", b="5 apples and 6 pears")
     with pytest.raises(EasySegError, match="no dataset format fits"):
         load_dataset(root)
+    (root / "labels/b.txt").unlink()
     (root / "labels/a.txt").write_bytes(b"\xff\xfe0 1 1 1 1")
     with pytest.raises(EasySegError, match="no dataset format fits"):
         load_dataset(root)
