@@ -142,7 +142,8 @@ def test_a_file_of_all_images_beside_those_of_the_splits(writers: ModuleType, tm
     for name in ("all.json", "whole.json"):
         writers.write_json(tmp_path / name, content)
         dataset = load_dataset(tmp_path)
-        assert dataset.splits() == {"train": 2, "val": 1}
+        assert not dataset.validation_is_drawn
+        assert [sample.split for sample in dataset.samples] == ["train", "train", "val"]
         assert "a file of no split annotates, too, count as in the file of their split: 3" in dataset.describe()
         (tmp_path / name).unlink()
 

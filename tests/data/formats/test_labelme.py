@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from easyseg.data.dataset import Dataset
+from easyseg.data.formats import labelme
 from easyseg.data.reading import load_dataset
 from easyseg.errors import FormatError, SampleError
 from easyseg.structures import IGNORE_INDEX, EmbeddedImage
@@ -250,11 +251,13 @@ def test_files_with_very_many_points_or_bytes_count(writers: ModuleType, tmp_pat
     for number, (file, points) in enumerate(zip(images, (writers.corners(1, 1, 9, 9), many, many), strict=True)):
         shapes = [{**shape("car", points), "shape_type": "polygon"}]
         content = {"version": "5", "shapes": shapes, "imagePath": file.name, "imageData": "A" * (300_000 * number)}
+        content["imageHeight"] = 30
         if number == 2:
             content = {"imageData": "A" * 600_000, "imagePath": file.name, "shapes": shapes, "more": "B" * 600_000}
         writers.write_json(file.with_suffix(".json"), content)
     dataset = load_dataset(tmp_path)
     assert [len(dataset.instances(at)) for at in range(3)] == [1, 1, 1]
+    assert labelme.recognises(tmp_path, "b.json")  # its imagePath is in the middle, near neither end
 
 
 def test_other_files_before_those_of_the_format(writers: ModuleType, tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_entries_that_are_no_objects_can_be_left_out(writers: ModuleType, tmp_pa
     content = writers.via_content()
     content["second.png1"]["regions"][1] = 5
     content["third.png1"]["regions"][1]["region_attributes"] = []
-    content["more"] = None
+    content["more"] = 7
     writers.write_json(tmp_path / "via.json", content)
     with pytest.raises(SampleError):
         load_dataset(tmp_path)
