@@ -527,7 +527,8 @@ def test_datasets_of_objects_are_examined(tmp_path: Path, examine: Examine) -> N
     assert checkup.classes == ("roof",)
     assert sum(share.pixels for share in checkup.class_shares) == pytest.approx(30 * 400 + 220, abs=30)
     page = (tmp_path / "page.html").read_text()
-    assert page.count('alt="mask on image"') == 2
+    assert page.count('alt="mask on image"') == 1
+    assert page.count('alt="object 1, closely"') == 1
     assert "merged_objects" not in examine(folder, instances=True)
 
 

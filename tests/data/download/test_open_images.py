@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -367,8 +368,12 @@ def test_ctrl_c_leaves_a_folder_that_the_same_command_completes(
     words += ["--annotations-url", settings.annotations_url, "--images-url", settings.images_url]
     process = subprocess.Popen([sys.executable, "-c", _PROGRAM, *words], stderr=subprocess.PIPE, text=True)
     wait_for(lambda: any((to / "images/train").glob("*.jpg")), process)
-    process.send_signal(signal.SIGINT if os.name == "posix" else signal.CTRL_C_EVENT)
-    assert process.wait(timeout=60) == 130
+    for _ in range(5):  # Python loses an interrupt that meets it while it clears something away
+        process.send_signal(signal.SIGINT if os.name == "posix" else signal.CTRL_C_EVENT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            assert process.wait(timeout=12) == 130
+            break
+    assert process.poll() == 130
     is_over.set()
     assert process.stderr is not None
     assert "interrupted" in process.stderr.read()

@@ -57,6 +57,22 @@ def test_several_files_of_a_name(tmp_path: Path) -> None:
     assert named.find_by_stem("a", source=tmp_path / "x.json") is None
 
 
+def test_links_that_lead_out(tmp_path: Path) -> None:
+    """A link to a file or folder outside is refused; one within the dataset is not."""
+    root = tmp_path / "data"
+    outside, inside = files_below(tmp_path, "outside/secret.jpg", "data/real.jpg")
+    (root / "file.jpg").symlink_to(outside)
+    (root / "folder").symlink_to(outside.parent, target_is_directory=True)
+    (root / "good.jpg").symlink_to(inside)
+    named = NamedFiles(root, [root / "file.jpg", root / "folder/secret.jpg", root / "good.jpg"])
+    assert named.find("good.jpg", source=root / "x.json") == root / "good.jpg"
+    for name in ("file.jpg", "folder/secret.jpg"):
+        with pytest.raises(SampleError, match=r"a link that leads out of .*type images="):
+            named.find(name, source=root / "x.json")
+        with pytest.raises(SampleError, match="leads out"):
+            named.find_by_stem(Path(name).stem, source=root / "x.json")
+
+
 def test_equals_in_split_folders(tmp_path: Path) -> None:
     """Of several files of a name, the one in the folder of the annotation file's split counts."""
     files = files_below(tmp_path, "train/a.jpg", "val/a.jpg", "images/val/b.jpg", "images/x/b.jpg")
@@ -130,7 +146,7 @@ def test_few_messages_offer_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 HOSTILE = (
     "../secret.png", "../../{outside}/secret.png", "{absolute}", "/etc/passwd", "..\\..\\secret.png", "a\0/secret.png",
     "images/../../secret.png", "%2e%2e/secret.png", "file://{absolute}", "images/{outside}/secret.png",
-    "//{absolute}", "~/secret.png", ".", "..", "", "images", "CON", "\ud800", "\u202e", "a" * 300,
+    "{link}/secret.png", "link.png", "//{absolute}", "~/secret.png", ".", "..", "", "images", "CON", "\ud800", "\u202e", "a" * 300,
     "images/" * 200 + "secret.png",
 )  # fmt: skip
 
@@ -140,6 +156,8 @@ def test_hostile_names(writers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     root, outside = tmp_path / "data", tmp_path / "outside"
     (secret,) = writers.write_images(outside, stems=("secret",))
     writers.write_images(root / "images", stems=("first",))
+    (root / "images/link.png").symlink_to(secret)
+    (root / "linked").symlink_to(outside, target_is_directory=True)
     opened: list[Path] = []
     real_open = Path.open
 
@@ -155,9 +173,9 @@ def test_hostile_names(writers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     fields = {"via": (via, via["x"], "filename"), "labelme": (labelme, labelme, "imagePath")}
     fields["coco"] = (coco, coco["images"][0], "file_name")
     for at in range(1000):
-        name = rng.choice(HOSTILE).format(outside=outside.name, absolute=secret)
+        name = rng.choice(HOSTILE).format(outside=outside.name, absolute=secret, link="linked")
         if rng.random() < 0.5:
-            name = rng.choice(("../", "./", "images/", "/", "\\")) * rng.randint(1, 3) + name
+            name = rng.choice(("../", "./", "images/", "/", "\\", "linked/")) * rng.randint(1, 3) + name
         kind = sorted(fields)[at % 3]
         content, holder, field = fields[kind]
         holder[field] = name

@@ -11,6 +11,7 @@ import pytest
 
 from easyseg.data.formats.scanning import list_files, list_images, listed_once, notes_on_links, peeked
 from easyseg.data.reading import load_dataset
+from easyseg.errors import SampleError
 
 needs_links = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 
@@ -19,7 +20,7 @@ needs_links = pytest.mark.skipif(sys.platform == "win32", reason="links need rig
 @pytest.mark.parametrize("name", ["yolo", "coco", "labelme", "via", "supervisely", "voc", "cityscapes", "instance_ids"])
 @pytest.mark.parametrize("kind", ["files", "folders"])
 def test_links_to_images_elsewhere(name: str, kind: str, writers: ModuleType, tmp_path: Path) -> None:
-    """In every format images may be links, or lie in linked folders; links that lead out are told."""
+    """Images may be links, or lie in linked folders, and it is told; only names in annotation files never lead out."""
     root, elsewhere = tmp_path / "data", tmp_path / "disk"
     writers.WRITERS[name](root)
     before = load_dataset(root)
@@ -33,11 +34,16 @@ def test_links_to_images_elsewhere(name: str, kind: str, writers: ModuleType, tm
         for at, folder in enumerate({image.parent for image in images} - {root}):
             folder.rename(elsewhere / str(at))
             folder.symlink_to(elsewhere / str(at), target_is_directory=True)
+    is_linked = any(path.is_symlink() for path in root.rglob("*"))
+    if is_linked and name in ("coco", "labelme", "via", "supervisely"):
+        with pytest.raises(SampleError, match="a link that leads out"):
+            load_dataset(root)
+        return
     after = load_dataset(root)
     assert [sample.image_path for sample in after.samples] == images
     assert all((after.mask(at) == before.mask(at)).all() for at in range(len(images)))
     is_told = "Links that lead out of the dataset's folder are followed, such as " in after.describe()
-    assert is_told == any(path.is_symlink() for path in root.rglob("*"))
+    assert is_told == is_linked
 
 
 @needs_links

@@ -23,7 +23,8 @@ class NamedFiles:
     """The files below a folder, by the names that annotation files have for them.
 
     A name is never opened as a path: it is looked up among the files that were found by listing the folder, by the
-    longest tail of it that is one of theirs. So names from other machines work, and no name leads anywhere else.
+    longest tail of it that is one of theirs. So names from other machines work, and no name leads outside; nor does one
+    of a link that leads out, for whoever wrote the annotation may not be who made the link.
 
     Args:
         root: the folder.
@@ -39,6 +40,8 @@ class NamedFiles:
             self._by_stem[_key(file.stem)].append(file)
         self._by_tail: dict[str, dict[str, list[Path]]] = {}
         self._num_hints = 0
+        self._real_root = root.resolve()
+        self._real_folders: dict[Path, bool] = {}
 
     def __len__(self) -> int:
         return sum(len(files) for files in self._by_name.values())
@@ -51,7 +54,8 @@ class NamedFiles:
             source: the annotation file.
 
         Raises:
-            SampleError: there is no such file below the folder, several fit, or the only one is of another split.
+            SampleError: there is no such file below the folder, several fit, the only one is of another split, or it is
+                a link that leads out.
         """
         found = self.find_if_there(name, source=source)
         if found is None:
@@ -66,7 +70,7 @@ class NamedFiles:
         """Return the file that an annotation file means, None where there is none.
 
         Raises:
-            SampleError: several fit, or the only one is of another split.
+            SampleError: several fit, the only one is of another split, or it is a link that leads out.
         """
         for spelling in dict.fromkeys((name, unquote(name))):
             parts = _parts(spelling)
@@ -81,14 +85,31 @@ class NamedFiles:
                         f"{found}, lies in a folder of another split. Add the image that is meant, write its folder "
                         "before its name, or on_bad_sample='skip' to leave such images out.",
                     )
-                return found
+                return self._inside(found, source)
         return None
 
     def find_by_stem(self, stem: str, *, source: Path) -> Path | None:
         """Return the file of a name without suffix: the one beside `source`, else the only one, else None."""
         found = self._by_stem.get(_key(stem), [])
         found = [file for file in found if file.parent == source.parent] or found
-        return found[0] if len(found) == 1 and self._other_split(found[0], [stem], source) is None else None
+        if len(found) != 1 or self._other_split(found[0], [stem], source) is not None:
+            return None
+        return self._inside(found[0], source)
+
+    def _inside(self, file: Path, source: Path) -> Path:
+        folder = file.parent
+        if folder not in self._real_folders:
+            self._real_folders[folder] = folder.resolve().is_relative_to(self._real_root)
+        is_inside = self._real_folders[folder]
+        if is_inside and file.is_symlink():
+            is_inside = file.resolve().is_relative_to(self._real_root)
+        if not is_inside:
+            raise SampleError(
+                file,
+                f"this is a link that leads out of {self._root}, named in {source.name}. Copy the file into the "
+                "dataset, or type images='...' with the folder where the files really are.",
+            )
+        return file
 
     def _best(self, candidates: list[Path], parts: list[str], name: str, source: Path) -> Path:
         """Return the candidate that shares the longest tail with the name.
