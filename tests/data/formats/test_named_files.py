@@ -146,7 +146,8 @@ def test_few_messages_offer_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 HOSTILE = (
     "../secret.png", "../../{outside}/secret.png", "{absolute}", "/etc/passwd", "..\\..\\secret.png", "a\0/secret.png",
     "images/../../secret.png", "%2e%2e/secret.png", "file://{absolute}", "images/{outside}/secret.png",
-    "{link}/secret.png", "link.png", "//{absolute}", "~/secret.png", ".", "..", "", "images", "CON", "\ud800", "\u202e", "a" * 300,
+    "{link}/secret.png", "link.png", "//{absolute}", "~/secret.png", ".", "..", "", "images", "CON", "\ud800", "\u202e",
+    "a" * 300,
     "images/" * 200 + "secret.png",
 )  # fmt: skip
 
