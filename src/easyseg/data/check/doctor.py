@@ -12,7 +12,18 @@ import cv2
 import numpy as np
 
 from easyseg.config import CheckSettings
-from easyseg.data.check import classes, duplicates, files, objects, pairs, pixels, swapped_classes, values
+from easyseg.data.check import (
+    alignment,
+    classes,
+    duplicates,
+    files,
+    objects,
+    pairs,
+    pixels,
+    smoothing,
+    swapped_classes,
+    values,
+)
 from easyseg.data.check.class_pixels import count_classes
 from easyseg.data.check.classes import class_shares
 from easyseg.data.check.gathering import gather
@@ -25,7 +36,10 @@ from easyseg.data.dataset import Dataset
 from easyseg.results.checkup import SEVERITIES, Checkup, Finding
 from easyseg.structures import SPLITS, ClassMap
 
-CHECK_MODULES = (pairs, files, values, classes, swapped_classes, pixels, duplicates, objects)
+CHECK_MODULES = (
+    *(pairs, files, values, smoothing, classes, swapped_classes),
+    *(alignment, pixels, duplicates, objects),
+)
 """The modules whose checks there are, in their order."""
 
 

@@ -112,7 +112,7 @@ def antialiased_masks(survey: Survey) -> Iterator[Finding]:
         rows, severity = (in_between > 0).nonzero()[0], _NOTE
         advice = f"They are read exactly enough: the class begins at {class_map.threshold}."
     else:
-        rows, severity = _has_too_many_levels(survey).nonzero()[0], _ERROR
+        rows, severity = has_too_many_levels(survey).nonzero()[0], _ERROR
         advice = "Save them anew without smoothing; scale masks by the nearest pixel only."
     if rows.size:
         among = between & np.isin(masks.rows, rows)
@@ -182,7 +182,7 @@ def _black_and_white_among_ids(survey: Survey) -> Rows:
 def _is_told_elsewhere(survey: Survey) -> Numbers:
     """Return which masks hold strange values for a reason that has a finding of its own, (M,) bool."""
     masks = survey.masks
-    told = _has_too_many_levels(survey)
+    told = has_too_many_levels(survey)
     told[_black_and_white_among_ids(survey)] = True
     kinds = np.bincount(masks.kind[survey.readable_masks], minlength=len(KINDS))
     if np.count_nonzero(kinds) > 1:
@@ -197,7 +197,7 @@ def _is_between(survey: Survey) -> Numbers:
     return np.asarray(between & (masks.kind[masks.rows] == KINDS.index("grey")))
 
 
-def _has_too_many_levels(survey: Survey) -> Numbers:
+def has_too_many_levels(survey: Survey) -> Numbers:
     """Return which masks hold more grey levels than there can be classes, (M,) bool."""
     class_map, masks = survey.class_map, survey.masks
     if class_map is not None and class_map.encoding == "threshold":
