@@ -15,6 +15,7 @@ from easyseg.config import CheckSettings
 from easyseg.data.check import (
     alignment,
     classes,
+    drawn_objects,
     duplicates,
     files,
     objects,
@@ -38,7 +39,7 @@ from easyseg.structures import SPLITS, ClassMap
 
 CHECK_MODULES = (
     *(pairs, files, values, smoothing, classes, swapped_classes),
-    *(alignment, pixels, duplicates, objects),
+    *(alignment, pixels, duplicates, objects, drawn_objects),
 )
 """The modules whose checks there are, in their order."""
 

@@ -176,7 +176,8 @@ def _black_and_white_among_ids(survey: Survey) -> Rows:
     black = np.bincount(masks.rows[masks.values == 0], minlength=len(masks))
     odd = survey.readable_masks & (others == 0) & (white > 0) & (black > 0)
     # where most masks are so, it is how the dataset says void
-    return odd.nonzero()[0] if odd.mean() < 2 * _RARE_MASKS and 255 not in class_map.values else np.zeros(0, np.intp)
+    is_rare = odd.sum() < 2 * _RARE_MASKS * odd.size
+    return odd.nonzero()[0] if is_rare and 255 not in class_map.values else np.zeros(0, np.intp)
 
 
 def _is_told_elsewhere(survey: Survey) -> Numbers:
