@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from easyseg.data.check.digest import KINDS, Numbers
+from easyseg.data.check.sources import DrawnMask
 from easyseg.data.check.survey import Rows, Survey, check, is_ground
 from easyseg.results.checkup import Finding, Severity
 from easyseg.results.words import counted
@@ -21,6 +22,10 @@ _RARE_PIXELS = 1e-3
 """A value without a name in fewer masks and of fewer pixels than these shares, apart from the others, is a slip."""
 _FEW_EMPTY = 0.05
 """Where fewer masks than this are empty, they may have been forgotten; where more are, it is the subject's nature."""
+
+_OTHER_EMPTY = 0.4
+_LEAST_OF_SPLIT = 8
+"""Splits of so many masks whose shares of empty ones are so far apart were not annotated alike."""
 
 
 @check("unknown values")
@@ -141,7 +146,23 @@ def empty_masks(survey: Survey) -> Iterator[Finding]:
         cases = survey.mask_cases(empty)
         found = f"{counted(f'{len(cases):,}', 'mask')} that show background only, {share:.1%} of all."
         advice = "Fine where the images really show nothing; else they were forgotten: draw them, or remove them."
-        yield Finding.of("empty_masks", "warning" if share < _FEW_EMPTY else "note", cases, found, advice)
+        reason = _why_not_by_nature(survey, empty)
+        is_suspicious = share < _FEW_EMPTY or bool(reason)
+        yield Finding.of("empty_masks", "warning" if is_suspicious else "note", cases, found + reason, advice)
+
+
+def _why_not_by_nature(survey: Survey, empty: Rows) -> str:
+    """Return a sentence on what makes many empty masks look forgotten; empty where nothing does."""
+    splits = survey.splits[survey.mask_samples]
+    shares = {}
+    for number, split in enumerate(SPLITS):
+        here = (survey.readable_masks & (splits == number)).nonzero()[0]
+        if len(here) >= _LEAST_OF_SPLIT:
+            shares[split] = float(np.isin(here, empty).mean())
+    if shares and max(shares.values()) - min(shares.values()) > _OTHER_EMPTY:
+        return f" They differ: {', '.join(f'{share:.0%} in {split}' for split, share in shares.items())}."
+    is_drawn = any(isinstance(source, DrawnMask) for source in survey.mask_sources[:1])
+    return " In half of the images there is no object." if is_drawn and 2 * empty.size >= len(survey.masks) else ""
 
 
 def _shows_nothing(survey: Survey) -> Numbers:
