@@ -221,6 +221,18 @@ def antialiased(copy: Copy) -> str:
     return copy.name(pair.mask)
 
 
+def smoothed_ids(copy: Copy) -> str:
+    """Scale a mask of ids as if they were brightness; between 0 and 1 there would be nothing."""
+    mask = np.zeros((1, 1))
+    while mask.max() < 3:
+        pair = copy.take()
+        mask = read(pair.mask)
+        mask[np.isin(mask, copy.settings.get("ignore", [255]))] = 0
+    small = cv2.resize(mask, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_LINEAR)
+    write(pair.mask, cv2.resize(small, mask.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+    return copy.name(pair.mask)
+
+
 def jpeg_mask(copy: Copy) -> str:
     """Save a mask as JPEG."""
     pair = copy.take()
@@ -368,6 +380,7 @@ KINDS: dict[str, tuple[Callable[[Copy], str], tuple[str, ...], tuple[str, ...]]]
     "unknown value": (unknown_value, ("unknown_values",), ("camvid",)),
     "0/255 among ids": (black_and_white, ("black_and_white_masks",), ("camvid",)),
     "antialiased": (antialiased, ("antialiased_masks",), ("camvid", "isbi", "aerial")),
+    "smoothed ids": (smoothed_ids, ("smoothed_masks",), ("camvid",)),
     "JPEG mask": (jpeg_mask, ("jpeg_masks",), ("camvid", "isbi", "aerial")),
     "colours among ids": (color_mask, ("mixed_encodings",), ("camvid", "isbi")),
     "empty mask": (empty_mask, ("empty_masks",), ("camvid", "pennfudan", "isbi", "aerial")),

@@ -13,7 +13,20 @@ import cv2
 import numpy as np
 
 from easyseg.config import CheckSettings
-from easyseg.data.check import classes, duplicates, exchanged, files, objects, pairs, pixels, values
+from easyseg.data.check import (
+    alignment,
+    classes,
+    drawn_objects,
+    duplicates,
+    exchanged,
+    files,
+    objects,
+    pairs,
+    pixels,
+    smoothing,
+    swapped_classes,
+    values,
+)
 from easyseg.data.check.class_pixels import count_classes
 from easyseg.data.check.classes import class_shares
 from easyseg.data.check.gathering import gather
@@ -30,12 +43,15 @@ from easyseg.structures import SPLITS, ClassMap
 _FIRST = (
     "exchanged_folders", "refused", "layout", "masks_not_understood", "unusable_samples", "unusable_annotations",
     "unreadable", "truncated", "missing_masks", "conflicting_masks", "twin_images", "exif_rotation", "size_mismatch",
-    "mixed_numbers", "mixed_encodings", "black_and_white_masks", "antialiased_masks", "unknown_values", "rare_values",
+    "mixed_numbers", "mixed_encodings", "black_and_white_masks", "antialiased_masks", "inverted_masks", "misplaced_masks", "unknown_values", "rare_values",
     "merged_objects", "leaks", "conflicting_annotations", "near_leaks", "series_leaks",
 )  # fmt: skip
 """The findings that are told first, in this order, among those of the same severity."""
 
-CHECK_MODULES = (exchanged, pairs, files, values, classes, pixels, duplicates, objects)
+CHECK_MODULES = (
+    *(exchanged, pairs, files, values, smoothing, classes, swapped_classes),
+    *(alignment, pixels, duplicates, objects, drawn_objects),
+)
 """The modules whose checks there are, in their order."""
 
 

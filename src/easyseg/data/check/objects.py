@@ -15,16 +15,18 @@ from easyseg.data.check.sources import read_any_mask
 from easyseg.data.check.survey import Survey, check, is_ground
 from easyseg.data.mask_values import evenly_spread
 from easyseg.data.threads import map_in_threads
-from easyseg.errors import EasySegError
+from easyseg.errors import EasySegError, SampleError
 from easyseg.geometry import polygon_faults
 from easyseg.results.checkup import Case, Finding
 from easyseg.results.words import counted
-from easyseg.structures import IGNORE_INDEX, Polygons, Shape
+from easyseg.structures import IGNORE_INDEX, NumberedObjects, Polygons, Shape
 
 MOST_MASKS = 200
 """Of so many evenly spread masks the single shapes are looked at."""
 _LEAST_SHAPE = 16
 """Smaller shapes, in pixels, are specks that no one drew as an object."""
+_LARGE_PART = 0.1
+"""Of one object, less than this share is cut off by what stands before it."""
 _TINY_SIDE = 4.0
 """An object that is less than so many pixels wide at the training size leaves hardly a trace in the network."""
 _MOST_TINY = 0.5
@@ -90,7 +92,10 @@ def polygons(survey: Survey) -> Iterator[Finding]:
 @check("merged objects")
 def merged_objects(survey: Survey) -> Iterator[Finding]:
     """Several objects drawn as one, where each should have a mask of its own."""
-    if not survey.settings.instances or any(sample.objects is not None for sample in survey.samples[:100]):
+    if not survey.settings.instances:
+        return
+    if any(sample.objects is not None for sample in survey.samples[:100]):
+        yield from _merged_numbers(survey)
         return
     names = survey.class_map.names if survey.class_map else ()
     several = [
@@ -111,6 +116,43 @@ def merged_objects(survey: Survey) -> Iterator[Finding]:
             "objects never touch, connected regions can be taken for them."
         )
         yield Finding.of("merged_objects", "error", cases, found, advice)
+
+
+def _merged_numbers(survey: Survey) -> Iterator[Finding]:
+    """Masks with one number for all their objects, among masks that number them."""
+    samples = [at for at, sample in enumerate(survey.samples) if isinstance(sample.objects, NumberedObjects)]
+    chosen = evenly_spread(samples, MOST_MASKS)
+    regions = map_in_threads(lambda at: _regions_of_numbers(survey, at), chosen)
+    merged = [(at, found[0]) for at, found in zip(chosen, regions, strict=True) if len(found) == 1 and found[0] > 1]
+    are_single = all(len(found) <= 1 for found in regions)  # one object in each image, perhaps in parts
+    if not merged or (are_single and 2 * len(merged) <= len(chosen)):
+        return
+    merged.sort(key=lambda entry: -entry[1])
+    cases = [survey.image_case(at, f"one number covers {count} separate regions") for at, count in merged]
+    found = (
+        f"{counted(f'{len(cases):,}', 'mask')} of {len(chosen):,} looked at have one number for several separate "
+        "regions: for instance segmentation, they would be one object."
+    )
+    advice = "Number the objects in them, too: 1, 2, 3, ...; where they never touch, by connected regions."
+    yield Finding.of("merged_objects", "error", cases, found, advice)
+
+
+def _regions_of_numbers(survey: Survey, at: int) -> list[int]:
+    """Return for each number in the mask of an image how many large separate regions it covers."""
+    objects = survey.samples[at].objects
+    if not isinstance(objects, NumberedObjects):
+        return []
+    try:
+        numbers = read_any_mask(objects.mask).values
+    except SampleError:
+        return []
+    found = []
+    for number in np.unique(numbers).tolist():
+        if number and number not in objects.void:
+            areas = _areas(numbers == number)
+            least = max(_LEAST_SHAPE, _LARGE_PART * sum(areas))
+            found.append(sum(area >= least for area in areas))
+    return found
 
 
 @check("tiny objects")

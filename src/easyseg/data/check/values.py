@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from easyseg.data.check.digest import KINDS, Numbers
+from easyseg.data.check.sources import DrawnMask
 from easyseg.data.check.survey import Rows, Survey, check, is_ground
 from easyseg.results.checkup import Finding, Severity
 from easyseg.results.words import counted
@@ -21,6 +22,10 @@ _RARE_PIXELS = 1e-3
 """A value without a name in fewer masks and of fewer pixels than these shares, apart from the others, is a slip."""
 _FEW_EMPTY = 0.05
 """Where fewer masks than this are empty, they may have been forgotten; where more are, it is the subject's nature."""
+
+_OTHER_EMPTY = 0.4
+_LEAST_OF_SPLIT = 8
+"""Splits of so many masks whose shares of empty ones are so far apart were not annotated alike."""
 
 
 @check("unknown values")
@@ -112,7 +117,7 @@ def antialiased_masks(survey: Survey) -> Iterator[Finding]:
         rows, severity = (in_between > 0).nonzero()[0], _NOTE
         advice = f"They are read exactly enough: the class begins at {class_map.threshold}."
     else:
-        rows, severity = _has_too_many_levels(survey).nonzero()[0], _ERROR
+        rows, severity = has_too_many_levels(survey).nonzero()[0], _ERROR
         advice = "Save them anew without smoothing; scale masks by the nearest pixel only."
     if rows.size:
         among = between & np.isin(masks.rows, rows)
@@ -141,7 +146,23 @@ def empty_masks(survey: Survey) -> Iterator[Finding]:
         cases = survey.mask_cases(empty)
         found = f"{counted(f'{len(cases):,}', 'mask')} that show background only, {share:.1%} of all."
         advice = "Fine where the images really show nothing; else they were forgotten: draw them, or remove them."
-        yield Finding.of("empty_masks", "warning" if share < _FEW_EMPTY else "note", cases, found, advice)
+        reason = _why_not_by_nature(survey, empty)
+        is_suspicious = share < _FEW_EMPTY or bool(reason)
+        yield Finding.of("empty_masks", "warning" if is_suspicious else "note", cases, found + reason, advice)
+
+
+def _why_not_by_nature(survey: Survey, empty: Rows) -> str:
+    """Return a sentence on what makes many empty masks look forgotten; empty where nothing does."""
+    splits = survey.splits[survey.mask_samples]
+    shares = {}
+    for number, split in enumerate(SPLITS):
+        here = (survey.readable_masks & (splits == number)).nonzero()[0]
+        if len(here) >= _LEAST_OF_SPLIT:
+            shares[split] = float(np.isin(here, empty).mean())
+    if shares and max(shares.values()) - min(shares.values()) > _OTHER_EMPTY:
+        return f" They differ: {', '.join(f'{share:.0%} in {split}' for split, share in shares.items())}."
+    is_drawn = any(isinstance(source, DrawnMask) for source in survey.mask_sources[:1])
+    return " In half of the images there is no object." if is_drawn and 2 * empty.size >= len(survey.masks) else ""
 
 
 def _shows_nothing(survey: Survey) -> Numbers:
@@ -176,13 +197,14 @@ def _black_and_white_among_ids(survey: Survey) -> Rows:
     black = np.bincount(masks.rows[masks.values == 0], minlength=len(masks))
     odd = survey.readable_masks & (others == 0) & (white > 0) & (black > 0)
     # where most masks are so, it is how the dataset says void
-    return odd.nonzero()[0] if odd.mean() < 2 * _RARE_MASKS and 255 not in class_map.values else np.zeros(0, np.intp)
+    is_rare = odd.sum() < 2 * _RARE_MASKS * odd.size
+    return odd.nonzero()[0] if is_rare and 255 not in class_map.values else np.zeros(0, np.intp)
 
 
 def _is_told_elsewhere(survey: Survey) -> Numbers:
     """Return which masks hold strange values for a reason that has a finding of its own, (M,) bool."""
     masks = survey.masks
-    told = _has_too_many_levels(survey)
+    told = has_too_many_levels(survey)
     told[_black_and_white_among_ids(survey)] = True
     kinds = np.bincount(masks.kind[survey.readable_masks], minlength=len(KINDS))
     if np.count_nonzero(kinds) > 1:
@@ -197,7 +219,7 @@ def _is_between(survey: Survey) -> Numbers:
     return np.asarray(between & (masks.kind[masks.rows] == KINDS.index("grey")))
 
 
-def _has_too_many_levels(survey: Survey) -> Numbers:
+def has_too_many_levels(survey: Survey) -> Numbers:
     """Return which masks hold more grey levels than there can be classes, (M,) bool."""
     class_map, masks = survey.class_map, survey.masks
     if class_map is not None and class_map.encoding == "threshold":
