@@ -43,8 +43,9 @@ from easyseg.structures import SPLITS, ClassMap
 _FIRST = (
     "exchanged_folders", "refused", "layout", "masks_not_understood", "unusable_samples", "unusable_annotations",
     "unreadable", "truncated", "missing_masks", "conflicting_masks", "twin_images", "exif_rotation", "size_mismatch",
-    "mixed_numbers", "mixed_encodings", "black_and_white_masks", "antialiased_masks", "inverted_masks", "misplaced_masks", "unknown_values", "rare_values",
-    "merged_objects", "leaks", "conflicting_annotations", "near_leaks", "series_leaks",
+    "mixed_numbers", "mixed_encodings", "black_and_white_masks", "antialiased_masks", "inverted_masks",
+    "misplaced_masks", "unknown_values", "rare_values", "merged_objects", "leaks", "conflicting_annotations",
+    "near_leaks", "series_leaks",
 )  # fmt: skip
 """The findings that are told first, in this order, among those of the same severity."""
 
