@@ -14,13 +14,16 @@ import numpy as np
 from easyseg.config import CheckSettings
 from easyseg.data.check import (
     alignment,
+    class_names,
     classes,
     drawn_objects,
     duplicates,
+    exif_turns,
     files,
     objects,
     pairs,
     pixels,
+    repeated_masks,
     smoothing,
     swapped_classes,
     values,
@@ -38,8 +41,8 @@ from easyseg.results.checkup import SEVERITIES, Checkup, Finding
 from easyseg.structures import SPLITS, ClassMap
 
 CHECK_MODULES = (
-    *(pairs, files, values, smoothing, classes, swapped_classes),
-    *(alignment, pixels, duplicates, objects, drawn_objects),
+    *(pairs, files, exif_turns, values, smoothing, classes, class_names, swapped_classes),
+    *(alignment, pixels, duplicates, repeated_masks, objects, drawn_objects),
 )
 """The modules whose checks there are, in their order."""
 

@@ -102,6 +102,7 @@ def merged_objects(survey: Survey) -> Iterator[Finding]:
         shapes for shapes in _shapes(survey) if _num_objects(shapes) > 1 and not is_ground(names[shapes.class_id])
     ]
     if several:
+        several.sort(key=lambda shapes: -_num_objects(shapes))
         cases = [
             survey.mask_case(shapes.row, f"{_num_objects(shapes)} separate shapes of {names[shapes.class_id]!r}")
             for shapes in several
