@@ -496,7 +496,8 @@ def test_faults_of_polygons() -> None:
     assert [case.samples for case in found["degenerate_polygons"].cases] == [(0,), (3,)]
     assert [case.samples for case in found["crossing_polygons"].cases] == [(1,)]
     assert [case.samples for case in found["outside_polygons"].cases] == [(2,)]
-    assert {found[kind].severity for kind in POLYGON_FINDINGS} == {"warning"}
+    assert [found[kind].severity for kind in POLYGON_FINDINGS] == ["warning", "note", "warning"]
+    assert found["crossing_polygons"].found == "1 polygon whose outline crosses itself."
 
 
 POLYGON_FINDINGS = ("degenerate_polygons", "crossing_polygons", "outside_polygons")

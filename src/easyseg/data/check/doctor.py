@@ -15,14 +15,17 @@ import numpy as np
 from easyseg.config import CheckSettings
 from easyseg.data.check import (
     alignment,
+    class_names,
     classes,
     drawn_objects,
     duplicates,
     exchanged,
+    exif_turns,
     files,
     objects,
     pairs,
     pixels,
+    repeated_masks,
     smoothing,
     swapped_classes,
     values,
@@ -50,8 +53,8 @@ _FIRST = (
 """The findings that are told first, in this order, among those of the same severity."""
 
 CHECK_MODULES = (
-    *(exchanged, pairs, files, values, smoothing, classes, swapped_classes),
-    *(alignment, pixels, duplicates, objects, drawn_objects),
+    *(exchanged, pairs, files, exif_turns, values, smoothing, classes, class_names, swapped_classes),
+    *(alignment, pixels, duplicates, repeated_masks, objects, drawn_objects),
 )
 """The modules whose checks there are, in their order."""
 

@@ -17,7 +17,7 @@ from easyseg.data.mask_values import evenly_spread
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import EasySegError, SampleError
 from easyseg.geometry import polygon_faults
-from easyseg.results.checkup import Case, Finding
+from easyseg.results.checkup import Case, Finding, Severity
 from easyseg.results.words import counted
 from easyseg.structures import IGNORE_INDEX, NumberedObjects, Polygons, Shape
 
@@ -40,15 +40,15 @@ _KINDS = {
 }
 _POLYGON_WORDS = {
     "degenerate_polygons": (
-        "polygons that enclose no pixels",
+        ("polygon that encloses no pixels", "polygons that enclose no pixels"),
         "They draw nothing; remove them, or draw them anew.",
     ),
     "crossing_polygons": (
-        "polygons whose outline crosses itself",
+        ("polygon whose outline crosses itself", "polygons whose outline crosses itself"),
         "What lies inside of such an outline is a matter of taste; draw them anew.",
     ),
     "outside_polygons": (
-        "polygons that leave the image",
+        ("polygon that leaves the image", "polygons that leave the image"),
         "They are cut at its edge; check that image and annotation belong together.",
     ),
 }
@@ -86,7 +86,8 @@ def polygons(survey: Survey) -> Iterator[Finding]:
                 cases[kind].append(replace(survey.image_case(at, words), objects=(number - 1,)))
     for kind, found in cases.items():
         what, advice = _POLYGON_WORDS[kind]
-        yield Finding.of(kind, "warning", found, f"{len(found):,} {what}.", advice)
+        severity: Severity = "note" if kind == "crossing_polygons" else "warning"  # hand-drawn outlines often do
+        yield Finding.of(kind, severity, found, f"{counted(f'{len(found):,}', *what)}.", advice)
 
 
 @check("merged objects")
@@ -102,6 +103,7 @@ def merged_objects(survey: Survey) -> Iterator[Finding]:
         shapes for shapes in _shapes(survey) if _num_objects(shapes) > 1 and not is_ground(names[shapes.class_id])
     ]
     if several:
+        several.sort(key=lambda shapes: -_num_objects(shapes))
         cases = [
             survey.mask_case(shapes.row, f"{_num_objects(shapes)} separate shapes of {names[shapes.class_id]!r}")
             for shapes in several

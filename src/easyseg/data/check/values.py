@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +12,7 @@ from easyseg.data.check.sources import DrawnMask
 from easyseg.data.check.survey import Rows, Survey, check, is_ground
 from easyseg.results.checkup import Finding, Severity
 from easyseg.results.words import counted
-from easyseg.structures import SPLITS
+from easyseg.structures import SPLITS, Color
 
 _NOTE: Severity = "note"
 _ERROR: Severity = "error"
@@ -38,7 +38,8 @@ def unknown_values(survey: Survey) -> Iterator[Finding]:
     rows = np.unique(masks.rows[unknown])
     if not rows.size:
         return
-    cases = [survey.mask_case(row, _values_in(survey, row, unknown)) for row in rows]
+    worst = _most_pixels_first(survey, rows, unknown)
+    cases = [survey.mask_case(row, _values_in(survey, row, unknown)) for row in worst]
     splits = survey.splits[survey.mask_samples[masks.rows]]
     parts = []
     for number, split in enumerate(SPLITS):
@@ -72,7 +73,8 @@ def rare_values(survey: Survey) -> Iterator[Finding]:
     is_suspect = np.isin(masks.values, suspects)
     rows = np.unique(masks.rows[is_suspect])
     if rows.size:
-        cases = [survey.mask_case(row, _values_in(survey, row, is_suspect)) for row in rows]
+        worst = _most_pixels_first(survey, rows, is_suspect)
+        cases = [survey.mask_case(row, _values_in(survey, row, is_suspect)) for row in worst]
         found = (
             f"{counted(f'{len(rows):,}', 'mask')} with values far from all others and of few pixels: "
             f"{_histogram(survey, is_suspect)}."
@@ -97,12 +99,51 @@ def encodings(survey: Survey) -> Iterator[Finding]:
         )
         advice = "Save them as the others are: grey or palette values are class ids, RGB values are colours."
         yield Finding.of("mixed_encodings", "error" if is_harmful else "note", cases, found, advice)
+    yield from _other_palettes(survey)
     odd = _black_and_white_among_ids(survey)
     if odd.size:
         cases = survey.mask_cases(odd, "0 and 255 only")
         found = f"{counted(f'{len(odd):,}', 'mask')} of 0 and 255 only, while the others hold class ids."
         advice = "Save them with class ids: here, 255 would be taken for pixels that do not count."
         yield Finding.of("black_and_white_masks", "error", cases, found, advice)
+
+
+def _other_palettes(survey: Survey) -> Iterator[Finding]:
+    """Palettes that have other colours for the same values, as programs make them that sort colours anew."""
+    masks = survey.masks
+    if survey.class_map is None or survey.class_map.encoding != "ids":
+        return  # where colours are the classes, their order in the palette means nothing
+    colors: dict[int, Counter[Color]] = defaultdict(Counter)
+    used: dict[int, dict[int, Color]] = {}
+    for row, palette in masks.palettes.items():
+        first, last = np.searchsorted(masks.rows, [row, row + 1])
+        used[row] = {int(value): palette[value] for value in masks.values[first:last] if value < len(palette)}
+        for value, color in used[row].items():
+            colors[value][color] += 1
+    usual = {value: counts.most_common(1)[0][0] for value, counts in colors.items()}
+    strange = {
+        row: sum(color != usual[value] for value, color in held.items()) or _num_moved_greys(held, survey)
+        for row, held in used.items()
+    }
+    rows = sorted((row for row, count in strange.items() if count), key=lambda row: -strange[row])
+    if rows:
+        cases = [survey.mask_case(row, f"{counted(str(strange[row]), 'value')} of other colours") for row in rows]
+        found = f"{counted(f'{len(rows):,}', 'mask')} whose palette has other colours for the same values."
+        advice = "Their values most likely mean other classes; save them anew with the others' palette."
+        yield Finding.of("other_palettes", "error", cases, found, advice)
+
+
+def _num_moved_greys(held: dict[int, Color], survey: Survey) -> int:
+    """Return how many values of a palette are shown as the grey of another class: the palette of a quantised mask."""
+    known = {0, *(survey.class_map.values if survey.class_map else ()), *_ignored(survey)}
+    greys = {value: color[0] for value, color in held.items() if color[0] == color[1] == color[2]}
+    if len(greys) < len(held) or not set(greys.values()) <= known:
+        return 0
+    return sum(value != grey for value, grey in greys.items())
+
+
+def _ignored(survey: Survey) -> tuple[int, ...]:
+    return survey.class_map.ignored if survey.class_map else ()
 
 
 @check("antialiased masks")
@@ -122,7 +163,8 @@ def antialiased_masks(survey: Survey) -> Iterator[Finding]:
     if rows.size:
         among = between & np.isin(masks.rows, rows)
         share = masks.counts[among].sum() / max(1, masks.counts[np.isin(masks.rows, rows)].sum())
-        cases = [survey.mask_case(row, f"{in_between[row]} levels of grey") for row in rows.tolist()]
+        worst = _most_pixels_first(survey, rows, among)
+        cases = [survey.mask_case(row, f"{in_between[row]} levels of grey") for row in worst.tolist()]
         found = f"{counted(f'{len(rows):,}', 'mask')} with levels of grey, {share:.1%} of their pixels."
         yield Finding.of("antialiased_masks", severity, cases, found, advice)
 
@@ -238,6 +280,14 @@ def _levels_of_classes(survey: Survey) -> int:
 
 def _is_colored(survey: Survey) -> bool:
     return survey.class_map is not None and survey.class_map.encoding == "colors"
+
+
+def _most_pixels_first(survey: Survey, rows: Rows, chosen: Numbers) -> Rows:
+    """Return rows in the order of the share of their pixels that have chosen values, (V,) bool."""
+    masks = survey.masks
+    pixels = np.bincount(masks.rows[chosen], masks.counts[chosen], minlength=len(masks))
+    shares = pixels / np.maximum(1, masks.size_hw.prod(axis=1, dtype=np.int64))
+    return np.asarray(rows[np.argsort(-shares[rows], kind="stable")])
 
 
 def _values_in(survey: Survey, row: int, chosen: Numbers) -> str:
