@@ -212,6 +212,22 @@ def test_rasters_of_one_name_in_several_folders(writers: ModuleType, tmp_path: P
                     file.rename(tmp_path / kind / split / file.name)
 
 
+def test_a_raster_of_the_same_name_below(writers: ModuleType, tmp_path: Path) -> None:
+    """A file belongs to the raster beside it, and to none of another split."""
+    boxes = {"t1": (1, 1, 9, 9), "more__t1": (20, 1, 29, 9), "val__t2": (3, 3, 5, 5)}
+    write_pixels(tmp_path, writers, **boxes)
+    dataset = load_dataset(tmp_path)
+    found = {sample.image_path.relative_to(tmp_path).as_posix(): at for at, sample in enumerate(dataset.samples)}
+    for name, box in boxes.items():
+        mask = dataset.mask(found[f"{name.replace('__', '/')}.tif"])
+        np.testing.assert_array_equal(mask == 1, writers.object_mask(*box))
+    (tmp_path / "train").mkdir()
+    (tmp_path / "val/t2.geojson").rename(tmp_path / "train/t2.geojson")
+    dataset = load_dataset(tmp_path)
+    assert len(dataset) == 2
+    assert "no raster left out: 1, such as t2.geojson" in dataset.describe()
+
+
 def test_a_raster_without_a_file(writers: ModuleType, tmp_path: Path) -> None:
     """Where files have the names of rasters, a raster that has none is not annotated."""
     write_pixels(tmp_path, writers, a=(1, 1, 9, 9), b=(20, 1, 29, 9), c=(1, 1, 2, 2))

@@ -94,6 +94,8 @@ def test_equals_in_split_folders(tmp_path: Path) -> None:
         ("train/a.jpg", "val/_annotations.coco.json", True),
         ("a.jpg", "train/_annotations.coco.json", True),
         ("a.jpg", "annotations/trainval.json", True),
+        ("d.jpg", "annotations/trainval.json", True),
+        ("my_train/c.jpg", "val/_annotations.coco.json", True),
         ("../val/a.jpg", "train/val.json", True),
         ("b.jpg", "val/_annotations.coco.json", True),
         ("test_1.jpg", "annotations/test_1.json", True),
@@ -102,7 +104,9 @@ def test_equals_in_split_folders(tmp_path: Path) -> None:
 )
 def test_the_only_file_is_of_another_split(name: str, source: str, is_found: bool, tmp_path: Path) -> None:
     """An image that is missing is not taken from another split, unless the annotation says its folder."""
-    named = NamedFiles(tmp_path, files_below(tmp_path, "train/a.jpg", "b.jpg", "train/test_1.jpg"))
+    named = NamedFiles(
+        tmp_path, files_below(tmp_path, "train/a.jpg", "b.jpg", "train/test_1.jpg", "my_train/c.jpg", "val/d.jpg")
+    )
     if is_found:
         assert named.find(name, source=tmp_path / source).name == name.rsplit("/", 1)[-1]
         return

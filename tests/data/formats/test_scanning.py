@@ -56,7 +56,6 @@ def test_links_inside(tmp_path: Path) -> None:
     (root / "b.png").symlink_to("images/a.png")
     (root / "more").symlink_to(root / "images", target_is_directory=True)
     (root / "up").symlink_to("..", target_is_directory=True)
-    (root / "everything").symlink_to("/", target_is_directory=True)
     (root / "images/back").symlink_to(root, target_is_directory=True)
     with listed_once():
         images = list_images(root)

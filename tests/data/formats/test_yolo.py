@@ -138,7 +138,8 @@ def test_a_folder_of_splits_is_not_all_of_one(write: Any) -> None:
     root = write(images__train__a=ROW, images__val__b=ROW)
     yaml = "names: [a]\ntrain: ../train/images\nval: ../valid/images"
     (root / "data.yaml").write_text(yaml, encoding="utf-8")
-    assert load_dataset(root).splits() == {"train": 1, "val": 1}
+    found = {sample.image_path.stem: sample.split for sample in load_dataset(root, validation_fraction=0).samples}
+    assert found == {"a": "train", "b": "val"}
     (root / "data.yaml").write_text("names: [a]\npath: /data/train_set\nval: images/train", encoding="utf-8")
     assert [sample.split for sample in load_dataset(root, validation_fraction=0).samples] == ["val"]
 
@@ -173,8 +174,9 @@ def test_images_without_label_keep_the_split_of_their_list(write: Any, writers: 
 
 def test_no_label_of_another_split(write: Any, writers: ModuleType) -> None:
     """An image without a label shows background; it does not take the label of its namesake elsewhere."""
-    root = write(train__images__b=ROW, val__images__a=ROW, town__images__d=ROW)
+    root = write(train__images__b=ROW, val__images__a=ROW, town__images__d=ROW, e=ROW)
     writers.write_images(root / "train/images", stems=("a",))
+    writers.write_images(root / "more", stems=("e",))
     writers.write_images(root / "city/images", stems=("d",))
 
     def without_objects() -> list[str]:
@@ -185,9 +187,9 @@ def test_no_label_of_another_split(write: Any, writers: ModuleType) -> None:
             if not dataset.mask(at).any()
         ]
 
-    assert without_objects() == ["city/images/d.png", "train/images/a.png"]
+    assert without_objects() == ["city/images/d.png", "more/e.png", "train/images/a.png"]
     (root / "val/images/a.png").unlink()
-    assert without_objects() == ["city/images/d.png", "train/images/a.png"]
+    assert without_objects() == ["city/images/d.png", "more/e.png", "train/images/a.png"]
     assert "Label files that belong to no image left out: 1" in load_dataset(root).describe()
 
 
