@@ -24,10 +24,13 @@ def turn(shapes: Path, kind: str, orientation: int, rows: int = 48) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("orientation", "words"), [(3, "turned by 180°"), (2, "mirrored left"), (6, "turned by 90°")])
-def test_turned_images(shapes: Path, examine: Examine, orientation: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("orientation", "rows", "words"), [(3, 30, "turned by 180°"), (2, 30, "mirrored left"), (6, 48, "turned by 90°")]
+)
+def test_turned_images(shapes: Path, examine: Examine, orientation: int, rows: int, words: str) -> None:
     """Where both ways round have the same size, the turn itself is told."""
-    image = turn(shapes, "images", orientation)
+    image = turn(shapes, "images", orientation, rows)
+    turn(shapes, "masks", 1, rows)
     finding = examine(shapes)["exif_turns"]
     (case,) = finding.cases
     assert case.name == f"train/masks/{image.name}"
@@ -47,6 +50,7 @@ def test_sound_orientations(shapes: Path, examine: Examine) -> None:
     upright = np.ascontiguousarray(np.rot90(np.asarray(Image.open(mask)), -1))
     Image.fromarray(upright).save(mask)
     assert "exif_turns" not in examine(shapes)
+    turn(shapes, "images", 3)
     Image.fromarray(upright[:40]).save(mask)
     checkup = examine(shapes)
     assert "size_mismatch" in checkup

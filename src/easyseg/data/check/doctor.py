@@ -20,6 +20,7 @@ from easyseg.data.check import (
     duplicates,
     exif_turns,
     files,
+    frames,
     objects,
     pairs,
     pixels,
@@ -42,7 +43,7 @@ from easyseg.structures import SPLITS, ClassMap
 
 CHECK_MODULES = (
     *(pairs, files, exif_turns, values, smoothing, classes, class_names, swapped_classes),
-    *(alignment, pixels, duplicates, repeated_masks, objects, drawn_objects),
+    *(alignment, pixels, duplicates, frames, repeated_masks, objects, drawn_objects),
 )
 """The modules whose checks there are, in their order."""
 
