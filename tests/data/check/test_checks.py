@@ -250,6 +250,17 @@ def test_palettes_with_other_colours_for_the_same_values(shapes: Path, examine: 
     assert finding.severity == "error"
 
 
+def test_palettes_whose_colours_are_the_classes(tmp_path: Path, examine: Examine) -> None:
+    """Where every mask has a palette of its own order, colours are the classes, and nothing is wrong."""
+    for number in range(8):
+        image, mask = draw_shapes(48, np.random.default_rng(number))
+        order = np.random.default_rng(number).permutation(4)
+        write_image(tmp_path / f"images/{number}.png", image)
+        write_image(tmp_path / f"masks/{number}.png", order[mask % 4].astype(np.uint8))
+        paletted(tmp_path / f"masks/{number}.png", [COLORS[at] for at in np.argsort(order)])
+    assert "other_palettes" not in examine(tmp_path)
+
+
 def test_a_mask_that_was_quantised(shapes: Path, examine: Examine) -> None:
     """A palette whose greys are the class ids in another order is that of a mask reduced to few colours."""
     mask = first(shapes, "masks")
