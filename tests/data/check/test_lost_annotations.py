@@ -115,6 +115,9 @@ def test_numbered_masks_with_one_number_for_all(tmp_path: Path, examine: Examine
             mask[5:30, 3 + 18 * at : 15 + 18 * at] = 255
         mask[35, 50] = 255  # a speck is no region
         write_image(folder / f"PedMasks/{number:02}_mask.png", mask)
+    walker = np.zeros((40, 60), np.uint8)
+    walker[2:38, 5:30] = walker[10:16, 40:46] = 1  # a hand beyond a pole, less than a tenth
+    write_image(folder / "PedMasks/05_mask.png", walker)
     finding = examine(folder, **given)["merged_objects"]
     assert [case.detail for case in finding.cases] == [
         "one number covers 3 separate regions",
