@@ -183,6 +183,24 @@ def exif_rotation(copy: Copy) -> str:
     return copy.name(pair.mask)
 
 
+def exif_turn(copy: Copy) -> str:
+    """Turn an image by EXIF by 180 degrees, which no size tells."""
+    pair = copy.take()
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    values = read(pair.image)
+    pair.image.unlink()
+    write(pair.image.with_suffix(".png"), values, exif=exif)
+    return copy.name(pair.mask)
+
+
+def other_image(copy: Copy) -> str:
+    """Put the mask of an image under another, too."""
+    first, second = copy.take("train"), copy.take("train")
+    second.mask.write_bytes(first.mask.read_bytes())
+    return copy.name(second.mask)
+
+
 def size_mismatch(copy: Copy) -> str:
     """Save a mask at another size."""
     pair = copy.take()
@@ -380,7 +398,6 @@ KINDS: dict[str, tuple[Callable[[Copy], str], tuple[str, ...], tuple[str, ...]]]
     "unknown value": (unknown_value, ("unknown_values",), ("camvid",)),
     "0/255 among ids": (black_and_white, ("black_and_white_masks",), ("camvid",)),
     "antialiased": (antialiased, ("antialiased_masks",), ("camvid", "isbi", "aerial")),
-    "smoothed ids": (smoothed_ids, ("smoothed_masks",), ("camvid",)),
     "JPEG mask": (jpeg_mask, ("jpeg_masks",), ("camvid", "isbi", "aerial")),
     "colours among ids": (color_mask, ("mixed_encodings",), ("camvid", "isbi")),
     "empty mask": (empty_mask, ("empty_masks",), ("camvid", "pennfudan", "isbi", "aerial")),
@@ -401,6 +418,9 @@ KINDS: dict[str, tuple[Callable[[Copy], str], tuple[str, ...], tuple[str, ...]]]
         ("camvid", "pennfudan", "isbi", "aerial"),
     ),
     "near leak": (near_leak, ("near_leaks", "series_leaks"), ("camvid", "aerial")),
+    "smoothed ids": (smoothed_ids, ("smoothed_masks",), ("camvid",)),
+    "EXIF turn": (exif_turn, ("exif_turns",), ("camvid", "pennfudan", "isbi", "aerial")),
+    "another's mask": (other_image, ("repeated_masks",), ("camvid", "isbi")),
 }
 """What is planted: by what, the findings that may name it, and the datasets it can be planted in."""
 

@@ -221,6 +221,78 @@ def test_a_palette_among_grey_masks_is_a_note(shapes: Path, examine: Examine) ->
     assert examine(shapes)["mixed_encodings"].severity == "note"
 
 
+def paletted(mask: Path, colors: list[tuple[int, int, int]]) -> None:
+    """Save a mask with a palette."""
+    picture = Image.fromarray(read(mask))
+    picture.putpalette([level for color in colors for level in color])
+    picture.save(mask)
+
+
+COLORS = [(0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200), *[(9, 9, at) for at in range(252)]]
+
+
+def test_palettes_with_other_colours_for_the_same_values(shapes: Path, examine: Examine) -> None:
+    """A palette in another order means other classes, the one with most changes first; unused colours do not count."""
+    masks = sorted((shapes / "train/masks").iterdir())[:6]
+    for mask in masks:
+        paletted(mask, COLORS)
+    assert "other_palettes" not in examine(shapes)
+    paletted(masks[0], [*COLORS[:250], (1, 2, 3), *COLORS[251:]])
+    assert "other_palettes" not in examine(shapes)
+    write_image(masks[4], np.arange(48 * 48, dtype=np.int64).reshape(48, 48).astype(np.uint8) % 4)
+    write_image(masks[5], np.arange(48 * 48, dtype=np.int64).reshape(48, 48).astype(np.uint8) % 4)
+    paletted(masks[4], [COLORS[1], COLORS[0], *COLORS[2:]])
+    paletted(masks[5], [COLORS[1], COLORS[0], COLORS[3], COLORS[2], *COLORS[4:]])
+    finding = examine(shapes, classes=["background", "disc", "square", "triangle"])["other_palettes"]
+    assert [str(case) for case in finding.cases] == [
+        f"train/masks/{masks[5].name} (4 values of other colours)",
+        f"train/masks/{masks[4].name} (2 values of other colours)",
+    ]
+    assert finding.severity == "error"
+
+
+def test_palettes_whose_colours_are_the_classes(tmp_path: Path, examine: Examine) -> None:
+    """Where every mask has a palette of its own order, colours are the classes, and nothing is wrong."""
+    for number in range(8):
+        image, mask = draw_shapes(48, np.random.default_rng(number))
+        order = np.random.default_rng(number).permutation(4)
+        write_image(tmp_path / f"images/{number}.png", image)
+        write_image(tmp_path / f"masks/{number}.png", order[mask % 4].astype(np.uint8))
+        paletted(tmp_path / f"masks/{number}.png", [COLORS[at] for at in np.argsort(order)])
+    assert "other_palettes" not in examine(tmp_path)
+
+
+def test_a_mask_that_was_quantised(shapes: Path, examine: Examine) -> None:
+    """A palette whose greys are the class ids in another order is that of a mask reduced to few colours."""
+    mask = first(shapes, "masks")
+    greys = [(at, at, at) for at in range(256)]
+    paletted(mask, greys)
+    assert "other_palettes" not in examine(shapes)
+    paletted(mask, [greys[0], *reversed(greys[1:4]), *greys[4:]])
+    assert names(examine(shapes)["other_palettes"]) == [f"train/masks/{mask.name}"]
+    paletted(mask, [(at * 60 % 251,) * 3 for at in range(256)])
+    assert "other_palettes" not in examine(shapes)  # stretched, to be seen
+
+
+def test_the_worst_masks_come_first(shapes: Path, black_and_white: Path, examine: Examine) -> None:
+    """Cases are in the order of what makes them bad: strange pixels, levels of grey, merged shapes."""
+    for at, count in enumerate((2, 20, 9)):
+        mask = first(shapes, "masks", at=at)
+        write_image(mask, np.where(np.arange(48) < count, np.uint8(77), read(mask)))
+    cases = examine(shapes)["unknown_values"].cases
+    assert [int(case.detail.split()[1]) for case in cases] == [48 * 20, 48 * 9, 48 * 2]
+    for name, sigma in (("02", 1), ("05", 4), ("07", 2)):
+        mask = black_and_white / f"masks/{name}.png"
+        write_image(mask, cv2.GaussianBlur(read(mask), (0, 0), sigma))
+    assert names(examine(black_and_white)["antialiased_masks"]) == [f"masks/{name}.png" for name in ("05", "07", "02")]
+    for name, count in (("01", 1), ("03", 3)):
+        mask = read(black_and_white / f"masks/{name}.png")
+        for at in range(count):
+            mask[32:38, 3 + 10 * at : 10 + 10 * at] = 255
+        write_image(black_and_white / f"masks/{name}.png", mask)
+    assert names(examine(black_and_white, instances=True)["merged_objects"])[0] == "masks/03.png"
+
+
 def test_smoothed_masks_of_ids_are_an_error(shapes: Path, examine: Examine) -> None:
     """Levels between ids mean other classes, or none."""
     mask = first(shapes, "masks")

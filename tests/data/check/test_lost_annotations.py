@@ -115,6 +115,9 @@ def test_numbered_masks_with_one_number_for_all(tmp_path: Path, examine: Examine
             mask[5:30, 3 + 18 * at : 15 + 18 * at] = 255
         mask[35, 50] = 255  # a speck is no region
         write_image(folder / f"PedMasks/{number:02}_mask.png", mask)
+    walker = np.zeros((40, 60), np.uint8)
+    walker[2:38, 5:30] = walker[10:16, 40:46] = 1  # a hand beyond a pole, less than a tenth
+    write_image(folder / "PedMasks/05_mask.png", walker)
     finding = examine(folder, **given)["merged_objects"]
     assert [case.detail for case in finding.cases] == [
         "one number covers 3 separate regions",
@@ -134,3 +137,28 @@ def test_one_number_in_every_mask(tmp_path: Path, examine: Examine, parted: int,
         mask[5:30, 21:40] = at < parted
         write_image(path, mask)
     assert ("merged_objects" in examine(folder, format="instance_ids", instances=True)) is found
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("img_7", "img_007"), ("img_107", "img_1O7"), ("0012", "12")])
+def test_numbers_written_in_another_way(tmp_path: Path, examine: Examine, name: str, wrong: str) -> None:
+    """A number with zeros before it, or a letter O for a zero, is the same number."""
+    folder = tmp_path / "set"
+    for at, stem in enumerate([name, "img_3", "img_45", "img_6", "img_99"]):
+        image = np.random.default_rng(at).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        mask = np.zeros((20, 30), np.uint8)
+        mask[3 : 9 + at, 3:20] = 255
+        write_image(folder / f"images/{stem}.png", image)
+        write_image(folder / f"masks/{wrong if stem == name else stem}.png", mask)
+    checkup = examine(folder)
+    assert f"{wrong}.png" in checkup["missing_masks"].cases[0].detail
+    assert f"{name}.png" in checkup["orphan_masks"].cases[0].detail
+
+
+def test_a_second_mask_under_a_longer_name(shapes: Path, examine: Examine) -> None:
+    """X_mask.png beside X.png is no orphan: one of the two is wrong."""
+    mask = sorted((shapes / "train/masks").iterdir())[0]
+    (mask.with_name(f"{mask.stem}_mask.png")).write_bytes(mask.read_bytes())
+    checkup = examine(shapes)
+    assert [case.name for case in checkup["second_masks"].cases] == [f"train/masks/{mask.stem}_mask.png"]
+    assert checkup["second_masks"].severity == "error"
+    assert "orphan_masks" not in checkup

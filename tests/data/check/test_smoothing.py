@@ -7,8 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from PIL import Image
 
+from easyseg.data.check import smoothing
 from easyseg.data.check.smoothing import find_edges
 from easyseg.data.shapes import draw_shapes
 from easyseg.io.images import write_image
@@ -50,6 +52,18 @@ def test_smoothed_ids_are_told(tmp_path: Path, examine: Examine) -> None:
     assert finding.severity == "error"
     masks[3].write_bytes(masks[3].read_bytes()[:-30])
     assert examine(tmp_path, classes=CLASSES)["smoothed_masks"].count == 1
+
+
+def test_where_some_are_smooth_all_are_looked_at(
+    tmp_path: Path, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many masks a part is opened first, and the rest only where that part has the fault."""
+    masks = streets(tmp_path, 12)
+    monkeypatch.setattr(smoothing, "MOST_MASKS", 4)  # numbers 0, 3, 6, 9
+    write_image(masks[4], smoothed(np.asarray(Image.open(masks[4]))))
+    assert "smoothed_masks" not in examine(tmp_path, classes=CLASSES)
+    write_image(masks[6], smoothed(np.asarray(Image.open(masks[6]))))
+    assert examine(tmp_path, classes=CLASSES)["smoothed_masks"].count == 2
 
 
 def test_levels_of_grey_have_a_finding_of_their_own(tmp_path: Path, examine: Examine) -> None:

@@ -45,8 +45,6 @@ def _plain(name: str) -> str:
 def _are_one_letter_apart(one: str, other: str) -> bool:
     """Whether a letter was left out, put in, replaced, or exchanged with the next; digits make other names."""
     short, long = sorted((one, other), key=len)
-    if len(short) < _LEAST_LENGTH - 1 or len(long) - len(short) > 1:
-        return False
     start = next((at for at, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
     if any(part[start : start + 1].isdigit() for part in (short, long)):
         return False

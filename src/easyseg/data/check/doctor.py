@@ -22,6 +22,7 @@ from easyseg.data.check import (
     exchanged,
     exif_turns,
     files,
+    frames,
     objects,
     pairs,
     pixels,
@@ -54,7 +55,7 @@ _FIRST = (
 
 CHECK_MODULES = (
     *(exchanged, pairs, files, exif_turns, values, smoothing, classes, class_names, swapped_classes),
-    *(alignment, pixels, duplicates, repeated_masks, objects, drawn_objects),
+    *(alignment, pixels, duplicates, frames, repeated_masks, objects, drawn_objects),
 )
 """The modules whose checks there are, in their order."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from easyseg.data.check.sources import MaskSource
 from easyseg.data.check.survey import Survey, check
+from easyseg.data.formats.folder_names import mask_stem_keys
 from easyseg.io.decoding import near_name
 from easyseg.io.images import IMAGE_SUFFIXES
 from easyseg.results.checkup import MOST_CASES, Case, Finding
@@ -17,6 +18,7 @@ from easyseg.results.words import counted
 from easyseg.structures import MaskPart, NumberedObjects, Sample
 
 _NO_DIGITS = re.compile(r"\D")
+_LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 _FEW = 0.2
 """Where fewer images than this lack an annotation, it may have been lost; where more do, that is how the data are."""
 _MOST_COMPARED = 50
@@ -53,6 +55,12 @@ def orphan_masks(survey: Survey) -> Iterator[Finding]:
     stems = {source.with_suffix("") for source in masks_in_use if isinstance(source, Path)}
     unused = [path for path in unused if path.with_suffix("") not in stems]
     masks = [path for path in unused if path.parent in mask_folders - image_folders]
+    second = [path for path in masks if any(path.with_name(key) in stems for key in mask_stem_keys(path.stem)[1:])]
+    if second:
+        found = f"{counted(f'{len(second):,}', 'mask file')} beside the mask of the same image, by their names."
+        advice = "Keep one mask for each image, and move the rest."
+        yield Finding.of("second_masks", "error", [Case(survey.name(path, 0)) for path in second], found, advice)
+    masks = [path for path in masks if path not in second]
     lonely = [sample.name for sample in survey.samples if not sample.is_annotated]
     cases = []
     for number, path in enumerate(masks):
@@ -93,9 +101,18 @@ def _files_of_objects(samples: Sequence[Sample]) -> Iterator[Path]:
 
 
 def _nearest(name: str, names: Sequence[str]) -> str | None:
-    """Return the name that another may be a slip of; names of different numbers are not."""
+    """Return the name that another may be a slip of; names of different numbers are not, but 7 is 007, and O is 0."""
+    plain = _plain(name)
+    for other in names:
+        if _plain(other) == plain:
+            return other
     digits = _NO_DIGITS.sub("", name)
     return near_name(name, (other for other in names if _NO_DIGITS.sub("", other) == digits))
+
+
+def _plain(name: str) -> str:
+    """Return a name's stem with a zero for each letter O, and then without leading zeros."""
+    return _LEADING_ZEROS.sub("", Path(name).stem.casefold().replace("o", "0"))
 
 
 def unused_files(samples: Sequence[Sample], masks: Sequence[MaskSource]) -> list[Path]:

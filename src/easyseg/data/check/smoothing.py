@@ -19,7 +19,7 @@ from easyseg.results.checkup import Finding
 from easyseg.results.words import counted
 
 MOST_MASKS = 200
-"""Of so many evenly spread masks the edges are looked at."""
+"""Of so many evenly spread masks the edges are looked at; of all others, too, where some of these are smooth."""
 _LEAST_EDGE = 50
 _SMOOTH = 0.3
 """In sound masks, 2 % of the edges are between their neighbours; in those scaled smoothly, four of five."""
@@ -53,20 +53,26 @@ def smoothed_masks(survey: Survey) -> Iterator[Finding]:
         return
     is_plain = (masks.kind != KINDS.index("rgb")) & ~has_too_many_levels(survey)
     rows = (survey.readable_masks & is_plain).nonzero()[0].tolist()
-    rows = evenly_spread([row for row in rows if not isinstance(survey.mask_sources[row], DrawnMask)], MOST_MASKS)
-    edges = map_in_threads(lambda row: _edges(survey, row), rows)
-    smooth = [(found, row) for found, row in zip(edges, rows, strict=True) if found.smooth_share > _SMOOTH]
+    rows = [row for row in rows if not isinstance(survey.mask_sources[row], DrawnMask)]
+    smooth = _smooth_ones(survey, evenly_spread(rows, MOST_MASKS))
+    if smooth and len(rows) > MOST_MASKS:
+        smooth = _smooth_ones(survey, rows)  # where there are some, each is to be named
     if _are_a_line([found for found, _ in smooth]):
         return
     if smooth:
         smooth.sort(key=lambda entry: -entry[0].smooth_share)
         cases = [survey.mask_case(row, f"{found.smooth_share:.0%} of its edges") for found, row in smooth]
         words = (
-            f"{counted(f'{len(cases):,}', 'mask')} of {len(rows):,} looked at whose edges run through classes between: "
+            f"{counted(f'{len(cases):,}', 'mask')} of {len(rows):,} whose edges run through classes between: "
             "a pixel between class 2 and class 6 has become class 4."
         )
         advice = "Save them anew from their source; scale masks by the nearest pixel only, and draw without smoothing."
         yield Finding.of("smoothed_masks", "error", cases, words, advice)
+
+
+def _smooth_ones(survey: Survey, rows: list[int]) -> list[tuple[Edges, int]]:
+    edges = map_in_threads(lambda row: _edges(survey, row), rows)
+    return [(found, row) for found, row in zip(edges, rows, strict=True) if found.smooth_share > _SMOOTH]
 
 
 def _edges(survey: Survey, row: int) -> Edges:
