@@ -23,7 +23,7 @@ from easyseg.data.sample_files import identity_of, listed, objects_identity, pro
 from easyseg.data.sequences import annotated_places, chosen, splits_of
 from easyseg.data.splitting import assign_splits
 from easyseg.data.statistics import ClassStatistics, class_statistics
-from easyseg.data.targets import read_instances, read_pixels, read_target
+from easyseg.data.targets import read_instances, read_picture, read_pixels, read_target
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import unknown_name
 from easyseg.io.image_sources import source_size
@@ -183,7 +183,8 @@ class Dataset:
         mask = self.mask(index)
         planes = np.ascontiguousarray(np.moveaxis(mask, 2, 0)) if mask.ndim == 3 else mask
         sample = self.samples[index]
-        return SemanticResult(mask=planes, class_map=self.class_map, image=self.image(index), path=sample.image_path)
+        picture = read_picture(sample, self.value_range)
+        return SemanticResult(mask=planes, class_map=self.class_map, image=picture, path=sample.image_path)
 
     def statistics(self) -> ClassStatistics:
         """Count pixels, images, objects by size, and points of outlines of each class; `.plot()` draws them.
@@ -268,6 +269,12 @@ class Dataset:
                 digest.update(identity_of(source, self.path))
             digest.update(objects_identity(sample, lambda source: identity_of(source, self.path)))
         return digest.hexdigest()
+
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """How the files and their values were understood, a line each; those that may be wrong begin with "Note: "."""
+        how = f"Read as {self.format}, {self.task}: {self.class_map.note}"
+        return (how, *(note.strip() for note in self.notes))
 
     def describe(self) -> str:
         """Return a few lines for people: where from, images per split, classes, and what the mask values mean."""

@@ -19,6 +19,7 @@ from easyseg.data.formats.scanning import existing_folder, listed_once, notes_on
 from easyseg.data.joining import checked, joined
 from easyseg.data.memory import samples_from_memory
 from easyseg.data.object_classes import names_asked_for
+from easyseg.data.splitting import note_on_no_split
 from easyseg.data.value_ranges import find_value_range
 from easyseg.errors import known_arguments
 from easyseg.structures import (
@@ -106,7 +107,14 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         layout = without_bad_samples(layout)
     layout, found = with_classes(layout, classes=classes, class_map=class_map, ignore=ignore, task=task)
     scale = find_value_range(layout.samples, given.value_range)
-    notes = (*found.hints, *layout.notes, *links, *filter(None, [scale.note]), *notes_on_skipped(layout.skipped))
+    notes = (
+        *found.hints,
+        *note_on_no_split(layout.samples, folder),
+        *layout.notes,
+        *links,
+        *filter(None, [scale.note]),
+        *notes_on_skipped(layout.skipped),
+    )
     of_the_model = {"classes": list(classes) if classes else None, "seed": seed, "split": split}
     settings = {"data": str(folder), **given.changed(), **{key: value for key, value in of_the_model.items() if value}}
     dataset = Dataset(layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings)

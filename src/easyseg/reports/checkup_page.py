@@ -15,9 +15,10 @@ from easyseg.structures import Color
 
 _MOST_LISTED = 200
 _MOST_OPEN = 8
-_VALUE = r"(?:&#x27;.*?&#x27;|[\[({].*?[\])}]|[^\s,;.)]+)"
+_VALUE = r"(?:&#x27;.*?&#x27;|[\[({].*?[\])}]|(?:[^\s,;.)]|\.(?=\w))+)"
 _TO_TYPE = re.compile(rf"--[a-z][a-z-]*(?: {_VALUE})?|\b[a-z_]+={_VALUE}")
 """A flag with its value, or a keyword with its."""
+_NOTE = "Note: "
 _FOOTER = "Nothing was changed in the dataset. A finding lists its first cases; its number counts all."
 
 
@@ -43,6 +44,7 @@ def write_checkup(
     parts = [
         f"<header><h1>{escaped(title)}</h1><p class='faint'>{escaped(checkup.name)}</p>{_verdict(checkup)}</header>",
         _figures(checkup),
+        _reading(checkup),
         _contents(checkup),
         *(_finding(finding, pictures.get(finding.kind, ())) for finding in checkup),
         section("Classes", _classes(checkup, colors)) if checkup.class_shares else "",
@@ -64,6 +66,15 @@ def _figures(checkup: Checkup) -> str:
         f"<div class='figure'><b>{escaped(value)}</b><span>{escaped(name)}</span></div>" for value, name in figures
     )
     return f"<div class='figures'>{cards}</div>"
+
+
+def _reading(checkup: Checkup) -> str:
+    """Return how the dataset was understood; what may be wrong about that stands out."""
+    notes = [line.removeprefix(_NOTE) for line in checkup.reading if line.startswith(_NOTE)]
+    doubts = "".join(f"<p class='note'><b>Note</b>{_told(line)}</p>" for line in notes)
+    lines = "".join(f"<li>{_told(line)}</li>" for line in checkup.reading if not line.startswith(_NOTE))
+    listed = section("How it was read", f"<ul class='reading'>{lines}</ul>") if lines else ""
+    return f"{doubts}{listed}"
 
 
 def _contents(checkup: Checkup) -> str:

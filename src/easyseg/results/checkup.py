@@ -151,6 +151,7 @@ class Checkup:
         findings: errors first, then warnings, then notes.
         class_shares: how often each class occurs in each split.
         seconds: how long it took.
+        reading: lines on how its files and values were understood.
     """
 
     name: str
@@ -161,6 +162,7 @@ class Checkup:
     findings: tuple[Finding, ...]
     class_shares: tuple[ClassShare, ...] = ()
     seconds: float = 0.0
+    reading: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -199,12 +201,18 @@ class Checkup:
         return f"Not healthy: {' and '.join(parts)}; {took}."
 
     def __str__(self) -> str:
-        """Return the verdict with every finding; of a healthy dataset, three lines."""
-        lines = [self._summary(), self.verdict]
+        """Return the verdict with every finding; of a healthy dataset, three lines.
+
+        Where values may have been understood in the wrong way, that is told, too.
+        """
+        doubts = [line for line in self.reading if line.startswith("Note: ")]
+        lines = [self._summary(), self.verdict, *doubts]
         if self.is_healthy:
             notes = self.of_severity("note")
             listed = ", ".join(f"{note.title.lower()} ({note.count:,})" for note in notes)
-            return "\n".join([*lines, f"Good to know: {listed}." if notes else "Ready to train."])
+            return "\n".join(
+                [*lines, f"Good to know: {listed}." if notes else "" if doubts else "Ready to train."]
+            ).rstrip()
         return "\n".join([*lines, *(str(finding) for finding in self.findings)])
 
     def to_dict(self) -> dict[str, Any]:

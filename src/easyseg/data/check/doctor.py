@@ -116,6 +116,7 @@ def _examined(opened: Opened, settings: CheckSettings, html: str | Path | None, 
         findings=tuple(findings),
         class_shares=tuple(class_shares(survey)),
         seconds=time.perf_counter() - begun,
+        reading=opened.dataset.reading if opened.dataset is not None else (),
     )
     if html is not None:
         from easyseg.data.check.pictures import worst_pictures

@@ -99,9 +99,8 @@ def merged_objects(survey: Survey) -> Iterator[Finding]:
         yield from _merged_numbers(survey)
         return
     names = survey.class_map.names if survey.class_map else ()
-    several = [
-        shapes for shapes in _shapes(survey) if _num_objects(shapes) > 1 and not is_ground(names[shapes.class_id])
-    ]
+    grounds = {at for at, name in enumerate(names) if is_ground(name, is_drawn=survey.is_drawn)}
+    several = [shapes for shapes in _shapes(survey) if _num_objects(shapes) > 1 and shapes.class_id not in grounds]
     if several:
         several.sort(key=lambda shapes: -_num_objects(shapes))
         cases = [

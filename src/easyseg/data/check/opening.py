@@ -58,7 +58,7 @@ class Opened:
 def opened_dataset(dataset: Dataset) -> Opened:
     """Return a dataset that is loaded already."""
     name = str(dataset.path or "data from memory")
-    findings = tuple(_left_out(dataset.skipped, dataset.path))
+    findings = tuple(_left_out(dataset.skipped, dataset.path, num_left=len(dataset)))
     return Opened(dataset.samples, name, dataset.path, dataset.class_map, ClassWishes(), findings, "", dataset)
 
 
@@ -125,12 +125,12 @@ def _without_unusable(folder: Path, given: Mapping[str, Any]) -> Opened | None:
         return None
 
 
-def _left_out(skipped: Sequence[SkippedSample], root: Path | None) -> Iterator[Finding]:
+def _left_out(skipped: Sequence[SkippedSample], root: Path | None, *, num_left: int) -> Iterator[Finding]:
     """Say what cannot be used of a dataset."""
     if skipped:
         cases = [Case(_below(Path(each.path), root or Path()), parted(each.problem)[0]) for each in skipped]
         found = f"{counted(f'{len(cases):,}', 'sample')} that cannot be used as annotated."
-        advice = "Mend them; or type on_bad_sample='skip' to train without them."
+        advice = "Mend them; or type on_bad_sample='skip' to train without them." if num_left > 1 else "Mend them."
         yield Finding.of("unusable_samples", "error", cases, found, advice)
 
 

@@ -26,8 +26,10 @@ _STRANGE: Color = (255, 0, 200)
 _OUTSIDE: Color = (70, 72, 80)
 """What lies beyond an image."""
 _OF_IMAGES = frozenset(["constant_images", "mixed_numbers", "missing_masks", "twin_images"])
-_OF_PAIRS = frozenset(["leaks", "duplicates", "near_leaks", "near_duplicates", "series_leaks", "series"])
-_OF_PAIRS_WITH_MASKS = frozenset(["conflicting_annotations"])
+_OF_PAIRS = frozenset(
+    ["leaks", "duplicates", "near_leaks", "near_duplicates", "series_leaks", "series", "scattered_frames"]
+)
+_OF_PAIRS_WITH_MASKS = frozenset(["conflicting_annotations", "repeated_masks"])
 
 
 def worst_pictures(survey: Survey, checkup: Checkup) -> dict[str, list[PicturedCase]]:

@@ -218,7 +218,7 @@ def _shows_nothing(survey: Survey) -> Numbers:
         return np.asarray((sums[survey.mask_samples].sum(axis=1) == 0) & (survey.mask_planes == 0))
     if class_map.task == "binary":
         return np.asarray((pixels.of_class.sum(axis=1) == 0) & (pixels.unknown == 0))
-    grounds = [at for at, name in enumerate(class_map.names) if is_ground(name)]
+    grounds = [at for at, name in enumerate(class_map.names) if is_ground(name, is_drawn=survey.is_drawn)]
     other = pixels.of_class.sum(axis=1) - pixels.of_class[:, grounds].sum(axis=1) + pixels.unknown
     return np.asarray(other == 0) if grounds else _holds_zero_alone(survey)
 

@@ -23,9 +23,14 @@ from easyseg.data.formats import (
     yolo,
 )
 from easyseg.data.formats.layout import BadSamples, Format, Layout, ReadOptions
+from easyseg.data.formats.scanning import list_files
 from easyseg.errors import FormatError, unknown_name
+from easyseg.io.decoding import near_name
+from easyseg.io.json_files import looks_whole
 
 __all__ = ["FORMATS", "BadSamples", "Format", "Layout", "ReadOptions", "find_format"]
+
+_MOST_ASKED = 50
 
 _MODULES: tuple[Format, ...] = (
     folders,
@@ -74,10 +79,21 @@ def find_format(path: Path, name: str = "auto", annotations: str | None = None) 
         first = fitting[0].NAME
         raise FormatError(f"{path}: several dataset formats fit. Type format={first!r} or another of:\n{listed}")
     raise FormatError(
-        f"{path}: no dataset format fits. {_contents(path)} These were looked for:\n{listed}\n"
+        f"{path}: no dataset format fits. {_contents(path)}{_doubts(path, annotations)} These were looked for:\n"
+        f"{listed}\n"
         "Type images='...', masks='...' to name the folders of images and masks; images without masks can only be "
         "predicted."
     )
+
+
+def _doubts(path: Path, annotations: str | None) -> str:
+    """Say what may be why: a pattern that no file fits, a JSON file that is cut off."""
+    files = list_files(path, (".json", ".geojson"))
+    if annotations is not None and not (path / annotations).exists():
+        near = near_name(Path(annotations).name, (file.name for file in files))
+        return f" Nothing there is called {annotations!r}{f'; did you mean {near!r}' if near else ''}?"
+    broken = [file for file in files[:_MOST_ASKED] if not looks_whole(file)]
+    return f" {broken[0].name} is cut off or no JSON; export it again." if broken else ""
 
 
 def _refuse_elsewhere(path: Path, annotations: Path) -> None:
