@@ -30,7 +30,7 @@ def roofs(folder: Path, count: int = 24, *, centred: bool = False) -> list[Path]
         if centred:
             mask[10:30, 15 : 25 + number % 10] = 255
         else:
-            mask[: 8 + number % 4, : 25 + number % 20] = 255
+            mask[: 8 + number % 4, : 20 + number] = 255
         write_image(folder / f"images/{number:02}.png", draw_shapes(50, np.random.default_rng(number))[0][:40])
         masks.append(folder / f"masks/{number:02}.png")
         write_image(masks[-1], mask)
