@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from easyseg.data.check.pairs import unused_files
 from easyseg.io.images import write_image
 from easyseg.results import Checkup
+from easyseg.structures import LabelledObject, MaskPart, Sample
 
 Examine = Callable[..., Checkup]
 
@@ -57,6 +59,15 @@ def test_mask_files_of_single_objects_are_in_use(tmp_path: Path, examine: Examin
         image = np.random.default_rng(number).integers(0, 256, (20, 30, 3), dtype=np.uint8)
         write_image(tmp_path / f"{number}/images/{number}.png", image)
     assert not {"orphan_masks", "unused_files", "unannotated_images"} & {finding.kind for finding in examine(tmp_path)}
+
+
+def test_files_of_objects_beside_images_are_in_use(tmp_path: Path) -> None:
+    """A mask of one object that lies among the images is used, another picture there is not."""
+    for name in ("street", "street_walker", "other"):
+        write_image(tmp_path / f"{name}.png", np.zeros((4, 4), np.uint8))
+    walker = LabelledObject("walker", MaskPart(tmp_path / "street_walker.png"))
+    sample = Sample(tmp_path / "street.png", objects=(walker,))
+    assert unused_files([sample], []) == [tmp_path / "other.png"]
 
 
 @pytest.mark.parametrize(("lost", "severity"), [(1, "warning"), (6, "note")])

@@ -30,7 +30,7 @@ def roofs(folder: Path, count: int = 24, *, centred: bool = False) -> list[Path]
         if centred:
             mask[10:30, 15 : 25 + number % 10] = 255
         else:
-            mask[: 8 + number % 4, : 25 + number % 25] = 255
+            mask[: 8 + number % 4, : 20 + number] = 255
         write_image(folder / f"images/{number:02}.png", draw_shapes(50, np.random.default_rng(number))[0][:40])
         masks.append(folder / f"masks/{number:02}.png")
         write_image(masks[-1], mask)
@@ -121,7 +121,7 @@ def test_a_split_with_black_for_white(tmp_path: Path, examine: Examine) -> None:
 def test_single_inverted_masks(tmp_path: Path, examine: Examine) -> None:
     """A few masks in black for white are told, those furthest from the others first."""
     masks = roofs(tmp_path)
-    assert not [finding.kind for finding in examine(tmp_path) if finding.severity != "note"]
+    assert examine(tmp_path).is_healthy
     for at in (3, 8, 12, 15):
         write_image(masks[at], 255 - read(masks[at]))
     finding = examine(tmp_path)["inverted_masks"]
