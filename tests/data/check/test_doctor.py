@@ -197,3 +197,26 @@ def test_what_spoils_most_is_told_first(planting: Any, tmp_path: Path) -> None:
     severities = [order.index(finding.severity) for finding in checkup]
     assert severities == sorted(severities)
     assert kinds.index("unreadable") < kinds.index("size_mismatch") < kinds.index("leaks")
+
+
+def test_what_may_be_misread_is_told(shared_data: Path, tmp_path: Path) -> None:
+    """A class that may be the black part: in the text, and with all else about the reading on the page."""
+    folder = shared_data / "isbi2012_membrane"
+    checkup = examine_folder(folder, {}, CheckSettings(verbose=False), html=tmp_path / "page.html")
+    assert checkup.is_healthy
+    assert "is taken for 'foreground'; if the class is the black part (0), type" in str(checkup)
+    assert "Ready to train" not in str(checkup)
+    page = (tmp_path / "page.html").read_text()
+    assert "How it was read" in page
+    assert "Read as folders, binary: 0/255 masks" in page
+
+
+def test_objects_of_the_first_class_are_no_background(tmp_path: Path) -> None:
+    """Without names, YOLO's class 0 is called class_0, as the background of nameless masks is."""
+    for at in range(8):
+        write_image(tmp_path / f"images/{at}.png", draw_shapes(48, np.random.default_rng(at))[0])
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / f"labels/{at}.txt").write_text(f"{at % 2} 0.1 0.1 0.7 0.1 0.7 0.{5 + at % 4}\n")
+    checkup = examine_folder(tmp_path, {}, CheckSettings(verbose=False))
+    assert "class_0" in checkup.classes
+    assert "empty_masks" not in checkup
