@@ -18,6 +18,7 @@ from easyseg.data.formats.class_names import read_class_names
 from easyseg.data.formats.pairing import MaskIndex, Roles, assign_roles, class_folders, with_labels
 from easyseg.data.formats.scanning import FoundFile, existing_folder, find_files
 from easyseg.data.reading import load_dataset
+from easyseg.data.sequences import splits_of
 from easyseg.data.splitting import assign_splits
 from easyseg.errors import DataError, SampleError
 from easyseg.results.checkup import Case, Finding
@@ -70,11 +71,11 @@ def refusal_of(dataset: Dataset | None) -> str:
     if dataset is None:
         return ""
     try:
-        whole = dataset.with_splits()
+        parted = dataset if dataset.splits().keys() >= {"train", "val"} else dataset.with_splits()
         for name in ("train", "val"):
-            part = whole.split(name)
-            if part[0].objects is not None:
-                part.verify()
+            at = next((at for at, split in enumerate(splits_of(parted.samples)) if split == name), None)
+            if at is None or parted[at].objects is not None:
+                parted.split(name).verify()
     except DataError as error:
         return str(error)
     return ""

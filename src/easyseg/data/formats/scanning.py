@@ -20,9 +20,10 @@ from easyseg.structures import Split
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """The files below a folder, sorted, and the links among them that lead out of it."""
+    """The files below a folder, sorted, with their endings in lower case, and the links that lead out of it."""
 
     files: Sequence[Path]
+    endings: Sequence[str]
     links_out: tuple[Path, ...]
 
 
@@ -92,7 +93,8 @@ def list_files(root: Path, suffixes: Sequence[str]) -> list[Path]:
         listing = _listing(root)
     if known is not None:
         known[root] = listing
-    return [path for path in listing.files if path.suffix.lower() in suffixes]
+    wanted = frozenset(suffixes)
+    return [path for path, ending in zip(listing.files, listing.endings, strict=True) if ending in wanted]
 
 
 @contextlib.contextmanager
@@ -151,7 +153,8 @@ def _listing(root: Path) -> _Listing:
             if entry.is_symlink():
                 links.append(path)
     found.sort(key=lambda path: path.parts)  # as paths compare, but many times faster
-    return _Listing(found, _outside(links, real_root))
+    endings = [f".{str(path).rpartition('.')[2].lower()}" for path in found]  # Path.suffix takes three times as long
+    return _Listing(found, endings, _outside(links, real_root))
 
 
 def _is_folder(path: os.DirEntry[str] | Path) -> bool:
