@@ -29,6 +29,7 @@ from easyseg.cli.options import chosen, gather
 from easyseg.config import DataSettings, FitSettings, ModelSettings
 from easyseg.data.shapes import draw_shapes, write_shapes
 from easyseg.io.images import write_image
+from easyseg.results.semantic import SemanticResult
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -87,6 +88,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             return super().find_learning_rate(data, **{**settings, "steps": 10, "batch_size": 4})
 
     monkeypatch.setitem(easyseg.__dict__, "Segmenter", TinySegmenter)
+    monkeypatch.setattr(SemanticResult, "show", lambda self, kind="overlay": None)  # it would open a viewer
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -114,6 +114,19 @@ def test_evaluate_leaves_the_meaning_of_values_to_the_model(calls: Any, tmp_path
     assert calls.arguments("evaluate") == ("scans",)
 
 
+def test_evaluate_finds_files_as_the_training_did(calls: Any, tmp_path: Path) -> None:
+    """Which annotation file counts, and what is left out, need not be typed again."""
+    config = "data: scans\nannotations: b.json\non_bad_sample: skip\nunlabelled: background\n"
+    assert main(["evaluate", str(make_run(tmp_path / "a", config=config))]) == 0
+    assert calls.arguments("evaluate") == ("dataset of scans",)
+    given = next(settings for called, _, settings in calls.made if called == "load_dataset")
+    assert {name: given[name] for name in ("annotations", "on_bad_sample", "unlabelled")} == {
+        "annotations": "b.json",
+        "on_bad_sample": "skip",
+        "unlabelled": "background",
+    }
+
+
 def test_evaluate_needs_data_from_somewhere(calls: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A model file alone says nothing about data, so the flag is asked for; beside its run's config it does."""
     model = tmp_path / "model.safetensors"

@@ -48,6 +48,21 @@ def test_images_left_out_are_told(asked: list[Any], capsys: pytest.CaptureFixtur
     assert "the server lacks the image or a mask of it: 1, such as 0123" in capsys.readouterr().out
 
 
+def test_no_limit_has_to_be_typed(asked: list[Any]) -> None:
+    """`--limit none` is not the same as nothing."""
+    assert main(["download", "open-images", "--limit", "none", "--to", "x"]) == 0
+    assert main(["download", "open-images", "--to", "x"]) == 0
+    assert ["limit" in settings.model_fields_set for _, settings in asked] == [True, False]
+    assert asked[0][1].limit is None
+
+
+def test_everything_is_not_fetched_by_accident(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without classes and limit nothing begins."""
+    assert main(["download", "open-images", "--to", str(tmp_path / "x")]) == 2
+    assert "--limit none where all are meant" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -593,3 +593,17 @@ def test_arrays_that_are_no_masks_are_refused(mask: npt.NDArray[Any]) -> None:
         mask_values.load_mask(mask)
     with pytest.raises(SampleError, match="holds fractions"):
         mask_values.load_mask(np.array([[0.5]]))
+
+
+@pytest.mark.parametrize("void", [False, True])
+def test_a_photo_among_masks_of_ids_makes_no_single_class(void: bool) -> None:
+    """Its values lie all over, but those of the others say what masks are; the odd one is named."""
+    rng = np.random.default_rng(0)
+    masks = [rng.integers(0, 6, (40, 40)).astype(np.uint8) for _ in range(6)]
+    if void:
+        for mask in masks:
+            mask[:3] = 255
+    photo = np.clip(rng.normal(120, 70, (40, 40)), 0, 255).astype(np.uint8)
+    with pytest.raises(ClassMapError, match=r"different values .* of them in one mask alone, too many"):
+        infer(*(Sample(mask, mask) for mask in (*masks, photo)))
+    assert infer(smooth(), smooth(), smooth(0.1)).encoding == "threshold"

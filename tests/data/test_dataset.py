@@ -546,3 +546,22 @@ def test_real_inverted_membranes(shared_data: Path) -> None:
     dataset = load_dataset(shared_data / "isbi2012_membrane/train", class_map={"membrane": 0})
     share = dataset.pixel_counts().sum() / (len(dataset) * 512 * 512)
     assert 0.2 < share < 0.25
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 5, 8])
+def test_annotations_of_images_with_any_number_of_bands(bands: int) -> None:
+    """The picture to look at has three channels, whatever the image has."""
+    image = np.random.default_rng(0).integers(0, 256, (9, 8, bands), dtype=np.uint8)
+    found = as_dataset([Sample(image, np.eye(9, 8, dtype=np.uint8))]).annotation(0)
+    assert found.image.shape == (9, 8, 3)
+    np.testing.assert_array_equal(found.image[..., 0], image[..., 0])
+
+
+def test_what_may_be_why_no_format_fits(tmp_path: Path) -> None:
+    """A JSON file that is cut off, and a name that nothing has, are named."""
+    (tmp_path / "instances.json").write_text('{"images": [{"id": 1,')
+    with pytest.raises(FormatError, match=r"instances\.json is cut off or no JSON"):
+        load_dataset(tmp_path)
+    (tmp_path / "instances.json").write_text('{"some": "thing"}')
+    with pytest.raises(FormatError, match=r"Nothing there is called 'instance\.json'; did you mean 'instances\.json'"):
+        load_dataset(tmp_path, annotations="instance.json")

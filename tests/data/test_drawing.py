@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -184,3 +185,44 @@ def test_classes_by_the_mask_below() -> None:
     wrong = Sample(sample.image, objects=NumberedObjects(np.zeros((1, 8, 3), np.uint8)))
     with pytest.raises(SampleError, match="has one channel, not RGB"):
         single_objects(wrong, MAP)
+
+
+def square(name: str, start: int, stop: int) -> LabelledObject:
+    """Return an object that covers rows and columns from `start` up to `stop`."""
+    ring = np.array([(start, start), (stop, start), (stop, stop), (start, stop)], np.float64)
+    return LabelledObject(name, Polygons(((ring,),)))
+
+
+@pytest.mark.parametrize(
+    ("class_map", "value"),
+    [
+        (MAP, 1),
+        (ClassMap("binary", ("a",), "names", object_names=(("a",),), background_names=("other",)), 1),
+        (replace(MAP, background_names=("other",)), 1),
+        (
+            ClassMap("multiclass", ("a",), "names", object_names=(("a",),), uncovered=255, background_names=("other",)),
+            0,
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["other", "_background_"])
+def test_objects_of_no_class_cover_those_below(class_map: ClassMap, value: int, name: str) -> None:
+    """What is in front of a car is no car, whether or not its class is asked for; what lies above it is drawn."""
+    if name == "other" and "other" not in class_map.background_names:
+        class_map = replace(class_map, background_names=("other",))
+    sample = Sample(np.zeros((9, 9, 3), np.uint8), objects=[square("a", 0, 9), square(name, 2, 7), square("a", 4, 5)])
+    mask = draw_classes(sample, class_map, (9, 9))
+    expected = np.full((9, 9), value)
+    expected[2:7, 2:7] = class_map.uncovered
+    expected[4, 4] = value
+    np.testing.assert_array_equal(mask, expected)
+    assert draw_instances(sample, class_map, (9, 9)).masks.sum(axis=(1, 2)).tolist() == [81, 1]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 2), (0, 3), (0, 100), (0, 255), (0, 65535)])
+def test_masks_of_any_two_values_hold_their_object(low: int, high: int) -> None:
+    """The brighter one, however bright it is."""
+    part = MaskPart(np.where(INSIDE, high, low).astype(np.uint16))
+    np.testing.assert_array_equal(shape_mask(part, SIZE), INSIDE)
+    empty = MaskPart(np.zeros(SIZE, np.uint8))
+    assert not shape_mask(empty, SIZE).any()

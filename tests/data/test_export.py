@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from easyseg.data import export
 from easyseg.data.dataset import Dataset
 from easyseg.data.reading import as_dataset, load_dataset
 from easyseg.errors import OutputError, SampleError
+from easyseg.io.images import read_numbers
 from easyseg.structures import IGNORE_INDEX, BoxShape, ClassMap, LabelledObject, Polygons, Sample
 
 FORMATS = (
@@ -48,7 +50,8 @@ def test_every_format_there_and_back(name: str, writers: ModuleType, tmp_path: P
     dataset = load_dataset(tmp_path / "data")
     file = dataset.to_coco(tmp_path / "coco")
     assert file == tmp_path / "coco/annotations.json"
-    assert_same(dataset, load_dataset(tmp_path / "coco"), objects=True)
+    # COCO's files do not tell road and sky, which are no objects in Cityscapes, from objects
+    assert_same(dataset, load_dataset(tmp_path / "coco"), objects=name != "cityscapes")
     assert dataset.to_masks(tmp_path / "masks") == tmp_path / "masks"
     assert_same(dataset, load_dataset(tmp_path / "masks"), objects=False)
 
@@ -202,3 +205,112 @@ def test_files_that_vanish_or_are_broken(writers: ModuleType, tmp_path: Path) ->
     broken = replace(wrong, samples=(Sample(image, objects=[LabelledObject("b", BoxShape(0, 0, 1, 1))]),))
     with pytest.raises(SampleError, match="object of class 'b'"):
         broken.to_coco(tmp_path / "other")
+
+
+@pytest.mark.parametrize(("dtype", "bands"), [("uint16", 8), ("uint8", 6), ("float32", 3), ("uint8", 2), ("uint8", 4)])
+def test_images_of_many_bands_and_other_numbers(dtype: str, bands: int, tmp_path: Path) -> None:
+    """Arrays that no PNG file holds become TIFF files of all their bands and numbers; others stay PNG files."""
+    rng = np.random.default_rng(0)
+    shape = (12, 14, bands)
+    images = [(rng.random(shape) if dtype == "float32" else rng.integers(0, 200, shape) * 20).astype(dtype)] * 2
+    mask = np.zeros((12, 14), np.uint8)
+    mask[:5] = 1
+    samples = [
+        Sample(image, mask, split, label=f"{split}.b") for image, split in zip(images, ("train", "val"), strict=True)
+    ]
+    dataset = as_dataset(samples, classes=["a"])
+    for written in (dataset.to_coco(tmp_path / "coco").parent, dataset.to_masks(tmp_path / "masks")):
+        again = load_dataset(written)
+        assert again.splits() == {"train": 1, "val": 1}
+        for at in range(2):
+            np.testing.assert_array_equal(again.image(at, channels=bands), dataset.image(at, channels=bands))
+            np.testing.assert_array_equal(again.mask(at), mask)
+            path = again[at].image_path
+            assert path is not None
+            assert path.name == f"{again[at].split}.b.{'png' if bands == 4 else 'tif'}"
+            if bands != 4:
+                np.testing.assert_array_equal(read_numbers(path), images[at])
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_windows_of_rasters(tmp_path: Path) -> None:
+    """A raster's bands all come, as they are."""
+    rasterio = pytest.importorskip("rasterio")
+    numbers = np.random.default_rng(0).integers(0, 4000, (8, 30, 40)).astype(np.uint16)
+    ring = [[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    (tmp_path / "data").mkdir()
+    for stem in "ab":
+        kind = {"width": 40, "height": 30, "count": 8, "dtype": "uint16"}
+        with rasterio.open(tmp_path / f"data/{stem}.tif", "w", **kind) as file:
+            file.write(numbers)
+        content = {"type": "FeatureCollection", "features": [feature]}
+        (tmp_path / f"data/{stem}.geojson").write_text(json.dumps(content))
+    dataset = load_dataset(tmp_path / "data")
+    again = load_dataset(dataset.to_coco(tmp_path / "coco").parent)
+    for at in range(2):
+        found = read_numbers(Path(str(again[at].image_path)))
+        np.testing.assert_array_equal(np.moveaxis(found, -1, 0), numbers)
+
+
+def test_categories_that_other_tools_take_for_classes(writers: ModuleType, tmp_path: Path) -> None:
+    """Background and __ignore__ are written where something is of them, and what does not count is a crowd."""
+    writers.WRITERS["labelme"](tmp_path / "data")
+    dataset = load_dataset(tmp_path / "data")
+    content = json.loads(dataset.to_coco(tmp_path / "plain").read_text())
+    assert [(each["id"], each["name"]) for each in content["categories"]] == [(1, "car"), (2, "tree")]
+    ignoring = load_dataset(tmp_path / "data", ignore=["tree"])
+    content = json.loads(ignoring.to_coco(tmp_path / "ignoring").read_text())
+    names = {each["id"]: each["name"] for each in content["categories"]}
+    assert set(names.values()) == {"car", "__ignore__"}
+    for each in content["annotations"]:
+        assert each["iscrowd"] == (names[each["category_id"]] == "__ignore__")
+    again = load_dataset(tmp_path / "ignoring")
+    assert (ignoring.mask(0)[8:12, 9:12] == IGNORE_INDEX).all()  # over a car
+    assert_same(ignoring, again, objects=True)
+
+
+def test_what_a_mask_alone_ignores_is_a_crowd(tmp_path: Path) -> None:
+    """The pixels that do not count are one annotation that other tools leave out."""
+    mask = np.zeros((6, 8), np.uint8)
+    mask[:2], mask[2:4] = 1, 255
+    image = np.zeros((6, 8, 3), np.uint8)
+    samples = [Sample(image, mask, split, label=split) for split in ("train", "val")]
+    dataset = as_dataset(samples, classes=["background", "a"], ignore=[255])
+    content = json.loads(dataset.to_coco(tmp_path / "coco").read_text())
+    assert [each["iscrowd"] for each in content["annotations"]] == [0, 1, 0, 1]
+    assert_same(dataset, load_dataset(tmp_path / "coco"), objects=False)
+
+
+def test_outlines_stay_outlines_where_coco_draws_the_same(tmp_path: Path) -> None:
+    """Of other formats, too, also as shares of the image; with holes, or other pixels there, they are run lengths."""
+    square = np.array([[2.0, 3], [12, 3], [12, 9], [2, 9]])
+    hole = np.array([[4.0, 4], [6, 4], [6, 6], [4, 6]])
+    slanted = np.array([[1.2, 1.3], [15.6, 7.7], [3.3, 16.1]])
+    shapes = [
+        Polygons(((square,),)),
+        Polygons(((square / [40, 30],),), is_relative=True),
+        Polygons(((square,), (square + 15,))),
+        Polygons(((square, hole),)),
+        Polygons(((slanted,),)),
+        Polygons(((square,), (square[:2],))),
+        Polygons(((slanted,),), rule="coco"),
+    ]
+    image = np.zeros((30, 40, 3), np.uint8)
+    dataset = as_dataset([Sample(image, objects=[LabelledObject("a", shape) for shape in shapes], split="train")] * 2)
+    content = json.loads(dataset.to_coco(tmp_path / "coco").read_text())
+    kinds = [type(each["segmentation"]) for each in content["annotations"]]
+    assert kinds[:7] == [list, list, list, dict, dict, dict, list]
+    assert content["annotations"][1]["segmentation"] == [square.ravel().tolist()]
+    again = load_dataset(tmp_path / "coco", validation_fraction=0)
+    np.testing.assert_array_equal(again.instances(0).masks, dataset.instances(0).masks)
+
+
+def test_very_many_images_of_one_name(tmp_path: Path) -> None:
+    """Their numbers are not sought anew for each: thousands take no longer than their number says."""
+    image = np.zeros((1, 1, 3), np.uint8)
+    objects = [LabelledObject("a", Polygons(()))]
+    samples = [Sample(image, objects=objects, split="train", label=label) for label in ["x", "X_2", *["x"] * 20_000]]
+    found = export._flat_names(as_dataset(samples), range(len(samples)))
+    assert list(found.values())[:4] == ["x.png", "X_2.png", "x_3.png", "x_4.png"]
+    assert len({name.casefold() for name in found.values()}) == len(samples)

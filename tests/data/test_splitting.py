@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from easyseg.data.reading import load_dataset
+from easyseg.data.shapes import write_shapes
 from easyseg.data.splitting import assign_splits
 from easyseg.structures import Sample, Split
 
@@ -92,3 +94,17 @@ def test_arrays_are_drawn_by_label_or_number() -> None:
     samples = [Sample(image, image[..., 0]) for _ in range(10)]
     assigned = assign_splits(samples, root=None, fraction=0.3, seed=0)
     assert sum(sample.split == "val" for sample in assigned.samples) == 3
+
+
+def test_images_that_no_split_names_are_told(tmp_path: Path) -> None:
+    """A test folder of another name becomes training data, but not in silence."""
+    write_shapes(tmp_path / "drawn", count=12, size=32)
+    folder = tmp_path / "drawn"
+    (folder / "test").rename(folder / "holdout")
+    dataset = load_dataset(folder)
+    (note,) = [note for note in dataset.notes if "called by a split" in note]
+    assert note.startswith(
+        "Note: 2 images are in no folder or list that is called by a split, such as those in holdout/"
+    )
+    assert note in dataset.reading
+    assert not [note for note in load_dataset(folder / "train").notes if "called by a split" in note]

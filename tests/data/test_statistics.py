@@ -9,11 +9,11 @@ import pytest
 
 from easyseg.data import statistics
 from easyseg.data.dataset import Dataset
-from easyseg.data.reading import load_dataset
+from easyseg.data.reading import as_dataset, load_dataset
 from easyseg.data.shapes import write_shapes
 from easyseg.data.statistics import SIZE_BINS, channel_statistics, class_statistics
-from easyseg.errors import SampleError
-from easyseg.structures import ClassMap, Sample
+from easyseg.errors import ConfigError, SampleError
+from easyseg.structures import ClassMap, LabelledObject, Polygons, Sample
 
 
 def _dataset(masks: list[np.ndarray], class_map: ClassMap, images: list[np.ndarray] | None = None) -> Dataset:
@@ -106,3 +106,73 @@ def test_broken_images_are_named(tmp_path: Path) -> None:
         channel_statistics(dataset)
     with pytest.raises(SampleError, match=r"broken\.png"):
         class_statistics(dataset)
+
+
+def _outline(name: str, *points: tuple[int, int], is_crowd: bool = False) -> LabelledObject:
+    return LabelledObject(name, Polygons(((np.array(points, np.float64),),)), is_crowd)
+
+
+def _two_roofs() -> Dataset:
+    """Return an image with two roofs side by side, a door upon one of them, and a crowd."""
+    objects = (
+        _outline("roof", (0, 0), (4, 0), (4, 4), (0, 4)),
+        _outline("roof", (4, 0), (8, 0), (8, 2), (6, 2), (6, 4), (4, 4)),
+        _outline("door", (1, 1), (3, 1), (3, 3)),
+        _outline("roof", (0, 8), (9, 8), (9, 10), is_crowd=True),
+    )
+    return as_dataset([Sample(np.zeros((12, 12, 3), np.uint8), objects=objects)])
+
+
+def test_objects_that_touch_are_told_apart() -> None:
+    """Where the dataset has objects, these count, each at its own size; crowds do not."""
+    found = class_statistics(_two_roofs())
+    assert found.names == ("background", "door", "roof")
+    assert found.objects.tolist() == [0, 1, 2]
+    assert np.flatnonzero(found.object_sizes[2]).tolist() == [3, 4]  # 12 and 16 pixels
+
+
+def test_points_of_outlines_are_counted() -> None:
+    """Every polygon counts with its points; a class without any has no mean."""
+    found = _two_roofs().statistics()
+    assert found.outlines.tolist() == [0, 1, 3]
+    assert found.outline_points.tolist() == [0, 3, 13]
+    assert np.isnan(found.mean_outline_points[0])
+    assert found.mean_outline_points[1:].tolist() == [3.0, 13 / 3]
+
+
+def test_outlines_can_be_resampled() -> None:
+    """Each gets as many points as asked for, evenly spread, and goes on covering about the same."""
+    dataset = _two_roofs()
+    even = dataset.resampled(16)
+    assert even.statistics().mean_outline_points[1:].tolist() == [16, 16]
+    ring = even[0].objects[0].shape.parts[0][0]
+    assert np.hypot(*np.diff(ring, axis=0).T) == pytest.approx(1.0)
+    assert (even.mask(0) == dataset.mask(0)).mean() > 0.95
+    assert len(dataset[0].objects[0].shape.parts[0][0]) == 4
+    with pytest.raises(ConfigError, match="count=2"):
+        dataset.resampled(2)
+    drawn = Dataset((Sample(np.zeros((4, 4, 3), np.uint8), np.eye(4, dtype=np.uint8)),), ClassMap("binary", ("a",)))
+    assert drawn.resampled(8)[0] is drawn[0]
+
+
+def test_figures_are_drawn(tmp_path: Path) -> None:
+    """A picture as wide as a page, with a bar in the colour of each class."""
+    dataset = load_dataset(write_shapes(tmp_path / "shapes", count=6, size=32))
+    picture = dataset.statistics().plot()
+    assert picture.dtype == np.uint8
+    assert picture.shape[1] > picture.shape[0] > 200
+    for color in dataset.class_map.colors[1:]:
+        assert (picture == color).all(axis=2).sum() > 100
+
+
+def test_annotations_can_be_looked_at(tmp_path: Path) -> None:
+    """As predictions can: with the image, the classes and the mask."""
+    dataset = load_dataset(write_shapes(tmp_path / "shapes", count=6, size=32))
+    found = dataset.annotation(1)
+    np.testing.assert_array_equal(found.mask, dataset.mask(1))
+    np.testing.assert_array_equal(found.image, dataset.image(1))
+    assert found.name == dataset[1].image.name
+    assert found.save(tmp_path / "annotation.png").is_file()
+    planes = tuple(np.pad(np.ones((4, 4), np.uint8), ((top, 4 - top), (0, 4))) for top in (0, 2))
+    several = Dataset((Sample(np.zeros((8, 8, 3), np.uint8), planes),), ClassMap("multilabel", ("a", "b"), values=(1,)))
+    assert several.annotation(0).areas() == {"a": 16, "b": 16}

@@ -16,7 +16,7 @@ from easyseg.data.shapes import draw_shapes
 from easyseg.errors import SampleError
 from easyseg.io import inspection
 from easyseg.io.images import decode_image, read_image, read_mask
-from easyseg.io.inspection import LEAST_SIDE, inspect_image, inspect_mask, is_cut_off
+from easyseg.io.inspection import LEAST_SIDE, as_picture, inspect_image, inspect_mask, is_cut_off
 
 Save = Callable[..., Path]
 
@@ -208,3 +208,18 @@ def test_the_short_way_accepts_nothing_that_the_careful_way_refuses(save: Save) 
                 taken += 1
                 assert decode_image(path, changed).shape[:2] == facts.size_hw
     assert taken > 50, "some damage does no harm, or nothing was tried"
+
+
+@pytest.mark.parametrize("values", [[np.nan] * 4, [np.nan, 1.0, 2.0, np.inf], [1e308, -1e308, 0.0, 5.0], [7.0] * 4])
+def test_numbers_that_are_none_make_no_noise(values: list[float]) -> None:
+    """They become some shade of grey, without a warning."""
+    picture = as_picture(np.array(values).reshape(2, 2))
+    assert picture.dtype == np.uint8
+    assert picture.shape == (2, 2)
+
+
+def test_numbers_are_spread_from_black_to_white() -> None:
+    """Bytes stay as they are, everything else from its lowest to its highest value."""
+    assert as_picture(np.array([[3, 9]], np.uint8)).tolist() == [[3, 9]]
+    assert as_picture(np.array([[100, 160, 200]], np.int32)).tolist() == [[0, 153, 255]]
+    assert as_picture(np.array([[True, False]])).tolist() == [[255, 0]]

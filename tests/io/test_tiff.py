@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import itertools
 import tracemalloc
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiff_files import PACKINGS, tiff_bytes
 
-from easyseg.errors import SampleError
+from easyseg.errors import OutputError, SampleError
 from easyseg.io import tiff
 from easyseg.io.images import check_image, image_size, number_type, read_image, read_mask, read_numbers, write_image
 
@@ -226,7 +228,7 @@ def test_unknown_packings_are_explained(save: Any) -> None:
         ({256: 0}, "0 x 19 pixels"),
         ({277: 0}, "of 0 bands"),
         ({278: 0}, "strips or tiles of 23 x 0"),
-        ({257: 190}, "strips or tiles instead of"),
+        ({257: 190}, "its parts do not cover the picture"),
         ({273: 1 << 30}, "damaged"),
         ({279: 1 << 30}, "damaged"),
     ],
@@ -235,6 +237,14 @@ def test_false_sizes_are_refused(save: Any, tags: dict[int, int], problem: str) 
     """A file that claims what it does not hold is refused before memory is taken for it."""
     with pytest.raises(SampleError, match=problem):
         read_numbers(save(_values("int16", 5), tags=tags))
+
+
+def test_rows_that_are_not_there_are_no_black_rows(save: Any) -> None:
+    """Also of a plain grey file, which Pillow would fill up without a word."""
+    path = save(_values("uint8", 1), tags={257: 190})
+    for read in (read_numbers, read_image, read_mask, image_size):
+        with pytest.raises(SampleError, match="its parts do not cover the picture"):
+            read(path)
 
 
 def test_tiles_far_larger_than_the_picture_are_refused(save: Any) -> None:
@@ -292,3 +302,40 @@ def test_real_files_of_several_bands(shared_data: Path) -> None:
             assert np.array_equal(ours, theirs[..., ::-1])
         elif ours.ndim == 2:  # of several whole numbers with a sign, OpenCV makes a grey picture
             assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 9])
+def test_what_is_written_is_read(dtype: str, bands: int, tmp_path: Path) -> None:
+    """All types of numbers and any number of bands, also of an array that is not contiguous."""
+    values = _values(dtype, bands)
+    tiff.write_tiff(tmp_path / "new/a.tif", values[::-1])
+    data = (tmp_path / "new/a.tif").read_bytes()
+    np.testing.assert_array_equal(_decoded(data), values[::-1])
+    assert check_image(tmp_path / "new/a.tif") == (19, 23)
+
+
+def test_other_readers_read_what_is_written(tmp_path: Path) -> None:
+    """Pillow reads a single band, and GDAL all of them."""
+    values = _values("uint16", 7)
+    tiff.write_tiff(tmp_path / "a.tif", values[..., 0])
+    with Image.open(tmp_path / "a.tif") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), values[..., 0])
+    rasterio = pytest.importorskip("rasterio")
+    tiff.write_tiff(tmp_path / "b.tif", values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it lies nowhere on the earth
+        with rasterio.open(tmp_path / "b.tif") as raster:
+            np.testing.assert_array_equal(np.moveaxis(raster.read(), 0, -1), values)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2, 2), (0, 3), (4,)])
+def test_arrays_that_are_no_images_are_not_written(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """Nor are those of other kinds, or too large ones."""
+    with pytest.raises(OutputError, match=r"a\.tif: an array of shape .* cannot be written as TIFF"):
+        tiff.write_tiff(tmp_path / "a.tif", np.zeros(shape))
+    with pytest.raises(OutputError, match="type complex"):
+        tiff.write_tiff(tmp_path / "a.tif", np.zeros((2, 2), complex))
+    with pytest.raises(OutputError, match="4 GB at the most"):
+        tiff.write_tiff(tmp_path / "a.tif", np.broadcast_to(np.zeros(1), (1 << 15, 1 << 15)))
+    assert not (tmp_path / "a.tif").exists()

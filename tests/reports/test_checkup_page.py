@@ -51,7 +51,7 @@ def test_everything_that_was_found_is_there(tmp_path: Path) -> None:
         "href='#unknown_values'",
         "id='unknown_values'",
         "3 masks with values that no class has.",
-        "Type ignore=[77].",
+        "Type <code>ignore=[77]</code>.",
         "77: 12 px",
         "98.00%",
         "<td class=none>0</td>",
@@ -116,3 +116,27 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="a part of the path is a file"):
         written(tmp_path / "file", checkup())
+
+
+@pytest.mark.parametrize(
+    ("advice", "shown"),
+    [
+        ("Type ignore=[11, 254].", "Type <code>ignore=[11, 254]</code>."),
+        ("Type class_weights='balanced' & more", "Type <code>class_weights=&#x27;balanced&#x27;</code> &amp; more"),
+        ("Type --ignore 254; or wait.", "Type <code>--ignore 254</code>; or wait."),
+        ("Nothing to type, 2 < 3.", "Nothing to type, 2 &lt; 3."),
+    ],
+)
+def test_what_to_type_is_set_apart(tmp_path: Path, advice: str, shown: str) -> None:
+    """Keywords and flags with their values, and nothing else."""
+    found = Checkup("streets", 1, 1, {}, (), (Finding("layout", "error", "Odd.", advice),), (), 1.0)
+    assert shown in written(tmp_path, found)
+
+
+def test_notes_are_folded(tmp_path: Path) -> None:
+    """Good to know, but nobody has to scroll past them; what is to be mended stands open."""
+    cases = (Case("a.png"),)
+    for severity, folded in (("note", True), ("warning", False)):
+        finding = Finding("series", severity, "Frames.", "", 1, cases)
+        page = written(tmp_path, Checkup("streets", 1, 1, {}, (), (finding,), (), 1.0))
+        assert ("<summary>Show them</summary>" in page) is folded

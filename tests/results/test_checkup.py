@@ -81,7 +81,12 @@ def test_a_checkup_is_plain_values() -> None:
     """JSON holds everything, the verdict included."""
     values = json.loads(checkup(finding("truncated", "error")).to_json())
     assert values["is_healthy"] is False
-    assert values["findings"][0]["cases"][0] == {"name": "0.png", "detail": "why", "samples": [0]}
+    assert values["findings"][0]["cases"][0] == {
+        "name": "0.png",
+        "detail": "why",
+        "samples": [0],
+        "objects": [],
+    }
     assert values["class_shares"][0]["share"] == 0.9
     assert values["verdict"].startswith("Not healthy")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from easyseg.cli.options import add_settings, chosen
+from easyseg.cli.options import add_settings, chosen, read_value
 from easyseg.cli.parser import Parser
 from easyseg.config import DownloadSettings
 from easyseg.errors import ConfigError, unknown_name
@@ -32,6 +32,8 @@ def run(words: list[str]) -> int:
     given = {name: value for name, value in arguments.items() if value is not None}
     if "classes" in given:  # "Cat Dog" and "Cat,Dog" alike
         given["classes"] = [name.strip() for text in given["classes"] for name in text.split(",") if name.strip()]
+    if "limit" in given:
+        given["limit"] = read_value(DownloadSettings, "limit", given["limit"])
     settings = DownloadSettings.of(chosen(DownloadSettings, given))
     done = download_open_images(arguments["to"], settings)
     lines = [f"{done.folder}: {done.num_images:,} images of the split {done.split!r} with {done.num_masks:,} masks"]
@@ -49,7 +51,7 @@ def parser() -> Parser:
     """Return the command's parser."""
     result = Parser(
         "easyseg download",
-        "open-images --classes NAME ... --to FOLDER [--split train|val|test] [--limit N]",
+        "open-images --classes NAME ... --to FOLDER [--split train|val|test] [--limit N|none]",
         "Fetch a part of a public dataset, as a folder that the other commands read.",
         _EPILOG,
     )

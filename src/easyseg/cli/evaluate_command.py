@@ -27,7 +27,9 @@ RUN is a run folder, a .safetensors file, or runs/last for the newest run. Witho
 measured."""
 
 _OF_THE_MODEL = ("device", "precision")
-_OF_THE_RUN = ("data", "validation", "format", "images", "masks")
+_IN_THE_MODEL = ("class_map", "ignore", "task", "value_range", "validation_fraction")
+"""What values mean and how the images were parted stands in the model; how files are found, in the run's settings."""
+_OF_THE_RUN = ("data", "validation", *(name for name in DataSettings.model_fields if name not in _IN_THE_MODEL))
 
 
 def run(words: list[str]) -> int:

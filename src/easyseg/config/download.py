@@ -22,7 +22,9 @@ class DownloadSettings(Settings):
     )
     split: Literal["train", "val", "test"] = Field("train", description="Part of Open Images.")
     limit: Count | None = Field(
-        None, description="Largest number of images; each class gets an equal share of them, as far as it has so many."
+        None,
+        description="Largest number of images; each class gets an equal share of them, as far as it has so many. "
+        "Without classes it has to be given; None then fetches all.",
     )
     threads: Annotated[int, Field(ge=1, le=64)] = Field(8, description="Files fetched at a time.")
     annotations_url: str = Field(

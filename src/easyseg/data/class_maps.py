@@ -75,11 +75,7 @@ def infer_class_map(
 
 
 def _of_masks(samples: Sequence[Sample], wishes: ClassWishes) -> ClassMap:
-    if wishes.ignored_names:
-        raise ClassMapError(
-            f"ignore={list(wishes.ignored_names)}: expected mask values or RGB colours, such as [255] or [(0, 0, 0)]; "
-            "names are for datasets of objects."
-        )
+    refuse_names_of_objects(wishes)
     scan = scan_masks(samples)
     if scan.problems:
         raise listed([*scan.problems, *problems_of(sample for sample in samples if sample.mask is not None)])
@@ -87,6 +83,15 @@ def _of_masks(samples: Sequence[Sample], wishes: ClassWishes) -> ClassMap:
         raise ClassMapError("No image has a mask, so nothing says what the classes are. Check the folder of the masks.")
     planes = next((len(sample.mask) for sample in samples if isinstance(sample.mask, tuple)), 1)
     return class_map_of_scan(scan, wishes, masks_per_image=planes)
+
+
+def refuse_names_of_objects(wishes: ClassWishes) -> None:
+    """Raise a `ClassMapError` where names are to be ignored in masks, which have none."""
+    if wishes.ignored_names:
+        raise ClassMapError(
+            f"ignore={list(wishes.ignored_names)}: expected mask values or RGB colours, such as [255] or [(0, 0, 0)]; "
+            "names are for datasets of objects."
+        )
 
 
 def class_map_of_scan(scan: Scan, wishes: ClassWishes, *, masks_per_image: int = 1) -> ClassMap:

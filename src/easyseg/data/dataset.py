@@ -16,15 +16,18 @@ import numpy.typing as npt
 from easyseg.brightness import ValueRange
 from easyseg.config import CheckSettings
 from easyseg.data.describing import description, empty_split, no_masks
+from easyseg.data.drawing import with_outlines_of
 from easyseg.data.export import write_coco, write_masks
 from easyseg.data.mask_values import mask_sources
 from easyseg.data.sample_files import identity_of, listed, objects_identity, problems_of
 from easyseg.data.sequences import annotated_places, chosen, splits_of
 from easyseg.data.splitting import assign_splits
-from easyseg.data.targets import read_instances, read_pixels, read_target
+from easyseg.data.statistics import ClassStatistics, class_statistics
+from easyseg.data.targets import read_instances, read_picture, read_pixels, read_target
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import unknown_name
 from easyseg.io.image_sources import source_size
+from easyseg.results.semantic import SemanticResult
 from easyseg.structures import (
     SPLITS,
     ClassMap,
@@ -171,6 +174,34 @@ class Dataset:
         """
         return read_instances(self.samples[index], self.class_map, self.size_hw(index))
 
+    def annotation(self, index: int) -> SemanticResult:
+        """Return an image's annotation in the form of a prediction, to look at or save: `dataset.annotation(0).show()`.
+
+        Raises:
+            SampleError: as `image` and `mask` do.
+        """
+        mask = self.mask(index)
+        planes = np.ascontiguousarray(np.moveaxis(mask, 2, 0)) if mask.ndim == 3 else mask
+        sample = self.samples[index]
+        picture = read_picture(sample, self.value_range)
+        return SemanticResult(mask=planes, class_map=self.class_map, image=picture, path=sample.image_path)
+
+    def statistics(self) -> ClassStatistics:
+        """Count pixels, images, objects by size, and points of outlines of each class; `.plot()` draws them.
+
+        Raises:
+            SampleError: a mask cannot be used.
+        """
+        return class_statistics(self)
+
+    def resampled(self, count: int) -> Dataset:
+        """Return the dataset with outlines of objects that have `count` points each, spread evenly along them.
+
+        Raises:
+            ConfigError: `count` is less than 3.
+        """
+        return replace(self, samples=tuple(with_outlines_of(sample, count) for sample in self.samples))
+
     def verify(self, *splits: str) -> None:
         """Look for broken files before time is spent on them, reading as little of each as possible.
 
@@ -239,12 +270,23 @@ class Dataset:
             digest.update(objects_identity(sample, lambda source: identity_of(source, self.path)))
         return digest.hexdigest()
 
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """How the files and their values were understood, a line each; those that may be wrong begin with "Note: "."""
+        how = f"Read as {self.format}, {self.task}: {self.class_map.note}"
+        return (how, *(note.strip() for note in self.notes))
+
     def describe(self) -> str:
         """Return a few lines for people: where from, images per split, classes, and what the mask values mean."""
         return description(self)
 
     def to_coco(self, path: str | os.PathLike[str]) -> Path:
         """Write the annotated images as a COCO dataset, which `load_dataset` reads back without loss.
+
+        Outlines stay outlines where COCO's tools draw the very same pixels of them; they decide by another rule which
+        pixels at an edge are inside, and know no holes, so elsewhere run lengths are written. What does not count is a
+        crowd of the category `__ignore__`. Image files are copied; arrays and parts of rasters become PNG files, or
+        TIFF files of all their bands and numbers where a PNG file cannot hold these.
 
         Args:
             path: a new folder, which gets annotations.json and copies of the images; or a .json file, whose image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from easyseg.geometry import (
     coco_rings_to_run_lengths,
     mask_to_box,
     polygons_to_mask,
+    resample_polygon,
 )
 from easyseg.io.images import decode_mask
 from easyseg.io.packed import unpacked
@@ -47,7 +49,8 @@ MOST_INSTANCE_BYTES = 4 << 30
 def draw_classes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
     """Draw a sample's objects over each other in their order.
 
-    Crowds are drawn first, so their pixels are `IGNORE_INDEX` only where nothing else is.
+    Objects of no class cover those below them, too: what is in front of a car is no car. Crowds are drawn first, so
+    their pixels are `IGNORE_INDEX` only where nothing else is.
 
     Args:
         sample: an image with objects.
@@ -65,11 +68,11 @@ def draw_classes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskAr
     mask = np.full(size_hw, class_map.uncovered, np.uint8)
     counted = []
     for at, item, place in _with_places(sample, class_map):
-        if item.is_crowd:
+        if not item.is_crowd:
+            is_foreground = class_map.task == "binary" and place not in (None, IGNORE_INDEX)
+            counted.append((at, item, 1 if is_foreground else class_map.uncovered if place is None else place))
+        elif place is not None:
             mask[_object_mask(sample, at, item, size_hw)] = IGNORE_INDEX
-        else:
-            is_foreground = class_map.task == "binary" and place != IGNORE_INDEX
-            counted.append((at, item, 1 if is_foreground else place))
     for at, item, class_id in counted:
         mask[_object_mask(sample, at, item, size_hw)] = class_id
     return mask
@@ -95,7 +98,7 @@ def draw_instances(
     boxes, class_ids, crowds = [], [], []
     places = class_map.object_classes
     for at, item, place in _with_places(sample, class_map, class_mask):
-        if place == IGNORE_INDEX:
+        if place is None or place == IGNORE_INDEX:
             continue
         mask = _object_mask(sample, at, item, size_hw)
         box = mask_to_box(mask)
@@ -169,23 +172,44 @@ def pixel_parts(shape: Polygons, size_hw: SizeHW) -> tuple[tuple[Points, ...], .
     return tuple(tuple(ring * scale for ring in part) for part in shape.parts)
 
 
+def with_outlines_of(sample: Sample, count: int) -> Sample:
+    """Return a sample whose polygons have `count` points on each outline, spread evenly along it.
+
+    Raises:
+        ConfigError: `count` is less than 3.
+        SampleError: an outline has no points, or some that are no pixels.
+    """
+    if not isinstance(sample.objects, tuple):
+        return sample
+    objects = []
+    for at, item in enumerate(sample.objects):
+        shape = item.shape
+        if isinstance(shape, Polygons):
+            try:
+                parts = tuple(tuple(resample_polygon(ring, count) for ring in part) for part in shape.parts)
+            except DataError as error:
+                raise SampleError(_place(sample), f"object {at}: {error}") from error
+            shape = replace(shape, parts=parts)
+        objects.append(replace(item, shape=shape))
+    return replace(sample, objects=tuple(objects))
+
+
 def _with_places(
     sample: Sample, class_map: ClassMap, class_mask: MaskArray | None = None
-) -> Iterator[tuple[int, LabelledObject, int]]:
-    """Yield the objects that are drawn: number, object, and place of its class or `IGNORE_INDEX`."""
+) -> Iterator[tuple[int, LabelledObject, int | None]]:
+    """Yield each object: its number, itself, and the place of its class, `IGNORE_INDEX`, or None for no class."""
     for at, item in enumerate(single_objects(sample, class_map, class_mask)):
         try:
             place = class_map.class_of_object(item.class_name)
         except DataError as error:
             raise SampleError(_place(sample), f"object {at}: {error}") from error
-        if place is not None:
-            yield at, item, place
+        yield at, item, place
 
 
 def _draw_planes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
     planes = np.zeros((*size_hw, class_map.num_classes), np.uint8)
-    items = sorted(_with_places(sample, class_map), key=lambda entry: not _is_void(entry[1], entry[2]))
-    for at, item, place in items:
+    entries = [(at, item, place) for at, item, place in _with_places(sample, class_map) if place is not None]
+    for at, item, place in sorted(entries, key=lambda entry: not _is_void(entry[1], entry[2])):
         inside = _object_mask(sample, at, item, size_hw)
         if place == IGNORE_INDEX:
             planes[inside] = IGNORE_INDEX
@@ -260,8 +284,8 @@ def _placed(selected: BoolMask, part: MaskPart, size_hw: SizeHW) -> BoolMask:
 
 
 def _bright(values: npt.NDArray[Any]) -> BoolMask:
-    """Return where a mask is brighter than half; one of small numbers holds 0 and 1."""
-    return np.asarray(values > 0) if values.max(initial=0) <= 1 else np.asarray(values >= 128)
+    """Return where a mask is brighter than half of its brightest pixel."""
+    return np.asarray(2 * values.astype(np.int64) > values.max(initial=0))
 
 
 def _numbered(

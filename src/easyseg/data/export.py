@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +13,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from easyseg.brightness import ValueRange
-from easyseg.data.drawing import shape_mask, single_objects
+from easyseg.data.drawing import pixel_parts, shape_mask, single_objects
 from easyseg.data.sequences import annotated_places
 from easyseg.data.targets import read_pixels
 from easyseg.errors import DataError, OutputError, SampleError
 from easyseg.geometry import BoolMask, RunLengths
 from easyseg.io import atomic
 from easyseg.io.decoding import opened
+from easyseg.io.image_sources import source_numbers
 from easyseg.io.images import write_image
 from easyseg.io.palette_png import write_ids
+from easyseg.io.tiff import write_tiff
 from easyseg.structures import IGNORE_INDEX, ClassMap, LabelledObject, MaskArray, Polygons, Sample
 
 if TYPE_CHECKING:
     from easyseg.data.dataset import Dataset
 
 _VOID = "__ignore__"
+_BACKGROUND = "background"
 _ANNOTATIONS = "annotations.json"
 
 
@@ -47,24 +51,28 @@ def write_coco(dataset: Dataset, path: Path) -> Path:
     file = path if is_file else path / _ANNOTATIONS
     places = annotated_places(dataset.samples)
     names = _relative_names(dataset, places) if is_file else _flat_names(dataset, places)
-    categories = {name: at for at, name in enumerate(_category_names(dataset.class_map))}
+    numbers = {name: at for at, name in enumerate(_category_names(dataset.class_map))}
+    used: set[str] = set()
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, at in enumerate(places, start=1):
         sample = dataset.samples[at]
         height, width = dataset.size_hw(at)
-        file_name = names[at] if is_file else f"images/{names[at]}"
+        if is_file:
+            file_name = names[at]
+        else:
+            file_name = f"images/{_copy_image(sample, path / 'images' / names[at], dataset.value_range).name}"
         images.append({"id": number, "file_name": file_name, "width": width, "height": height, "split": sample.split})
         for piece in _pieces(dataset, at):
-            annotations.append(_annotation(piece, len(annotations) + 1, number, categories[piece.category]))
-        if not is_file:
-            _copy_image(sample, path / file_name, dataset.value_range)
+            annotations.append(_annotation(piece, len(annotations) + 1, number, numbers[piece.category]))
+            used.add(piece.category)
     own = {"draw_order": "file", "uncovered": _uncovered(dataset.class_map), "task": dataset.task}
+    optional = {_BACKGROUND, _VOID} - used  # other tools would take them for classes of objects
     content = {
         "info": {"description": dataset.name, "easyseg": own},
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in categories.items()],
+        "categories": [{"id": number, "name": name} for name, number in numbers.items() if name not in optional],
     }
     atomic.write_text(file, json.dumps(content))
     return file
@@ -105,7 +113,8 @@ def _pieces(dataset: Dataset, at: int) -> Iterator[_Piece]:
             drawn[piece.mask] = _value(piece, dataset.class_map)
     if sample.mask is not None:  # what no object covers, or more than the objects say
         for value in np.unique(target[drawn != target]).tolist():
-            yield _Piece(_category(value, dataset.class_map), (target == value) & (drawn != target))
+            mask = (target == value) & (drawn != target)
+            yield _Piece(_category(value, dataset.class_map), mask, is_crowd=value == IGNORE_INDEX)
 
 
 def _object_pieces(dataset: Dataset, sample: Sample, target: MaskArray) -> Iterator[_Piece]:
@@ -120,8 +129,10 @@ def _object_pieces(dataset: Dataset, sample: Sample, target: MaskArray) -> Itera
         if class_mask is not None:
             mask = mask & (target != _uncovered_value(class_map))
         if place is not None:
-            name = _VOID if place == IGNORE_INDEX else class_map.names[place]
-            yield _Piece(name, mask, item.is_crowd, () if class_mask is not None else _rings(item))
+            is_void = place == IGNORE_INDEX
+            name = _VOID if is_void else class_map.names[place]
+            rings = () if class_mask is not None else _rings(item, mask)
+            yield _Piece(name, mask, item.is_crowd or is_void, rings)
 
 
 def _planes(target: MaskArray, class_map: ClassMap) -> Iterator[_Piece]:
@@ -132,12 +143,24 @@ def _planes(target: MaskArray, class_map: ClassMap) -> Iterator[_Piece]:
                 yield _Piece(name, mask, is_crowd)
 
 
-def _rings(item: LabelledObject) -> tuple[Sequence[float], ...]:
-    """Return an object's polygons as COCO has them, none where they do not say exactly the same there."""
+def _rings(item: LabelledObject, mask: BoolMask) -> tuple[Sequence[float], ...]:
+    """Return an object's polygons as COCO has them, none where they do not say exactly the same there.
+
+    COCO's tools decide by another rule which pixels at an edge are inside, and know no holes: outlines of other formats
+    stay outlines where COCO draws the very same pixels of them, and become run lengths elsewhere.
+    """
     shape = item.shape
-    if not isinstance(shape, Polygons) or shape.rule != "coco" or shape.is_relative:
+    if not isinstance(shape, Polygons):
         return ()
-    return tuple(ring.ravel().tolist() for part in shape.parts for ring in part)
+    size_hw = (mask.shape[0], mask.shape[1])
+    parts = pixel_parts(shape, size_hw)
+    if shape.rule != "coco":
+        outlines = tuple((part[0],) for part in parts if len(part) == 1 and len(part[0]) >= 3)
+        is_same = len(outlines) == len(parts) and np.array_equal(
+            shape_mask(Polygons(outlines, rule="coco"), size_hw), mask
+        )
+        parts = outlines if is_same else ()
+    return tuple(ring.ravel().tolist() for part in parts for ring in part)
 
 
 def _annotation(piece: _Piece, number: int, image: int, category: int) -> dict[str, Any]:
@@ -206,28 +229,38 @@ def _flat_names(dataset: Dataset, places: Sequence[int]) -> dict[int, str]:
     """Return a file name for each image, no two of which have the same stem."""
     names: dict[int, str] = {}
     taken: set[str] = set()
+    last_number: Counter[str] = Counter()
     for at in places:
         sample = dataset.samples[at]
         image = sample.image
         plain = "_".join(part for part in sample.name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
         stem, suffix = (Path(plain).stem, image.suffix) if isinstance(image, Path) else (plain, ".png")
-        unique, number = stem, 1
+        unique = stem
         while unique.casefold() in taken:
-            number += 1
-            unique = f"{stem}_{number}"
+            # from where the last image of this name left off: there may be as many as there are images
+            last_number[stem.casefold()] += 1
+            unique = f"{stem}_{last_number[stem.casefold()] + 1}"
         taken.add(unique.casefold())
         names[at] = unique + suffix
     return names
 
 
-def _copy_image(sample: Sample, target: Path, value_range: ValueRange | None) -> None:
+def _copy_image(sample: Sample, target: Path, value_range: ValueRange | None) -> Path:
+    """Write a sample's image, and return the file: the one given, or a .tif where other formats cannot hold it."""
     image = sample.image
-    if not isinstance(image, Path):
-        channels = image.shape[2] if isinstance(image, np.ndarray) and image.ndim == 3 else 3
+    if isinstance(image, Path):
+        with opened(image) as source, atomic.atomic_path(target) as temporary, temporary.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+        return target
+    numbers = image if isinstance(image, np.ndarray) else source_numbers(image)
+    channels = numbers.shape[2] if numbers.ndim == 3 else 1
+    if channels not in (1, 3, 4) or (value_range is not None and numbers.dtype != np.uint8):
+        # not by its name alone: "a.b" has no suffix
+        target = target.with_name(target.name.removesuffix(".png") + ".tif")
+        write_tiff(target, numbers)
+    else:
         write_image(target, read_pixels(sample, channels, value_range))
-        return
-    with opened(image) as source, atomic.atomic_path(target) as temporary, temporary.open("wb") as copy:
-        shutil.copyfileobj(source, copy)
+    return target
 
 
 def _refuse_place(dataset: Dataset, path: Path) -> None:

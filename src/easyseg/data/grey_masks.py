@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from easyseg.data.class_wishes import ClassWishes
@@ -18,6 +18,7 @@ MOST_VALUES = 64
 _VOID = 255
 _HALF = 128
 _EXTREME = 8
+_MOST_AT_ENDS = 0.75
 """Grey values so near to 0 or 255 mean the same as these."""
 
 
@@ -64,7 +65,7 @@ def multilabel_class_map(scan: Scan, wishes: ClassWishes, *, count: int) -> Clas
     if wishes.task not in ("auto", "multilabel"):
         raise ClassMapError(f"task={wishes.task!r}, but every class has masks of its own. Leave task out.")
     counts = scan.value_counts()
-    if _is_black_and_white(counts):
+    if _is_black_and_white(scan, counts):
         note = f"one 0/255 mask for each of {count} classes"
         return ClassMap("multilabel", names, "threshold", ignored=wishes.ignored, note=note)
     others = sorted(counts.keys() - {0, *wishes.ignored})
@@ -94,13 +95,13 @@ class _Values:
         self._counts = counts
         self._wishes = wishes
         self._total = counts.total()
-        self._is_smooth = _is_smooth(counts)
+        self._is_black_and_white = _is_black_and_white(scan, counts)
         self._found = sorted(counts)
 
     def unnamed(self) -> ClassMap:
         """Read values of which nothing is known."""
         self._refuse_single_value()
-        if self._wishes.task != "multiclass" and (_is_black_and_white(self._counts) or self._is_binary()):
+        if self._wishes.task != "multiclass" and (self._is_black_and_white or self._is_binary()):
             return self.binary()
         self._refuse_smooth()
         ids = self._without_void()
@@ -108,9 +109,9 @@ class _Values:
             refuse_object_numbers(self._scan, ids)
         if len(ids) > MOST_VALUES:
             raise ClassMapError(
-                f"The masks hold {len(ids)} different values ({shares(self._counts)}), too many for classes without "
-                "names. If they are class ids, type classes=[...] or class_map={'name': value, ...}; if every value "
-                "but 0 is one class, type task='binary'."
+                f"The masks hold {len(ids)} different values ({shares(self._counts)}){self._odd_one()}, too many for "
+                "classes without names. If they are class ids, type classes=[...] or class_map={'name': value, ...}; "
+                "if every value but 0 is one class, type task='binary'."
             )
         is_gapless = ids == list(range(ids[0], ids[-1] + 1))
         note = "mask values are class ids" if is_gapless else "each mask value is a class, named after it"
@@ -166,7 +167,7 @@ class _Values:
             raise ClassMapError(f"task='binary' has one class, but {len(names)} names are given: {', '.join(names)}.")
         name = self._wishes.name
         self._refuse_single_value()
-        if _is_black_and_white(self._counts):
+        if self._is_black_and_white:
             return self._one_class(name, _VOID)
         ids = self._without_void()
         if self._ones_and_whites():
@@ -186,7 +187,7 @@ class _Values:
         return ClassMap("binary", (name,), "threshold", ignored=ignored, threshold=1, note=note)
 
     def _one_class(self, name: str, value: int) -> ClassMap:
-        if value in (0, _VOID) and (_is_black_and_white(self._counts) or self._found == [0]):
+        if value in (0, _VOID) and (self._is_black_and_white or self._found == [0]):
             return self._thresholded(name, inverted=value == 0)
         self._refuse_smooth()
         if value not in self._counts and self._found != [0]:
@@ -284,7 +285,7 @@ class _Values:
             )
 
     def _refuse_smooth(self) -> None:
-        if self._is_smooth:
+        if self._is_black_and_white and len(self._found) > 2:
             raise ClassMapError(
                 f"The masks hold {len(self._counts)} grey values from 0 to 255 ({shares(self._counts)}): antialiased "
                 "masks of one class. Type task='binary', or save masks with exact values."
@@ -320,12 +321,41 @@ class _Values:
         path = next((file.path for file in self._scan.files if value in file.counts), None)
         return f" (as in {path})" if path else ""
 
+    def _odd_one(self) -> str:
+        """Name the one mask that most of the values come from, if there is one: it may be no mask at all."""
+        holders = Counter(value for file in self._scan.files for value in file.counts)
+        for file in self._scan.files:
+            alone = sum(holders[value] == 1 for value in file.counts)
+            if 2 * alone > len(holders) and len(self._scan.files) > 2:
+                return f", {alone} of them in {file.path or 'one mask'} alone"
+        return ""
+
     def _source(self) -> str:
         return f" from {self._wishes.source}" if self._wishes.source else ""
 
 
-def _is_black_and_white(counts: Counter[int]) -> bool:
-    """Whether 0 and 255 are all there is, apart from smooth edges between them."""
+def _is_black_and_white(scan: Scan, counts: Counter[int]) -> bool:
+    """Whether 0 and 255 are all there is, apart from smooth edges between them, in all masks and in most of them."""
+    if not _are_black_and_white(counts):
+        return False
+    votes = [_looks_black_and_white(file.counts) for file in scan.files if file.counts.keys() != {0}]
+    return 2 * sum(votes) > len(votes)  # else a photo among masks of class ids would make one class of all
+
+
+def _looks_black_and_white(counts: Mapping[int, int]) -> bool:
+    """Whether one mask is black and white; in masks of class ids, low values are no shades of black."""
+    total = sum(counts.values())
+    if max(counts) < _VOID - _EXTREME:
+        return False
+    if any(_VOID - _EXTREME <= value < _VOID for value in counts):
+        ends = sum(count for value, count in counts.items() if value <= _EXTREME or value >= _VOID - _EXTREME)
+        return ends >= _MOST_AT_ENDS * total
+    others = counts.keys() - {0, _VOID}
+    are_ids = bool(others) and max(others) <= _EXTREME
+    return not are_ids and counts.get(0, 0) + counts.get(_VOID, 0) >= _MOST_AT_ENDS * total
+
+
+def _are_black_and_white(counts: Counter[int]) -> bool:
     if counts.keys() <= {0, _VOID}:
         return _VOID in counts
     if 0 not in counts or max(counts) != _VOID:
@@ -342,7 +372,7 @@ def _is_smooth(counts: Counter[int]) -> bool:
         return False
     bins = {value // 16 for value in counts if 0 < value < _VOID}
     at_ends = sum(count for value, count in counts.items() if value <= _EXTREME or value >= _VOID - _EXTREME)
-    return len(bins) >= 12 and at_ends >= 0.75 * counts.total()
+    return len(bins) >= 12 and at_ends >= _MOST_AT_ENDS * counts.total()
 
 
 def _template(names: Iterable[str], values: list[int]) -> str:

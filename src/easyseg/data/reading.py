@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,10 +15,11 @@ from easyseg.data.class_maps import infer_class_map, read_class_map, with_classe
 from easyseg.data.dataset import Dataset
 from easyseg.data.describing import read_already
 from easyseg.data.formats import BadSamples, ReadOptions, find_format
-from easyseg.data.formats.scanning import existing_folder, listed_once
+from easyseg.data.formats.scanning import existing_folder, listed_once, notes_on_links
 from easyseg.data.joining import checked, joined
 from easyseg.data.memory import samples_from_memory
 from easyseg.data.object_classes import names_asked_for
+from easyseg.data.splitting import note_on_no_split
 from easyseg.data.value_ranges import find_value_range
 from easyseg.errors import known_arguments
 from easyseg.structures import (
@@ -25,6 +27,9 @@ from easyseg.structures import (
     Ignored,
     Task,
 )
+
+_LOOKED_AT = 10_000
+"""So many images tell whether a dataset is made of links."""
 
 
 @known_arguments()
@@ -96,11 +101,20 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         layout = reader.read(
             folder, images=Path(images) if images else None, masks=Path(masks) if masks else None, options=options
         )
+        some = itertools.islice(layout.samples, _LOOKED_AT)
+        links = notes_on_links(folder, [sample.image for sample in some if isinstance(sample.image, Path)])
     if given.on_bad_sample == "skip":
         layout = without_bad_samples(layout)
     layout, found = with_classes(layout, classes=classes, class_map=class_map, ignore=ignore, task=task)
     scale = find_value_range(layout.samples, given.value_range)
-    notes = (*found.hints, *layout.notes, *filter(None, [scale.note]), *notes_on_skipped(layout.skipped))
+    notes = (
+        *found.hints,
+        *note_on_no_split(layout.samples, folder),
+        *layout.notes,
+        *links,
+        *filter(None, [scale.note]),
+        *notes_on_skipped(layout.skipped),
+    )
     of_the_model = {"classes": list(classes) if classes else None, "seed": seed, "split": split}
     settings = {"data": str(folder), **given.changed(), **{key: value for key, value in of_the_model.items() if value}}
     dataset = Dataset(layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings)

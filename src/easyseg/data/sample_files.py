@@ -125,7 +125,7 @@ def objects_identity(sample: Sample, identity: Callable[[object], bytes]) -> byt
         digest.update(repr((sample.objects.class_name, sample.objects.class_names)).encode())
     else:
         for item in sample.objects:
-            digest.update(f"{item.class_name} {item.is_crowd}\n".encode())
+            digest.update(f"{item.class_name} {item.is_crowd}{' stuff' if item.is_stuff else ''}\n".encode())
             digest.update(_shape_bytes(item.shape))
     for source in _mask_sources_of_objects(sample):
         digest.update(identity(source))

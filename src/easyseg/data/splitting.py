@@ -11,6 +11,8 @@ from pathlib import Path
 from easyseg.data.sequences import annotated_places, splits_of, with_splits
 from easyseg.structures import ImageWindow, Sample, Split
 
+_MOST_NAMED = 100
+
 
 @dataclass(frozen=True, slots=True)
 class SplitSamples:
@@ -49,6 +51,24 @@ def assign_splits(samples: Sequence[Sample], *, root: Path | None, fraction: flo
         f"{num_val} of {len(pool)} images put aside for validation, drawn from {origin} by file name with seed {seed}"
     )
     return SplitSamples(with_splits(samples, assigned), note if num_val else "")
+
+
+def note_on_no_split(samples: Sequence[Sample], root: Path) -> tuple[str, ...]:
+    """Say which images are trained on because nothing says a split of them, while others have one.
+
+    Args:
+        samples: the samples as their files say.
+        root: the dataset's folder.
+    """
+    given = splits_of(samples)
+    without = [at for at, split in enumerate(given) if split is None]
+    if not without or len(without) == len(given) or not any(split in ("train", "val") for split in given):
+        return ()
+    paths = [path for at in without[:_MOST_NAMED] if (path := samples[at].image_path) and path.is_relative_to(root)]
+    folders = [path.relative_to(root).parts[0] for path in paths if path.parent != root]
+    where = f", such as those in {folders[0]}/" if folders else ""
+    count = f"{len(without)} images are" if len(without) > 1 else "1 image is"
+    return (f"Note: {count} in no folder or list that is called by a split{where}; train counts them in",)
 
 
 def _hash(sample: Sample, at: int, root: Path | None, seed: int) -> bytes:

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.data.threads import map_in_threads
-from easyseg.structures import IGNORE_INDEX, MaskArray
+from easyseg.results import charts
+from easyseg.structures import IGNORE_INDEX, Color, ImageArray, MaskArray, Polygons
 
 if TYPE_CHECKING:
     from easyseg.data.dataset import Dataset
@@ -58,24 +59,44 @@ class ChannelStatistics:
 class ClassStatistics:
     """How much of each class a dataset holds.
 
-    An object is a region of one class whose pixels touch at an edge or a corner; classes without countable things, such
-    as road, have few and large ones.
+    Where the dataset has objects, these are counted; in masks of classes, an object is a region of one class whose
+    pixels touch at an edge or a corner. Classes without countable things, such as road, have few and large ones.
 
     Attributes:
         names: the classes.
+        colors: the RGB colour of each.
         num_images: with a mask.
         pixels: (classes,) int64, pixels of each class.
         images: (classes,) int64, images in which it is.
         object_sizes: (classes, `SIZE_BINS`) int64, how many of its objects have 1, 2..3, 4..7, ... pixels.
         ignored_pixels: pixels that do not count.
+        outlines: (classes,) int64, how many outlines of polygons there are, each hole counted as one.
+        outline_points: (classes,) int64, of how many points they consist together.
     """
 
     names: tuple[str, ...]
+    colors: tuple[Color, ...]
     num_images: int
     pixels: Counts
     images: Counts
     object_sizes: Counts
     ignored_pixels: int
+    outlines: Counts
+    outline_points: Counts
+
+    @property
+    def mean_outline_points(self) -> Numbers:
+        """Of how many points an outline of each class consists, (classes,) float64; NaN where there are none."""
+        counts = np.where(self.outlines, self.outlines, 1)
+        mean: Numbers = np.where(self.outlines, self.outline_points / counts, np.nan)
+        return mean
+
+    def plot(self) -> ImageArray:
+        """Draw the share of pixels, the images and the objects by size of each class, (H, W, 3) uint8."""
+        sizes = {name: sizes.tolist() for name, sizes in zip(self.names, self.object_sizes, strict=True)}
+        shares = self.pixels / max(1, int(self.pixels.sum()))
+        chart = charts.classes(sizes, shares.tolist(), self.images.tolist(), self.colors, num_images=self.num_images)
+        return charts.to_array(chart)
 
     @property
     def objects(self) -> Counts:
@@ -113,17 +134,23 @@ def class_statistics(dataset: Dataset) -> ClassStatistics:
 
     def of_one(index: int) -> Counts:
         mask = dataset.mask(index)
-        return np.append(_counted(mask, count, is_binary=dataset.task != "multiclass"), np.sum(mask == IGNORE_INDEX))
+        rows = _counted(mask, count, is_binary=dataset.task != "multiclass")
+        if dataset[index].objects is not None:
+            rows[:, 2 : 2 + SIZE_BINS] = _object_sizes(dataset, index)
+        return np.append(np.concatenate([rows, _outlines(dataset, index)], axis=1), np.sum(mask == IGNORE_INDEX))
 
     total = _total(of_one, len(dataset))
-    table = total[:-1].reshape(count, 2 + SIZE_BINS)
+    table = total[:-1].reshape(count, 4 + SIZE_BINS)
     return ClassStatistics(
         names=tuple(dataset.classes),
+        colors=dataset.class_map.colors,
         num_images=len(dataset),
         pixels=table[:, 0],
         images=table[:, 1],
-        object_sizes=table[:, 2:],
+        object_sizes=table[:, 2 : 2 + SIZE_BINS],
         ignored_pixels=int(total[-1]),
+        outlines=table[:, -2],
+        outline_points=table[:, -1],
     )
 
 
@@ -137,9 +164,37 @@ def _counted(mask: MaskArray, count: int, *, is_binary: bool) -> Counts:
             continue
         _, _, regions, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=8)
         sizes = regions[1:, cv2.CC_STAT_AREA].astype(np.int64)
-        bins = np.frexp(sizes)[1] - 1  # frexp: size = fraction * 2^exponent, fraction in 0.5..1
-        rows[number] = [sizes.sum(), 1, *np.bincount(bins, minlength=SIZE_BINS)]
+        rows[number] = [sizes.sum(), 1, *_in_bins(sizes)]
     return rows
+
+
+def _object_sizes(dataset: Dataset, index: int) -> Counts:
+    """Return how many objects of each class and size an image has, (classes, SIZE_BINS)."""
+    rows = np.zeros((dataset.class_map.num_classes, SIZE_BINS), np.int64)
+    found = dataset.instances(index)
+    sizes = found.masks.sum(axis=(1, 2), dtype=np.int64)
+    for number, name in enumerate(dataset.object_classes):
+        is_counted = (found.class_ids == number) & ~found.is_crowd
+        rows[dataset.classes.index(name)] = _in_bins(sizes[is_counted])
+    return rows
+
+
+def _outlines(dataset: Dataset, index: int) -> Counts:
+    """Return how many outlines of each class an image has, and how many points these have, (classes, 2)."""
+    rows = np.zeros((dataset.class_map.num_classes, 2), np.int64)
+    objects = dataset[index].objects
+    for item in objects if isinstance(objects, tuple) else ():
+        place = dataset.class_map.class_of_object(item.class_name)
+        if isinstance(item.shape, Polygons) and place is not None and place != IGNORE_INDEX:
+            rings = [ring for part in item.shape.parts for ring in part]
+            rows[place] += len(rings), sum(map(len, rings))
+    return rows
+
+
+def _in_bins(sizes: Counts) -> Counts:
+    """Return how many sizes, in pixels, lie in each bin, (SIZE_BINS,)."""
+    bins = np.frexp(sizes)[1] - 1  # frexp: size = fraction * 2^exponent, fraction in 0.5..1
+    return np.bincount(bins, minlength=SIZE_BINS)
 
 
 def _total(of_one: Callable[[int], Counts], count: int) -> Counts:

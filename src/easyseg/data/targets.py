@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from easyseg.data.mask_values import load_mask, mask_sources
 from easyseg.data.memory import image_array
 from easyseg.data.sample_files import place_of, refuse_other_image, refuse_other_size
 from easyseg.errors import ClassMapError, SampleError
-from easyseg.io.image_sources import read_source
+from easyseg.io.image_sources import read_source, source_numbers
 from easyseg.structures import ClassMap, ImageArray, Instances, MaskArray, Sample, SizeHW
 
 
@@ -40,6 +41,22 @@ def read_pixels(sample: Sample, channels: int, value_range: ValueRange | None = 
     if (found, channels) == (4, 3):
         return np.ascontiguousarray(image[..., :3])
     raise SampleError(sample.name, f"the image has {found} channels, {channels} are needed. Type in_channels={found}.")
+
+
+def read_picture(sample: Sample, value_range: ValueRange | None = None) -> ImageArray:
+    """Return a sample's image to look at, (H, W, 3) uint8: of many bands the first three, of two the first.
+
+    Args:
+        sample: an image.
+        value_range: which of its numbers are black and white; None where they are bytes.
+
+    Raises:
+        SampleError: it cannot be read.
+    """
+    numbers = sample.image if isinstance(sample.image, np.ndarray) else source_numbers(sample.image)
+    bands = numbers.shape[2] if numbers.ndim == 3 else 1
+    pixels = read_pixels(sample, bands, value_range)
+    return np.ascontiguousarray(pixels[..., :3] if bands >= 3 else np.repeat(pixels[..., :1], 3, axis=2))
 
 
 def read_target(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
@@ -73,7 +90,7 @@ def read_target(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArr
 
 
 def read_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Instances:
-    """Return a sample's objects, each with a mask of its own.
+    """Return a sample's objects, each with a mask of its own; stuff is none.
 
     Args:
         sample: an image with objects.
@@ -91,6 +108,8 @@ def read_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Inst
             "as COCO or labelme files, or one mask file per object.",
         )
     class_mask = read_target(sample, class_map, size_hw) if sample.mask is not None else None
+    if isinstance(sample.objects, tuple) and any(item.is_stuff for item in sample.objects):
+        sample = replace(sample, objects=tuple(item for item in sample.objects if not item.is_stuff))
     return draw_instances(sample, class_map, size_hw, class_mask=class_mask)
 
 

@@ -25,23 +25,10 @@ from easyseg.pictures import brightness_of, ids_of
 from easyseg.structures import Color, ImageArray, SizeHW
 
 __all__ = [
-    "IMAGE_SUFFIXES",
-    "MAX_PIXELS",
-    "RawMask",
-    "check_image",
-    "decode_image",
-    "decode_mask",
-    "decode_numbers",
-    "decoded_number_type",
-    "decoded_size",
-    "image_size",
-    "number_type",
-    "read_image",
-    "read_mask",
-    "read_numbers",
-    "to_bytes",
-    "write_image",
-]
+    "IMAGE_SUFFIXES", "MAX_PIXELS", "RawMask", "check_image", "decode_image", "decode_mask", "decode_numbers",
+    "decoded_number_type", "decoded_size", "image_size", "number_type", "read_image", "read_mask", "read_numbers",
+    "to_bytes", "write_image",
+]  # fmt: skip
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm",
@@ -95,18 +82,21 @@ def decoded_size(path: Path, data: bytes) -> SizeHW:
     return _size_and_format(path, io.BytesIO(data))[0]
 
 
-def check_image(path: str | os.PathLike[str]) -> SizeHW:
+def check_image(path: str | os.PathLike[str], data: bytes | None = None) -> SizeHW:
     """Return an image's height and width, and make sure as cheaply as possible that the file is complete.
 
-    PNG and JPEG files, where it is cheap, are looked through to their end; others are trusted.
+    PNG and JPEG files, where it is cheap, are looked through to their end; others are trusted. A file that is not
+    written yet is given by its bytes, `data`, and errors name `path`.
 
     Raises:
         SampleError: the file is missing, empty, cut off, no picture, or too large.
     """
     path = Path(path)
-    size_hw, file_format = _header(path)
-    if file_format in ("JPEG", "MPO") and not _has_jpeg_end(path):
-        read_image(path)  # the end may hide before appended data, so the decoder decides
+    with opened(path) if data is None else io.BytesIO(data) as source:
+        size_hw, file_format = _size_and_format(path, source)
+        if file_format in ("JPEG", "MPO") and not _has_jpeg_end(source):
+            source.seek(0)
+            decode_image(path, source.read())  # the end may hide before appended data, so the decoder decides
     return size_hw
 
 
@@ -331,14 +321,15 @@ def _tiff_facts(path: Path, source: BinaryIO) -> tiff.TiffFacts | None:
     source.seek(0)
     if facts.needs_this_module and facts.is_stack:
         raise SampleError(path, "the file holds several pages. Save each page as a file of its own.")
+    if facts.lacks_parts:
+        raise SampleError(path, "the TIFF file is damaged: its parts do not cover the picture. Copy it again.")
     return facts
 
 
-def _has_jpeg_end(path: Path) -> bool:
-    with opened(path) as source:
-        size = source.seek(0, io.SEEK_END)
-        source.seek(max(0, size - _JPEG_TAIL_BYTES))
-        return _JPEG_END in source.read()
+def _has_jpeg_end(source: BinaryIO) -> bool:
+    size = source.seek(0, io.SEEK_END)
+    source.seek(max(0, size - _JPEG_TAIL_BYTES))
+    return _JPEG_END in source.read()
 
 
 def _decode_fast(picture: Picture, data: bytes) -> npt.NDArray[Any] | None:

@@ -28,6 +28,9 @@ from easyseg.structures import ImageArray, SizeHW
 LEAST_SIDE = 64
 """JPEG files are decoded to no fewer pixels than this on their shorter side."""
 
+_MOST_NUMBER = 1e30
+"""Numbers beyond it are no brightness, and their differences would overflow."""
+
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
@@ -141,8 +144,9 @@ def as_picture(values: npt.NDArray[Any]) -> ImageArray:
     if values.dtype == np.bool_:
         return np.where(values, np.uint8(255), np.uint8(0))
     numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(numbers.min(initial=0)), float(numbers.max(initial=0))
-    return ((numbers - low) * (255 / max(high - low, np.finfo(np.float64).tiny))).astype(np.uint8)
+    numbers = np.clip(numbers, -_MOST_NUMBER, _MOST_NUMBER)
+    low, high = float(numbers.min(initial=_MOST_NUMBER)), float(numbers.max(initial=-_MOST_NUMBER))
+    return np.rint((numbers - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
 
 
 def is_cut_off(path: str | os.PathLike[str]) -> bool:

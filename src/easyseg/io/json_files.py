@@ -16,6 +16,10 @@ MAX_BYTES = 2 << 30
 PEEK_BYTES = 1 << 18
 """So much of the beginning and of the end of a file tells what it is."""
 
+_CHUNK_BYTES = 1 << 24
+_OVERLAP_BYTES = 1 << 8
+"""So far beyond a chunk a key may reach."""
+
 _KEY = re.compile(rb'"([A-Za-z_][\w ]{0,39})"\s*:')
 
 
@@ -35,23 +39,42 @@ def read_json(path: Path) -> Any:
     if data.startswith(b"version https:/"):
         raise SampleError(path, "this is a Git LFS pointer, not the file itself. Type: git lfs pull")
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:  # ValueError: also text of another encoding, and endless numbers
+        return parse_json(data.decode("utf-8-sig"))
+    except ValueError as error:  # also text of another encoding
         raise SampleError(path, f"the file is not valid JSON ({error}). Export it again.") from error
 
 
-def keys_of(path: Path) -> frozenset[str]:
-    """Return the keys, of whatever depth, at the beginning and the end of a JSON file; none where it is unreadable."""
+def parse_json(text: str) -> Any:
+    """Return what a JSON text means, without infinities and NaN.
+
+    Raises:
+        ValueError: it is none, is nested too deep, or holds an endless number.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def keys_of(path: Path, *, whole: bool = False) -> frozenset[str]:
+    """Return the keys, of whatever depth, in a JSON file; none where it is unreadable.
+
+    Args:
+        path: the file.
+        whole: look through all of it, in bounded memory, and not at its beginning and its end only.
+    """
+    found: set[bytes] = set()
     try:
         with path.open("rb") as file:
-            data = file.read(PEEK_BYTES)
             size = file.seek(0, 2)
-            if size > PEEK_BYTES:
-                file.seek(max(PEEK_BYTES, size - PEEK_BYTES))
-                data += b" " + file.read(PEEK_BYTES)
+            is_wanted_whole = whole and size <= MAX_BYTES
+            starts = range(0, size, _CHUNK_BYTES) if is_wanted_whole else {0, max(0, size - PEEK_BYTES)}
+            for start in starts:
+                file.seek(start)
+                found.update(_KEY.findall(file.read(_CHUNK_BYTES + _OVERLAP_BYTES if is_wanted_whole else PEEK_BYTES)))
     except OSError:
         return frozenset()
-    return frozenset(key.decode("ascii", "replace") for key in _KEY.findall(data))
+    return frozenset(key.decode("ascii", "replace") for key in found)
 
 
 def looks_whole(path: Path) -> bool:

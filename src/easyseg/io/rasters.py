@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from easyseg.errors import SampleError, require_extra
 from easyseg.structures import Points, SizeHW
@@ -54,40 +52,62 @@ def read_raster(path: Path) -> Raster:
         raise SampleError(path, f"the raster cannot be read ({error}). Copy it again, or remove it.") from error
 
 
-def to_pixels(raster: Raster, rings: Sequence[Points], *, source_crs: str, file: Path) -> list[Points]:
+def brought_to(points: Points, source_crs: str, target_crs: str, *, file: Path) -> Points:
+    """Return coordinates in another coordinate system.
+
+    Args:
+        points: (N, 2) float64 x, y in `source_crs`.
+        source_crs: their system, such as "EPSG:4326", with longitude first.
+        target_crs: the system wanted, as text.
+        file: the file they come from, for messages.
+
+    Returns:
+        (N, 2) float64 x, y; infinite where the system has no such place.
+
+    Raises:
+        MissingExtraError: rasterio is not installed.
+        SampleError: a system is unknown, or the coordinates cannot be of it.
+    """
+    warp: Any = require_extra("rasterio.warp", extra="geo")
+    try:
+        x, y = warp.transform(source_crs, target_crs, points[:, 0].tolist(), points[:, 1].tolist())
+    except Exception as error:  # what GDAL itself raises has no public class
+        raise SampleError(
+            file,
+            f"its coordinates, in {source_crs[:80]!r}, cannot be brought to the coordinate system of the rasters "
+            f"({error}). Write the right system into the file, or export it in longitude and latitude.",
+        ) from error
+    return np.stack([np.array(x, np.float64), np.array(y, np.float64)], axis=1)
+
+
+def to_pixels(raster: Raster, points: Points) -> Points:
     """Return where coordinates lie in a raster.
 
     Args:
         raster: its header; without a coordinate system, coordinates are pixels already.
-        rings: (K, 2) float64 x, y each, in `source_crs`.
-        source_crs: the coordinates' system, such as "EPSG:4326", with longitude first.
-        file: the file they come from, for messages.
+        points: (N, 2) float64 x, y in the raster's system.
 
     Returns:
-        (K, 2) float64 pixel x, y each, counting pixel edges; infinite where the raster's system has no such place.
+        (N, 2) float64 pixel x, y, counting pixel edges.
 
     Raises:
-        SampleError: the coordinate system is unknown.
+        SampleError: the raster covers no area.
     """
     if not raster.crs:
-        return list(rings)
-    rasterio: Any = require_extra("rasterio", extra="geo")
-    warp: Any = require_extra("rasterio.warp", extra="geo")
-    points = np.concatenate(rings)
-    try:
-        x, y = warp.transform(source_crs, raster.crs, points[:, 0].tolist(), points[:, 1].tolist())
-    except (rasterio.errors.RasterioError, ValueError) as error:
-        raise SampleError(
-            file,
-            f"its coordinates, in {source_crs[:80]!r}, cannot be brought to the raster {raster.path.name} ({error}).",
-        ) from error
-    moved = _inverse(raster, np.array([x, y], np.float64))
-    return np.split(moved.T, np.cumsum([len(ring) for ring in rings])[:-1])
-
-
-def _inverse(raster: Raster, xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return points
     a, b, c, d, e, f = raster.to_crs
     if a * e - b * d == 0:
         raise SampleError(raster.path, "the raster's place on the earth is degenerate. Export it again.")
-    inverse: npt.NDArray[np.float64] = np.linalg.solve(np.array([[a, b], [d, e]]), xy - np.array([[c], [f]]))
+    inverse: Points = np.linalg.solve(np.array([[a, b], [d, e]]), points.T - np.array([[c], [f]])).T
     return inverse
+
+
+def bounds(raster: Raster) -> tuple[float, float, float, float]:
+    """Return the least and largest coordinates of a raster's corners, as x1, y1, x2, y2 in its system."""
+    height, width = raster.size_hw
+    if not raster.crs:
+        return 0.0, 0.0, float(width), float(height)
+    a, b, c, d, e, f = raster.to_crs
+    corners = np.array([(a * x + b * y + c, d * x + e * y + f) for x in (0, width) for y in (0, height)])
+    (x1, y1), (x2, y2) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    return x1, y1, x2, y2

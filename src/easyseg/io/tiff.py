@@ -8,6 +8,7 @@ structure of the file is read here, and its packed bytes are handed to Pillow as
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import TiffImagePlugin
 
-from easyseg.errors import SampleError
+from easyseg.errors import OutputError, SampleError
+from easyseg.io import atomic
 from easyseg.structures import MAX_PIXELS, SizeHW
 
 MAX_BYTES = 8 * MAX_PIXELS
@@ -32,7 +34,10 @@ _STRIP_STARTS, _ORIENTATION, _BANDS, _STRIP_ROWS, _STRIP_LENGTHS = 273, 274, 277
 _PLANES, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _TILE_STARTS, _TILE_LENGTHS, _SAMPLE_FORMAT = (
     284, 317, 322, 323, 324, 325, 339,
 )  # fmt: skip
-_IS_PREVIEW, _IS_DARK_WHITE = 254, 0
+_IS_PREVIEW, _IS_DARK_WHITE, _MORE_BANDS = 254, 0, 338
+_FORMATS = {"u": 1, "i": 2, "f": 3}
+_MOST_WRITTEN = (1 << 32) - (1 << 20)
+"""Places in a file of the classic kind are 32-bit numbers."""
 
 Tags = dict[int, tuple[Any, ...]]
 
@@ -71,6 +76,16 @@ class TiffFacts:
         is_plain_grey = self.bands == 1 and self.dtype.name in ("uint8", "uint16", "int16", "int32", "float32")
         is_plain_color = self.bands in (3, 4) and self.dtype == np.uint8 and self.photometric not in (0, 1)
         return not (is_plain_grey or is_plain_color)
+
+    @property
+    def lacks_parts(self) -> bool:
+        """Whether the strips or tiles do not cover the picture; other decoders leave the rest black without a word."""
+        if not self.tags.keys() & {_STRIP_STARTS, _TILE_STARTS}:
+            return False  # such as the JPEG kind of old
+        rows, columns = _chunk_hw(self)
+        height, width = self.size_hw
+        planes = self.bands if self.is_separate else 1
+        return len(_chunks(self)) < planes * -(-height // rows) * -(-width // columns)
 
     @property
     def upright_hw(self) -> SizeHW:
@@ -154,6 +169,50 @@ def decode(path: Path, data: bytes, facts: TiffFacts) -> npt.NDArray[Any]:
     if facts.photometric == _IS_DARK_WHITE and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
     return pixels
+
+
+def write_tiff(path: str | os.PathLike[str], pixels: npt.NDArray[Any]) -> None:
+    """Write numbers as a TIFF file, unpacked, pixel after pixel; for images that no other format holds.
+
+    Args:
+        path: the file. Its folder is made where missing.
+        pixels: (H, W) or (H, W, bands) whole numbers or floats.
+
+    Raises:
+        OutputError: the array is no image, is too large for such a file, or the file cannot be written.
+    """
+    values = pixels[..., None] if pixels.ndim == 2 else pixels
+    if values.ndim != 3 or values.size == 0 or values.dtype.kind not in _FORMATS or values.nbytes > _MOST_WRITTEN:
+        raise OutputError(
+            f"{path}: an array of shape {pixels.shape} and type {pixels.dtype} cannot be written as TIFF; expected "
+            "(H, W) or (H, W, bands) whole numbers or floats, 4 GB at the most."
+        )
+    height, width, bands = values.shape
+    size = values.dtype.itemsize
+    tags: list[tuple[int, str, tuple[int, ...]]] = [
+        (_WIDTH, "I", (width,)), (_HEIGHT, "I", (height,)), (_BITS, "H", (8 * size,) * bands), (_PACKING, "H", (1,)),
+        (_PHOTOMETRIC, "H", (1,)), (_STRIP_STARTS, "I", (0,)), (_BANDS, "H", (bands,)), (_STRIP_ROWS, "I", (height,)),
+        (_STRIP_LENGTHS, "I", (values.nbytes,)), (_PLANES, "H", (1,)), (_MORE_BANDS, "H", (0,) * (bands - 1)),
+        (_SAMPLE_FORMAT, "H", (_FORMATS[values.dtype.kind],) * bands),
+    ]  # fmt: skip
+    atomic.write_bytes(path, _head(tags) + values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+
+
+def _head(tags: list[tuple[int, str, tuple[int, ...]]]) -> bytes:
+    """Return the beginning of a file of one strip, which follows it."""
+    tags = [tag for tag in tags if tag[2]]
+    tables_at = 8 + 2 + 12 * len(tags) + 4
+    tables = {tag: struct.pack(f"<{len(values)}{form}", *values) for tag, form, values in tags}
+    lengths = {tag: len(table) for tag, table in tables.items() if len(table) > 4}
+    strip_at = tables_at + sum(lengths.values())
+    tables[_STRIP_STARTS] = struct.pack("<I", strip_at)
+    entries, behind = b"", b""
+    for tag, form, values in tags:
+        is_far = tag in lengths
+        field = struct.pack("<I", tables_at + len(behind)) if is_far else tables[tag].ljust(4, b"\0")
+        entries += struct.pack("<HHI", tag, {"H": 3, "I": 4}[form], len(values)) + field
+        behind += tables[tag] if is_far else b""
+    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + struct.pack("<I", 0) + behind
 
 
 def _fill_plane(

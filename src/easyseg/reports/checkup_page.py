@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from easyseg.structures import Color
 
 _MOST_LISTED = 200
 _MOST_OPEN = 8
+_VALUE = r"(?:&#x27;.*?&#x27;|[\[({].*?[\])}]|(?:[^\s,;.)]|\.(?=\w))+)"
+_TO_TYPE = re.compile(rf"--[a-z][a-z-]*(?: {_VALUE})?|\b[a-z_]+={_VALUE}")
+"""A flag with its value, or a keyword with its."""
+_NOTE = "Note: "
 _FOOTER = "Nothing was changed in the dataset. A finding lists its first cases; its number counts all."
 
 
@@ -39,6 +44,7 @@ def write_checkup(
     parts = [
         f"<header><h1>{escaped(title)}</h1><p class='faint'>{escaped(checkup.name)}</p>{_verdict(checkup)}</header>",
         _figures(checkup),
+        _reading(checkup),
         _contents(checkup),
         *(_finding(finding, pictures.get(finding.kind, ())) for finding in checkup),
         section("Classes", _classes(checkup, colors)) if checkup.class_shares else "",
@@ -62,17 +68,25 @@ def _figures(checkup: Checkup) -> str:
     return f"<div class='figures'>{cards}</div>"
 
 
+def _reading(checkup: Checkup) -> str:
+    """Return how the dataset was understood; what may be wrong about that stands out."""
+    notes = [line.removeprefix(_NOTE) for line in checkup.reading if line.startswith(_NOTE)]
+    doubts = "".join(f"<p class='note'><b>Note</b>{_told(line)}</p>" for line in notes)
+    lines = "".join(f"<li>{_told(line)}</li>" for line in checkup.reading if not line.startswith(_NOTE))
+    listed = section("How it was read", f"<ul class='reading'>{lines}</ul>") if lines else ""
+    return f"{doubts}{listed}"
+
+
 def _contents(checkup: Checkup) -> str:
     """Return the list of findings, with a link to each."""
     if not checkup.findings:
         return section("Findings", "<p>Nothing to mend and nothing to note.</p>")
     rows = "".join(
-        f"<tr><td>{_badge(finding.severity)}</td>"
-        f"<td><a href='#{escaped(finding.kind)}'>{escaped(finding.title)}</a></td>"
-        f"<td class='words'>{escaped(finding.found)}</td></tr>"
+        f"<li>{_badge(finding.severity)}<div><a href='#{escaped(finding.kind)}'>{escaped(finding.title)}</a>"
+        f"<p>{escaped(finding.found)}</p></div></li>"
         for finding in checkup
     )
-    return section("Findings", f"<div class='scroll'><table class='contents'>{rows}</table></div>")
+    return section("Findings", f"<ul class='contents'>{rows}</ul>")
 
 
 def _finding(finding: Finding, pictures: Sequence[PicturedCase]) -> str:
@@ -81,9 +95,12 @@ def _finding(finding: Finding, pictures: Sequence[PicturedCase]) -> str:
     shown = "".join(map(_pictured, pictures))
     # what all stands below its pictures need not be listed again
     listed = "" if len(pictures) == finding.count else _cases(finding)
+    body = f"{shown}{listed}"
+    if finding.severity == "note" and body:  # good to know, but nobody has to scroll past it
+        body = f"<details><summary>Show them</summary>{body}</details>"
     return (
         f"<section id='{escaped(finding.kind)}' class='is-{finding.severity}'>{head}<p>{_told(finding.found)}</p>"
-        f"{advice}{shown}{listed}</section>"
+        f"{advice}{body}</section>"
     )
 
 
@@ -125,8 +142,8 @@ def _classes(checkup: Checkup, colors: Mapping[str, Color]) -> str:
 
 
 def _told(text: str) -> str:
-    """Return a text with the flags of the command line where that is what called."""
-    return escaped(hint_wording.get()(text))
+    """Return a text with the flags of the command line where that is what called, and what to type set apart."""
+    return _TO_TYPE.sub(r"<code>\g<0></code>", escaped(hint_wording.get()(text)))
 
 
 def _badge(severity: Severity) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from easyseg.results.words import metric_title
-from easyseg.structures import ImageArray
+from easyseg.structures import Color, ImageArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,6 +131,54 @@ def matrix(shares: npt.NDArray[np.float64], rows: Sequence[str], columns: Sequen
                     color = PAPER if share > 0.5 else INK
                     text = f"{100 * share:.0f}"
                     axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8.5)
+    return figure
+
+
+def classes(
+    sizes: Mapping[str, Sequence[int]],
+    shares: Sequence[float],
+    images: Sequence[int],
+    colors: Sequence[Color],
+    *,
+    num_images: int,
+) -> Figure:
+    """Draw how much of each class a dataset holds: share of the pixels, images it is in, and objects by size.
+
+    Args:
+        sizes: by class, how many objects have 1, 2..3, 4..7, ... pixels.
+        shares: of the pixels, 0..1, one for each class.
+        images: in which each class is.
+        colors: the RGB colour of each class.
+        num_images: in all.
+    """
+    from matplotlib.figure import Figure
+
+    names, places = list(sizes), list(range(len(sizes)))
+    used = [at for of_class in sizes.values() for at, count in enumerate(of_class) if count] or [0]
+    # black, as backgrounds are, would be a hole in the page
+    inks = [tuple(part / 255 for part in color) if any(color) else FAINT for color in colors]
+    with _style(), _any_alphabet():
+        figure = Figure(figsize=(10.4, 1.6 + 0.3 * max(4, len(names))), layout="constrained")
+        pixels, present, objects = figure.subplots(1, 3, width_ratios=(2, 1, 2.4))
+        for axes, title, unit in (
+            (pixels, "Share of the pixels", "%"),
+            (present, f"Images, of {num_images:,}", "images"),
+            (objects, "Objects by size", "pixels of an object"),
+        ):
+            _decorate(axes, title, unit)
+        pixels.barh(places, [100 * share for share in shares], color=inks)
+        present.barh(places, images, color=inks)
+        for axes, labels in ((pixels, names), (present, [""] * len(names))):
+            axes.set_yticks(places, labels, color=INK)
+            axes.invert_yaxis()
+        bottom = [0] * (max(used) + 1)
+        for of_class, ink in zip(sizes.values(), inks, strict=True):
+            counts = list(of_class[: max(used) + 1])
+            objects.bar(range(len(counts)), counts, bottom=bottom, color=ink, width=0.85)
+            bottom = [one + more for one, more in zip(bottom, counts, strict=True)]
+        ticks = list(range(min(used), max(used) + 1, max(1, (max(used) - min(used)) // 6)))
+        objects.set_xticks(ticks, [f"{1 << at}" if at < 10 else f"{1 << (at - 10)}k" for at in ticks])
+        objects.set_xlim(min(used) - 0.6, max(used) + 0.6)
     return figure
 
 

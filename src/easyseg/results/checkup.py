@@ -25,6 +25,12 @@ _TITLES = {
     "series": "Series of nearly equal pictures",
     "series_leaks": "Series that lie in two splits",
     "exif_rotation": "EXIF rotation",
+    "exif_turns": "Images turned by EXIF alone",
+    "exchanged_classes": "Classes that trade places",
+    "misplaced_masks": "Masks beside what they mark",
+    "relative_coordinates": "Coordinates that are no pixels",
+    "scattered_frames": "Frames scattered over splits",
+    "unannotated_images": "Images without annotation",
     "jpeg_masks": "JPEG masks",
     "refused": "What load_dataset says",
     "layout": "Arrangement of the files",
@@ -43,11 +49,13 @@ class Case:
         name: the file, relative to the dataset's folder; of several files, with "=" between them.
         detail: what is special about this one, perhaps nothing.
         samples: the numbers of the samples concerned in the dataset; none where a file belongs to no sample.
+        objects: the numbers of the objects concerned in their image, counted from 0; none where it is not about some.
     """
 
     name: str
     detail: str = ""
     samples: tuple[int, ...] = ()
+    objects: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name} ({self.detail})" if self.detail else self.name
@@ -143,6 +151,7 @@ class Checkup:
         findings: errors first, then warnings, then notes.
         class_shares: how often each class occurs in each split.
         seconds: how long it took.
+        reading: lines on how its files and values were understood.
     """
 
     name: str
@@ -153,6 +162,7 @@ class Checkup:
     findings: tuple[Finding, ...]
     class_shares: tuple[ClassShare, ...] = ()
     seconds: float = 0.0
+    reading: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -191,12 +201,18 @@ class Checkup:
         return f"Not healthy: {' and '.join(parts)}; {took}."
 
     def __str__(self) -> str:
-        """Return the verdict with every finding; of a healthy dataset, three lines."""
-        lines = [self._summary(), self.verdict]
+        """Return the verdict with every finding; of a healthy dataset, three lines.
+
+        Where values may have been understood in the wrong way, that is told, too.
+        """
+        doubts = [line for line in self.reading if line.startswith("Note: ")]
+        lines = [self._summary(), self.verdict, *doubts]
         if self.is_healthy:
             notes = self.of_severity("note")
             listed = ", ".join(f"{note.title.lower()} ({note.count:,})" for note in notes)
-            return "\n".join([*lines, f"Good to know: {listed}." if notes else "Ready to train."])
+            return "\n".join(
+                [*lines, f"Good to know: {listed}." if notes else "" if doubts else "Ready to train."]
+            ).rstrip()
         return "\n".join([*lines, *(str(finding) for finding in self.findings)])
 
     def to_dict(self) -> dict[str, Any]:

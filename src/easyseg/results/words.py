@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 
 
-def counted(count: object, noun: str) -> str:
-    """Return "1 image", "2 images"."""
-    return f"{count} {noun}" if str(count) == "1" else f"{count} {noun}s"
+def counted(count: object, noun: str, plural: str = "") -> str:
+    """Return "1 image", "2 images"; `plural` is for nouns that take more than an s."""
+    return f"{count} {noun}" if str(count) == "1" else f"{count} {plural or f'{noun}s'}"
 
 
 def timing_line(count: int, seconds: float, timing: Mapping[str, float], *, rest: str = "other") -> str:

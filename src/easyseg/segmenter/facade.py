@@ -242,14 +242,14 @@ class Segmenter:
     ) -> LearningRateCurve:
         """Find a good learning rate: train for a moment while it rises, and see where the loss falls.
 
-        The model stays exactly as it is. Type `curve.suggestion` for the rate, `curve.plot()` for the picture.
+        The model stays exactly as it is. Type `curve.suggestion` for the rate, `curve.plot()` for the picture. What is
+        not named below is as for `fit`.
 
         Args:
             data: as for `fit`.
             lowest: learning rate of the first batch.
             highest: learning rate of the last batch; the sweep ends before where the loss diverges.
             steps: batches.
-            batch_size, loss, optimizer, augment, class_weights, workers: as for `fit`.
 
         Raises:
             DataError: something about the dataset; the message names the file and what to type.

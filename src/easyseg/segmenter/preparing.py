@@ -14,6 +14,7 @@ import torch
 from easyseg.config import FitSettings, ModelSettings
 from easyseg.data.cache import shared_bytes
 from easyseg.data.check.quick import quick_notes
+from easyseg.data.class_weights import balanced_class_weights
 from easyseg.data.dataset import Dataset
 from easyseg.data.loaders import Preparation, TrainingLoader, cache_bytes_needed, decoded_folder, start_method
 from easyseg.data.machine_memory import found_memory, offered_memory
@@ -28,7 +29,6 @@ from easyseg.models.semantic import SemanticModel
 from easyseg.prediction.scoring import Evaluation
 from easyseg.preprocessing import Preprocessing
 from easyseg.segmenter import defaults
-from easyseg.segmenter.class_weights import balanced_class_weights
 from easyseg.segmenter.evaluating import bytes_to_keep, new_evaluation, scaled_as
 from easyseg.segmenter.fitted import FittedModel, build_model
 from easyseg.segmenter.run_config import run_config

@@ -65,7 +65,8 @@ class Announcer:
         if self.folder is not None:
             self.say(f"Results: {self.folder.path}  (open {self.folder.report})")
         for note in dataset.notes:
-            self.say(f"Note: {note.removeprefix('Note: ')}")
+            if note.startswith("Note: "):
+                self.say(note)
 
     def say(self, text: str) -> None:
         """Write a text of one or more lines."""

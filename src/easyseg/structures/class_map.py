@@ -61,7 +61,7 @@ class ClassMap:
         background_colors: binary "colors" only, RGB colours that become 0.
         object_names: with "names", the names of each class's objects; none for a background.
         ignored_names: with "names", the names of objects whose pixels become `IGNORE_INDEX` where nothing else is.
-        background_names: with "names", the names of objects that are not drawn.
+        background_names: with "names", the names of objects of no class; they cover what lies below them.
         uncovered: with "names", what pixels become that no object covers: 0, or `IGNORE_INDEX`.
         note: one sentence for people on how this map came about.
         hints: lines for people on what may be meant otherwise, with the argument to type; not stored in files.

@@ -73,8 +73,8 @@ class MaskPart:
     Attributes:
         mask: a mask file, also in a zip archive; the bytes of one, such as a PNG inside an annotation file; or an
             (H, W) array.
-        value: the object is where the mask has this value; None: where it is brighter than half, that is 1 in a mask
-            of 0 and 1, and 128 or more in others.
+        value: the object is where the mask has this value; None: where it is brighter than half of its brightest
+            pixel, that is 1 in a mask of 0 and 1, and 128 or more in one of 0 to 255.
         offset_xy: where the mask's upper left corner lies in the image, for a mask of a part of it.
         is_packed: with bytes, they are a zlib stream of the file.
         is_scaled: the mask covers the whole image at another resolution, and is brought to its size; the sides may be
@@ -109,11 +109,13 @@ class LabelledObject:
         class_name: what it is, in the words of its file; the dataset's `ClassMap` makes an id of it.
         shape: where it is; drawn when it is asked for.
         is_crowd: a region of objects that were not told apart. It does not count in a mask of classes.
+        is_stuff: ground such as road or sky, which has no single objects. It counts in a mask of classes only.
     """
 
     class_name: str
     shape: Shape
     is_crowd: bool = False
+    is_stuff: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -189,7 +189,7 @@ class LazySamples(Sequence[Sample]):
 
 def _path_or_array(value: Any, role: Literal["image", "mask"]) -> Path | npt.NDArray[Any]:
     """Return what a sample holds for a path, an array or a picture."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, Path)):  # a path made of a path is parsed once more, a million times over
         return value
     if isinstance(value, (str, os.PathLike)):
         return Path(value)

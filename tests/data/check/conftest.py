@@ -68,3 +68,9 @@ def black_and_white(tmp_path: Path) -> Path:
         write_image(tmp_path / f"roofs/images/{number:02}.png", image)
         write_image(tmp_path / f"roofs/masks/{number:02}.png", mask)
     return tmp_path / "roofs"
+
+
+@pytest.fixture
+def tree_of() -> Callable[[Path], dict[str, bytes]]:
+    """Return a function that reads all files of a folder."""
+    return lambda folder: {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

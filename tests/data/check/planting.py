@@ -183,6 +183,24 @@ def exif_rotation(copy: Copy) -> str:
     return copy.name(pair.mask)
 
 
+def exif_turn(copy: Copy) -> str:
+    """Turn an image by EXIF by 180 degrees, which no size tells."""
+    pair = copy.take()
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    values = read(pair.image)
+    pair.image.unlink()
+    write(pair.image.with_suffix(".png"), values, exif=exif)
+    return copy.name(pair.mask)
+
+
+def other_image(copy: Copy) -> str:
+    """Put the mask of an image under another, too."""
+    first, second = copy.take("train"), copy.take("train")
+    second.mask.write_bytes(first.mask.read_bytes())
+    return copy.name(second.mask)
+
+
 def size_mismatch(copy: Copy) -> str:
     """Save a mask at another size."""
     pair = copy.take()
@@ -218,6 +236,18 @@ def antialiased(copy: Copy) -> str:
         mask = (mask.astype(int) * 20).clip(0, 255).astype(np.uint8)
     small = cv2.resize(mask, None, fx=0.37, fy=0.37, interpolation=cv2.INTER_AREA)
     write(pair.mask, cv2.resize(small, mask.shape[1::-1], interpolation=cv2.INTER_CUBIC))
+    return copy.name(pair.mask)
+
+
+def smoothed_ids(copy: Copy) -> str:
+    """Scale a mask of ids as if they were brightness; between 0 and 1 there would be nothing."""
+    mask = np.zeros((1, 1))
+    while mask.max() < 3:
+        pair = copy.take()
+        mask = read(pair.mask)
+        mask[np.isin(mask, copy.settings.get("ignore", [255]))] = 0
+    small = cv2.resize(mask, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_LINEAR)
+    write(pair.mask, cv2.resize(small, mask.shape[1::-1], interpolation=cv2.INTER_LINEAR))
     return copy.name(pair.mask)
 
 
@@ -388,6 +418,9 @@ KINDS: dict[str, tuple[Callable[[Copy], str], tuple[str, ...], tuple[str, ...]]]
         ("camvid", "pennfudan", "isbi", "aerial"),
     ),
     "near leak": (near_leak, ("near_leaks", "series_leaks"), ("camvid", "aerial")),
+    "smoothed ids": (smoothed_ids, ("smoothed_masks",), ("camvid",)),
+    "EXIF turn": (exif_turn, ("exif_turns",), ("camvid", "pennfudan", "isbi", "aerial")),
+    "another's mask": (other_image, ("repeated_masks",), ("camvid", "isbi")),
 }
 """What is planted: by what, the findings that may name it, and the datasets it can be planted in."""
 

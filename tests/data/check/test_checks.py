@@ -15,12 +15,13 @@ from PIL import Image
 from tiff_files import tiff_bytes
 
 from easyseg import load_dataset
+from easyseg.data.check import sources
+from easyseg.data.class_weights import balanced_class_weights
 from easyseg.data.reading import as_dataset
 from easyseg.data.shapes import draw_shapes
-from easyseg.errors import DataError, FormatError
+from easyseg.errors import ClassMapError, DataError, FormatError
 from easyseg.io.images import write_image
 from easyseg.results import Checkup, Finding
-from easyseg.segmenter.class_weights import balanced_class_weights
 from easyseg.structures import LabelledObject, MaskPart, Polygons, Sample
 
 Examine = Callable[..., Checkup]
@@ -220,6 +221,78 @@ def test_a_palette_among_grey_masks_is_a_note(shapes: Path, examine: Examine) ->
     assert examine(shapes)["mixed_encodings"].severity == "note"
 
 
+def paletted(mask: Path, colors: list[tuple[int, int, int]]) -> None:
+    """Save a mask with a palette."""
+    picture = Image.fromarray(read(mask))
+    picture.putpalette([level for color in colors for level in color])
+    picture.save(mask)
+
+
+COLORS = [(0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200), *[(9, 9, at) for at in range(252)]]
+
+
+def test_palettes_with_other_colours_for_the_same_values(shapes: Path, examine: Examine) -> None:
+    """A palette in another order means other classes, the one with most changes first; unused colours do not count."""
+    masks = sorted((shapes / "train/masks").iterdir())[:6]
+    for mask in masks:
+        paletted(mask, COLORS)
+    assert "other_palettes" not in examine(shapes)
+    paletted(masks[0], [*COLORS[:250], (1, 2, 3), *COLORS[251:]])
+    assert "other_palettes" not in examine(shapes)
+    write_image(masks[4], np.arange(48 * 48, dtype=np.int64).reshape(48, 48).astype(np.uint8) % 4)
+    write_image(masks[5], np.arange(48 * 48, dtype=np.int64).reshape(48, 48).astype(np.uint8) % 4)
+    paletted(masks[4], [COLORS[1], COLORS[0], *COLORS[2:]])
+    paletted(masks[5], [COLORS[1], COLORS[0], COLORS[3], COLORS[2], *COLORS[4:]])
+    finding = examine(shapes, classes=["background", "disc", "square", "triangle"])["other_palettes"]
+    assert [str(case) for case in finding.cases] == [
+        f"train/masks/{masks[5].name} (4 values of other colours)",
+        f"train/masks/{masks[4].name} (2 values of other colours)",
+    ]
+    assert finding.severity == "error"
+
+
+def test_palettes_whose_colours_are_the_classes(tmp_path: Path, examine: Examine) -> None:
+    """Where every mask has a palette of its own order, colours are the classes, and nothing is wrong."""
+    for number in range(8):
+        image, mask = draw_shapes(48, np.random.default_rng(number))
+        order = np.random.default_rng(number).permutation(4)
+        write_image(tmp_path / f"images/{number}.png", image)
+        write_image(tmp_path / f"masks/{number}.png", order[mask % 4].astype(np.uint8))
+        paletted(tmp_path / f"masks/{number}.png", [COLORS[at] for at in np.argsort(order)])
+    assert "other_palettes" not in examine(tmp_path)
+
+
+def test_a_mask_that_was_quantised(shapes: Path, examine: Examine) -> None:
+    """A palette whose greys are the class ids in another order is that of a mask reduced to few colours."""
+    mask = first(shapes, "masks")
+    greys = [(at, at, at) for at in range(256)]
+    paletted(mask, greys)
+    assert "other_palettes" not in examine(shapes)
+    paletted(mask, [greys[0], *reversed(greys[1:4]), *greys[4:]])
+    assert names(examine(shapes)["other_palettes"]) == [f"train/masks/{mask.name}"]
+    paletted(mask, [(at * 60 % 251,) * 3 for at in range(256)])
+    assert "other_palettes" not in examine(shapes)  # stretched, to be seen
+
+
+def test_the_worst_masks_come_first(shapes: Path, black_and_white: Path, examine: Examine) -> None:
+    """Cases are in the order of what makes them bad: strange pixels, levels of grey, merged shapes."""
+    for at, count in enumerate((2, 20, 9)):
+        mask = first(shapes, "masks", at=at)
+        write_image(mask, np.where(np.arange(48) < count, np.uint8(77), read(mask)))
+    cases = examine(shapes)["unknown_values"].cases
+    assert [int(case.detail.split()[1]) for case in cases] == [48 * 20, 48 * 9, 48 * 2]
+    for name, sigma in (("02", 1), ("05", 4), ("07", 2)):
+        mask = black_and_white / f"masks/{name}.png"
+        write_image(mask, cv2.GaussianBlur(read(mask), (0, 0), sigma))
+    assert names(examine(black_and_white)["antialiased_masks"]) == [f"masks/{name}.png" for name in ("05", "07", "02")]
+    for name, count in (("01", 1), ("03", 3)):
+        mask = read(black_and_white / f"masks/{name}.png")
+        for at in range(count):
+            mask[32:38, 3 + 10 * at : 10 + 10 * at] = 255
+        write_image(black_and_white / f"masks/{name}.png", mask)
+    assert names(examine(black_and_white, instances=True)["merged_objects"])[0] == "masks/03.png"
+
+
 def test_smoothed_masks_of_ids_are_an_error(shapes: Path, examine: Examine) -> None:
     """Levels between ids mean other classes, or none."""
     mask = first(shapes, "masks")
@@ -292,13 +365,18 @@ def test_masks_of_zeros_where_no_class_is_a_background(tmp_path: Path, examine: 
 
 
 def test_absent_classes_are_told_by_split(shapes: Path, examine: Examine) -> None:
-    """A class that only some splits have is told with those that lack it."""
+    """A class that only some splits have is told with those that lack it; one that is nowhere does no harm."""
     for mask in (shapes / "val/masks").iterdir():
         values = read(mask)
         write_image(mask, np.where(values == 3, np.uint8(0), values))
     (shapes / "classes.txt").write_text("background\ndisc\nsquare\ntriangle\nstar\n")
-    finding = examine(shapes, ignore=[255])["absent_classes"]
-    assert {str(case) for case in finding.cases} >= {"triangle (not in val)", "star (in no split)"}
+    checkup = examine(shapes, ignore=[255])
+    details = {case.name: case.detail for case in checkup["absent_classes"].cases}
+    assert details["triangle"].startswith("not in val; in ")
+    assert "images of train" in details["triangle"]
+    assert "star" not in details
+    assert names(checkup["unused_classes"]) == ["star"]
+    assert checkup["unused_classes"].severity == "note"
 
 
 def test_rare_classes_come_with_weights(tmp_path: Path, examine: Examine) -> None:
@@ -311,9 +389,24 @@ def test_rare_classes_come_with_weights(tmp_path: Path, examine: Examine) -> Non
     finding = examine(tmp_path, classes=["wall", "floor", "lamp"])["class_imbalance"]
     assert names(finding) == ["lamp"]
     dataset = load_dataset(tmp_path, classes=["wall", "floor", "lamp"])
-    weights = [round(weight, 2) for weight in balanced_class_weights(dataset)]
-    assert str(weights) in finding.advice
+    assert finding.cases[0].detail.endswith(f"balanced weight {balanced_class_weights(dataset.split('train'))[2]:.2f}")
+    assert "class_weights='balanced'" in finding.advice
     assert finding.severity == "note"
+
+
+def test_rare_classes_that_stand_for_themselves_have_their_own_weights(tmp_path: Path, examine: Examine) -> None:
+    """With a mask for each class, a class is weighed against its background, as a training does."""
+    for number in range(12):
+        for name, rows in (("wall", 12), ("lamp", 1)):
+            mask = np.zeros((40, 40), np.uint8)
+            mask[:rows, : 40 if name == "wall" else 4] = 255
+            write_image(tmp_path / f"masks/{name}/{number}.png", mask)
+        write_image(tmp_path / f"images/{number}.png", draw_shapes(40, np.random.default_rng(number))[0])
+    finding = examine(tmp_path)["class_imbalance"]
+    train = load_dataset(tmp_path, split="train")
+    assert train.task == "multilabel"
+    weight = balanced_class_weights(train)[train.classes.index("lamp")]
+    assert [str(case) for case in finding.cases] == [f"lamp (0.83% of the pixels, balanced weight {weight:.2f})"]
 
 
 def test_images_of_one_colour(shapes: Path, examine: Examine) -> None:
@@ -475,7 +568,8 @@ def test_faults_of_polygons() -> None:
     assert [case.samples for case in found["degenerate_polygons"].cases] == [(0,), (3,)]
     assert [case.samples for case in found["crossing_polygons"].cases] == [(1,)]
     assert [case.samples for case in found["outside_polygons"].cases] == [(2,)]
-    assert {found[kind].severity for kind in POLYGON_FINDINGS} == {"warning"}
+    assert [found[kind].severity for kind in POLYGON_FINDINGS] == ["warning", "note", "warning"]
+    assert found["crossing_polygons"].found == "1 polygon whose outline crosses itself."
 
 
 POLYGON_FINDINGS = ("degenerate_polygons", "crossing_polygons", "outside_polygons")
@@ -506,7 +600,8 @@ def test_datasets_of_objects_are_examined(tmp_path: Path, examine: Examine) -> N
     assert checkup.classes == ("roof",)
     assert sum(share.pixels for share in checkup.class_shares) == pytest.approx(30 * 400 + 220, abs=30)
     page = (tmp_path / "page.html").read_text()
-    assert page.count('alt="mask on image"') == 2
+    assert page.count('alt="mask on image"') == 1
+    assert page.count('alt="object 1, closely"') == 1
     assert "merged_objects" not in examine(folder, instances=True)
 
 
@@ -579,3 +674,60 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path, examine: Examine
         examine(tmp_path)
     with pytest.raises(DataError, match="no folder"):
         examine(tmp_path / "gone")
+
+
+def test_objects_of_overlapping_classes_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each class, which would take the square of their number."""
+    drawn: list[Sample] = []
+    real = sources.read_target
+
+    def counted(sample: Sample, *arguments: Any) -> Any:
+        drawn.append(sample)
+        return real(sample, *arguments)
+
+    monkeypatch.setattr(sources, "read_target", counted)
+    image = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    objects = [LabelledObject(name, roof((1, 1), (9, 1), (9, 9)).shape) for name in "abcdefgh"]
+    checkup = as_dataset([Sample(image, objects=objects)], task="multilabel").check(verbose=False)
+    assert checkup.num_masks == 8
+    assert len(drawn) <= 2  # once for the values, once for the shapes
+
+
+def test_annotations_of_another_image_are_not_called_unreadable(tmp_path: Path, examine: Examine) -> None:
+    """The files are sound; and where the image is broken, its annotation is not blamed, too."""
+    folder = labelme_folder(tmp_path / "roofs", {f"{at:02}": [SQUARE] for at in range(6)})
+    text = (folder / "02.json").read_text()
+    (folder / "02.json").write_text(text.replace('"imageHeight": 40', '"imageHeight": 80'))
+    data = (folder / "04.png").read_bytes()
+    (folder / "04.png").write_bytes(data[: len(data) // 2])
+    checkup = examine(folder)
+    assert names(checkup["unusable_annotations"]) == ["02.png"]
+    assert "80" in checkup["unusable_annotations"].cases[0].detail
+    assert names(checkup["truncated"]) == ["04.png"]
+    assert harm(checkup) == {"unusable_annotations", "truncated"}
+
+
+def test_what_helps_with_a_file_is_told(shapes: Path, examine: Examine) -> None:
+    """A pointer of Git LFS comes with the command that fetches the file."""
+    first(shapes, "images").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    assert "git lfs pull" in examine(shapes)["unreadable"].advice
+
+
+def test_exchanged_folders_are_told(tmp_path: Path, examine: Examine) -> None:
+    """Nobody is sent to save photos anew as masks."""
+    generator = np.random.default_rng(0)
+    for at in range(8):
+        mask = np.zeros((40, 40), np.uint8)
+        mask[5 : 20 + at, 5:20] = 1 + at % 3
+        write_image(tmp_path / f"a/{at}.png", mask)
+        write_image(tmp_path / f"b/{at}.png", generator.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    checkup = examine(tmp_path, images="a", masks="b")
+    assert next(iter(checkup)).kind == "exchanged_folders"
+    assert checkup["exchanged_folders"].advice == "Exchange them: type images='b', masks='a'."
+    assert "exchanged_folders" not in examine(tmp_path, images="b", masks="a")
+
+
+def test_a_wrong_argument_is_not_the_datasets_fault(shapes: Path, examine: Examine) -> None:
+    """Names of objects are no values of masks; that is an error of whoever typed them."""
+    with pytest.raises(ClassMapError, match="names are for datasets of objects"):
+        examine(shapes, ignore=["sky"])

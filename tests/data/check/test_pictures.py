@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from easyseg.config import CheckSettings
-from easyseg.data.check import doctor
-from easyseg.data.check.opening import open_folder
+from easyseg.data.check import doctor, pictures
+from easyseg.data.check.opening import open_folder, opened_dataset
 from easyseg.data.check.pictures import MOST_PICTURES, worst_pictures
 from easyseg.data.reading import as_dataset
 from easyseg.data.shapes import draw_shapes
 from easyseg.results import Checkup
 from easyseg.results.checkup import PicturedCase
+from easyseg.structures import LabelledObject, Polygons, Sample
 
 PANELS = {
     "leaks": 2,
@@ -116,3 +117,24 @@ def test_overlapping_classes_are_laid_over_each_other() -> None:
     survey, _ = doctor._surveyed(doctor.opened_dataset(dataset), settings)
     pictures = worst_pictures(survey, dataset.check(verbose=False))
     assert len(pictures["empty_masks"][0].panels) == 3
+
+
+def test_outlines_are_shown_with_what_lies_beyond_the_image() -> None:
+    """The object that is meant, on the whole image and closely; what is outside of the image is grey."""
+    image = np.full((60, 80, 3), 200, np.uint8)
+    image[::2] = 90
+    inside = np.array([(10.0, 10.0), (30.0, 10.0), (30.0, 30.0)])
+    outside = np.array([(60.0, 40.0), (110.0, 40.0), (110.0, 55.0), (60.0, 55.0)])
+    far = np.array([(900.0, 900.0), (950.0, 900.0), (950.0, 950.0)])
+    objects = [LabelledObject("roof", Polygons(((ring,),))) for ring in (inside, outside, far)]
+    dataset = as_dataset([Sample(image, objects=objects)])
+    survey, _ = doctor._surveyed(opened_dataset(dataset), CheckSettings(verbose=False, workers=0))
+    checkup = dataset.check(verbose=False)
+    assert [case.objects for case in checkup["outside_polygons"].cases] == [(1,), (2,)]
+    first, second = worst_pictures(survey, checkup)["outside_polygons"]
+    for pictured_case, number in ((first, 2), (second, 3)):
+        assert [panel.title for panel in pictured_case.panels] == [f"object {number}", f"object {number}, closely"]
+        assert (pictured_case.panels[1].picture == pictures._OUTSIDE).all(axis=2).any()
+    loud = np.abs(first.panels[0].picture.astype(int) - pictures._STRANGE).sum(axis=2) < 120  # the line is smooth
+    assert loud.any()
+    assert not loud[:, : loud.shape[1] // 2].any()  # the sound object is not marked

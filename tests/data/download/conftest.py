@@ -185,11 +185,11 @@ def image_id(number: int) -> str:
     return f"{number % 3}{number:015x}"
 
 
-def fill_server(server: Server, *, split: str = "train", images: int = 12) -> None:
+def fill_server(server: Server, *, split: str = "train", images: int = 12, first: int = 0) -> None:
     """Put a small Open Images on the server: each image has a Cat or a Dog, every third a Tree, too."""
     rows, archives = [HEADER], defaultdict(io.BytesIO)
     files: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
-    for number in range(images):
+    for number in range(first, first + images):
         name = image_id(number)
         server.files[f"/images/{split}/{name}.jpg"] = jpeg(number)
         for box, label in enumerate([CAT if number % 2 else DOG, *([TREE] if number % 3 == 0 else [])]):

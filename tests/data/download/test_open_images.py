@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -14,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from easyseg import load_dataset
+from easyseg.config import DownloadSettings
 from easyseg.data.download import mask_archives, open_images
 from easyseg.data.download.open_images import WORK_FOLDER, Downloaded, download_open_images
 from easyseg.data.download.web import Patience
-from easyseg.errors import DownloadError, OutputError, UnknownNameError
+from easyseg.errors import ConfigError, DownloadError, OutputError, UnknownNameError
 from easyseg.io.locks import run_lock
 
 TABLE = "/openimages/v5/train-annotations-object-segmentation.csv"
@@ -75,9 +78,9 @@ def test_rows_are_those_of_the_table(server: Any, to: Path, patience: Patience) 
 
 def test_all_classes_of_a_split(server: Any, to: Path, patience: Patience, fill: Any) -> None:
     """Without classes and limit, everything comes; a second split goes beside the first."""
-    fill(server, split="validation", images=3)
-    assert fetch(server, to, patience, classes=None).num_images == 12
-    assert fetch(server, to, patience, classes=None, split="val").num_images == 3
+    fill(server, split="validation", images=3, first=90)
+    assert fetch(server, to, patience, classes=None, limit=None).num_images == 12
+    assert fetch(server, to, patience, classes=None, limit=None, split="val").num_images == 3
     dataset = load_dataset(to)
     assert dataset.splits() == {"train": 12, "val": 3}
     assert dataset.classes == ["background", "Cat", "Dog", "Tree"]
@@ -105,6 +108,27 @@ def test_a_bad_server(server: Any, to: Path, tmp_path: Path, patience: Patience,
         server.faults[path] = [fault(kind, times=2, value="0" if kind == 503 else "")]
     fetch(server, tmp_path / "again", patience)
     assert contents(tmp_path / "again") == contents(to)
+
+
+def test_half_an_image_is_not_kept(server: Any, to: Path, patience: Patience) -> None:
+    """Where the server tells no sums, and the length of what it sends agrees, the image itself says that it is cut."""
+    server.sums = "none"
+    path = next(path for path in server.files if path.endswith(".jpg"))
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)).save(file, "JPEG")
+    server.files[path] = file.getvalue()[: len(file.getvalue()) // 2]
+    with pytest.raises(DownloadError, match=r"what the server sends is no whole image"):
+        fetch(server, to, patience)
+    assert not (to / "images/train" / Path(path).name).exists()
+
+
+def test_everything_has_to_be_asked_for(server: Any, to: Path, patience: Patience) -> None:
+    """Neither classes nor a limit is an error before anything is fetched; no limit can be asked for."""
+    for settings in (None, DownloadSettings(), server.settings(classes=None)):
+        with pytest.raises(ConfigError, match=r"945,000 to train on\. Type --classes Cat Dog, or --limit 500"):
+            download_open_images(to, settings, patience=patience)
+    assert not to.exists()
+    assert server.requests == []
 
 
 def test_a_server_without_parts(server: Any, to: Path, tmp_path: Path, patience: Patience) -> None:
@@ -179,7 +203,7 @@ def test_other_classes_are_not_mixed(server: Any, to: Path, patience: Patience) 
     with pytest.raises(DownloadError, match=r"holds the classes .*Ask for the same classes"):
         fetch(server, to, patience, classes=["Tree"])
     with pytest.raises(DownloadError, match="all are asked for"):
-        fetch(server, to, patience, classes=None)
+        fetch(server, to, patience, classes=None, limit=None)
     fetch(server, to, patience, limit=2, classes=["/m/0bt9lr", "cat"])
     (to / "open-images.json").write_text("{")
     with pytest.raises(DownloadError, match="not valid JSON"):
@@ -272,7 +296,7 @@ def test_an_image_that_is_none(server: Any, to: Path, patience: Patience) -> Non
     """It is not written."""
     path = next(path for path in server.files if path.endswith(".jpg"))
     server.files[path] = b"<html>"
-    with pytest.raises(DownloadError, match="what the server sends is no image"):
+    with pytest.raises(DownloadError, match="what the server sends is no whole image"):
         fetch(server, to, patience)
     assert not (to / path[1:]).exists()
 
@@ -316,8 +340,9 @@ def test_progress_is_shown(server: Any, to: Path, patience: Patience, capsys: py
 
 
 _PROGRAM = """
-import sys
+import signal, sys
 from easyseg.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts tests in the background may have it ignored
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -51,12 +51,43 @@ def test_id_maps(kind: str, root: Path) -> None:
     assert dataset.class_map.colors[0] == (128, 64, 128)
 
 
-def test_fine_maps_before_coarse_ones(root: Path) -> None:
-    """Where an image has both, the fine annotation counts."""
+def test_fine_files_before_coarse_ones(root: Path) -> None:
+    """Where an image has both, the fine annotation counts, of any kind; coarse ones stand in where it is missing."""
     write_maps(root, "labelIds", np.full((30, 40), 8, np.uint8), coarse=True)
-    assert (load_dataset(root).mask(0) == 1).all()
+    assert len(np.unique(load_dataset(root).mask(0))) > 1  # drawn from the fine polygons
+    write_maps(root, "labelTrainIds", np.full((30, 40), 13, np.uint8))
+    assert (load_dataset(root).mask(0) == 13).all()
     write_maps(root, "labelIds", np.full((30, 40), 7, np.uint8))
     assert (load_dataset(root).mask(0) == 0).all()
+    for file in root.rglob("first_gtFine_*"):
+        file.unlink()
+    assert (load_dataset(root).mask(0) == 1).all()
+
+
+def test_only_instance_numbers(root: Path) -> None:
+    """Numbers of objects alone are no masks of classes."""
+    for file in root.rglob("*_polygons.json"):
+        Image.fromarray(np.zeros((30, 40), np.uint16)).save(file.with_name(file.name[:-13] + "instanceIds.png"))
+        file.unlink()
+    with pytest.raises(FormatError, match="neither labelIds nor labelTrainIds nor polygons"):
+        load_dataset(root)
+
+
+def test_stuff_is_no_object(root: Path) -> None:
+    """Road and vegetation count in the mask, and are no objects, which only cars and the like are."""
+    dataset = load_dataset(root)
+    found = dataset.instances(0)
+    assert [dataset.object_classes[class_id] for class_id in found.class_ids] == ["car", "car"]
+    assert {dataset.classes[class_id] for class_id in np.unique(dataset.mask(0))} == {"road", "car", "vegetation"}
+
+
+def test_images_without_annotation(root: Path, writers: ModuleType) -> None:
+    """Images that nobody annotated are left out, and told; pictures of the labels are none."""
+    writers.write_images(root / "leftImg8bit/test/town", "_leftImg8bit.png", ("fourth",))
+    writers.write_images(root / "gtFine/train/town", "_gtFine_color.png", ("first",))
+    dataset = load_dataset(root)
+    assert len(dataset) == 3
+    assert "Images without annotation: 1, such as fourth_leftImg8bit.png; left out" in dataset.describe()
 
 
 def test_instance_numbers(root: Path) -> None:

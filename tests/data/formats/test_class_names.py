@@ -99,3 +99,38 @@ def test_broken_files_are_named(tmp_path: Path, name: str, data: bytes) -> None:
     with pytest.raises(ClassMapError) as caught:
         read_class_names(tmp_path)
     assert str(tmp_path / name) in str(caught.value)
+
+
+def write_csv(folder: Path, text: str) -> None:
+    """Write _classes.csv."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "_classes.csv").write_text(text, encoding="utf-8")
+
+
+def test_values_in_the_folders_of_the_splits(tmp_path: Path) -> None:
+    """A file of values lies in each split's folder; where they differ, nobody knows which is right."""
+    for split in ("train", "valid"):
+        write_csv(tmp_path / split, "Pixel Value, Class\n0, background\n1, road, paved\n\n2, car\n")
+    expected = FoundNames(None, {"background": 0, "road, paved": 1, "car": 2}, "_classes.csv")
+    assert read_class_names(tmp_path) == read_class_names(tmp_path / "train") == expected
+    write_csv(tmp_path / "valid", "Pixel Value, Class\n0, background\n1, car\n")
+    with pytest.raises(ClassMapError, match=r"train/_classes\.csv and .*valid/_classes\.csv give other values"):
+        read_class_names(tmp_path)
+    write_csv(tmp_path / "valid", "filename, car, road\na.jpg, 1, 0\n")
+    assert read_class_names(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("one, road", "expected lines of 'value, name'"),
+        ("1", "expected lines of 'value, name'"),
+        ("1, road\n2, road", "a class name stands there twice"),
+        ("1, road\n1, car", "a mask value stands twice"),
+    ],
+)
+def test_broken_files_of_values(rows: str, words: str, tmp_path: Path) -> None:
+    """A file of values that makes no sense is named."""
+    write_csv(tmp_path, f"Pixel Value, Class\n{rows}\n")
+    with pytest.raises(ClassMapError, match=rf"_classes\.csv: .*{words}"):
+        read_class_names(tmp_path)

@@ -116,6 +116,38 @@ def test_splits_come_from_names(content: dict[str, Any], writers: ModuleType, tm
     assert not dataset.validation_is_drawn
 
 
+def test_other_files_of_the_same_images_are_told(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """Files of key points and captions are left out and named; a file of any other name counts as ever."""
+    parts = [{**content, "images": [image], "annotations": []} for image in content["images"]]
+    for at, name in enumerate(("instances_train", "val", "test")):
+        mine = [each for each in content["annotations"] if each["image_id"] == 100 + at]
+        writers.write_json(tmp_path / f"annotations/{name}.json", {**parts[at], "annotations": mine})
+    for name in ("person_keypoints_train", "stuff_val", "panoptic_val"):
+        writers.write_json(tmp_path / f"annotations/{name}.json", content)
+    dataset = load_dataset(tmp_path)
+    assert dataset.splits() == {"train": 1, "val": 1, "test": 1}
+    assert "left out: panoptic_val.json, person_keypoints_train.json, stuff_val.json." in dataset.describe()
+    assert "train by 'instances_train'; val by 'val'; test by 'test'" in dataset.describe()
+    assert len(load_dataset(tmp_path, annotations="stuff_val.json")) == 3
+
+
+def test_a_file_of_all_images_beside_those_of_the_splits(writers: ModuleType, tmp_path: Path) -> None:
+    """An entry with a split counts, and one without does not, whichever comes first; it is told."""
+    content = writers.coco_content()
+    writers.write_images(tmp_path / "images")
+    for name, ids in (("train", (100, 101)), ("val", (102,))):
+        part = {key: [each for each in content[key] if each[word] in ids] for key, word in
+                (("images", "id"), ("annotations", "image_id"))}  # fmt: skip
+        writers.write_json(tmp_path / f"{name}.json", {**content, **part})
+    for name in ("all.json", "whole.json"):
+        writers.write_json(tmp_path / name, content)
+        dataset = load_dataset(tmp_path)
+        assert not dataset.validation_is_drawn
+        assert [sample.split for sample in dataset.samples] == ["train", "train", "val"]
+        assert "a file of no split annotates, too, count as in the file of their split: 3" in dataset.describe()
+        (tmp_path / name).unlink()
+
+
 def test_one_file_for_each_split_folder(writers: ModuleType, tmp_path: Path) -> None:
     """train/_annotations.coco.json and valid/_annotations.coco.json beside their images, with equal file names."""
     for split in ("train", "valid"):
@@ -252,6 +284,84 @@ def test_malformed_files_are_refused(
     assert not broken or "image_id" in place  # never taken for a picture of the background
 
 
+def test_ids_and_info_as_other_tools_write_them(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """Ids may be whole floats, `info` anything, and a size of 0 x 0 is none."""
+    for annotation in content["annotations"]:
+        annotation["image_id"] = float(annotation["image_id"])
+    for image in content["images"]:
+        image["width"] = image["height"] = 0
+    writers.write_json(tmp_path / FILE, {**content, "info": []})
+    dataset = load_dataset(tmp_path)
+    assert [len(dataset.instances(at)) for at in range(3)] == [3, 3, 3]
+    content["annotations"][0]["image_id"] = 100.5
+    writers.write_json(tmp_path / FILE, content)
+    with pytest.raises(SampleError, match=r"image_id is 100\.5; expected a whole number"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("image_id", None), ("id", None), ("", 7)])
+def test_records_that_say_nothing_can_be_left_out(
+    key: str, value: Any, content: dict[str, Any], writers: ModuleType, tmp_path: Path
+) -> None:
+    """An annotation of no image, an image of no id, and an entry that is no object stop nothing with 'skip'."""
+    if key == "image_id":
+        content["annotations"][0][key] = value
+    elif key:
+        content["images"][0][key] = value
+    else:
+        content["images"].append(value)
+    writers.write_json(tmp_path / FILE, content)
+    with pytest.raises(SampleError):
+        load_dataset(tmp_path)
+    dataset = load_dataset(tmp_path, on_bad_sample="skip", unlabelled="background")
+    assert len(dataset) == (2 if key == "id" else 3)
+    assert dataset.skipped
+
+
+def test_supercategories_are_no_classes(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """A category without annotations that only puts others together is left out, and told; with one, it counts."""
+    content["categories"] += [{"id": 0, "name": "things", "supercategory": "none"}, {"id": 5, "name": "bird"}]
+    for category in content["categories"][:2]:
+        category["supercategory"] = "things"
+    writers.write_json(tmp_path / FILE, content)
+    dataset = load_dataset(tmp_path)
+    assert dataset.classes == ["background", "bird", "car", "tree"]
+    assert "Categories without annotations that others are kinds of are no classes: 'things'." in dataset.describe()
+    content["annotations"][0]["category_id"] = 0
+    writers.write_json(tmp_path / FILE, content)
+    assert load_dataset(tmp_path).classes == ["background", "things", "bird", "car", "tree"]
+
+
+def test_a_category_called_as_its_supercategory(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """It is a class, also without annotations."""
+    content["categories"].append({"id": 1000, "name": "bird", "supercategory": "bird"})
+    writers.write_json(tmp_path / FILE, content)
+    assert load_dataset(tmp_path).classes == ["background", "car", "tree", "bird"]
+
+
+def test_images_without_objects_are_told(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """An entry without objects is a picture of the background, which may be a slip."""
+    content["annotations"] = [each for each in content["annotations"] if each["image_id"] == 100]
+    writers.write_json(tmp_path / FILE, content)
+    assert "an entry but no objects: 2; taken for pictures of the background. To leave them out" in " ".join(
+        load_dataset(tmp_path).describe().split()
+    )
+    kept = load_dataset(tmp_path, unlabelled="background")
+    assert len(kept) == 3
+    assert "To leave them out" not in kept.describe()
+    assert len(load_dataset(tmp_path, unlabelled="skip")) == 1
+
+
+def test_annotations_in_another_folder(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """The folder of the images in place of the annotations' is told, with what to type."""
+    file = writers.write_json(tmp_path / "elsewhere/x.json", content)
+    words = rf"load_dataset\('{file.parent}', annotations='x\.json', images='{tmp_path / 'images'}'\)"
+    for name in ("auto", "coco"):
+        with pytest.raises(FormatError, match=words):
+            load_dataset(tmp_path / "images", name, annotations=file)
+    assert len(load_dataset(file.parent, annotations="x.json", images=tmp_path / "images")) == 3
+
+
 def test_boxes_only_are_told(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
     """An annotation of a box alone says so."""
     content["annotations"][0] |= {"segmentation": [], "bbox": [1, 2, 3, 4]}
@@ -310,3 +420,19 @@ def test_large_files_are_known_by_their_ends(content: dict[str, Any], writers: M
     from easyseg.data.formats import coco
 
     assert coco.recognises(tmp_path)
+
+
+def test_large_files_of_sorted_keys(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """The key of the images may stand anywhere in a large file; where no end tells, `format` has it looked through."""
+    padding = [{"id": f"x{at}", "file_name": "first.png", "note": "n" * 100} for at in range(6000)]
+    notes = [{**content["annotations"][0], "note": "n" * 300_000} for _ in range(3)]
+    by_name = dict(sorted({**content, "images": [*content["images"], *padding]}.items()))
+    by_name["annotations"] += notes
+    writers.write_json(tmp_path / FILE, by_name)
+    from easyseg.data.formats import coco
+
+    assert coco.recognises(tmp_path)
+    hidden = {"a": "n" * 300_000, **content, "z": "n" * 300_000}
+    writers.write_json(tmp_path / FILE, hidden)
+    assert not coco.recognises(tmp_path)
+    assert len(load_dataset(tmp_path, "coco")) == 3

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from easyseg.data.formats import geojson
+from easyseg.data.formats import find_format, geojson, geojson_features
 from easyseg.data.reading import load_dataset
-from easyseg.errors import FormatError, MissingExtraError, SampleError
+from easyseg.errors import EasySegError, FormatError, MissingExtraError, SampleError
 from easyseg.structures import ImageWindow
 
 rasterio = pytest.importorskip("rasterio")
@@ -175,6 +175,206 @@ def test_files_of_a_rasters_name(pixels: np.ndarray, writers: ModuleType, tmp_pa
         np.testing.assert_array_equal(dataset.mask(at) == 1, writers.object_mask(*box))
 
 
+def write_pixels(root: Path, writers: ModuleType, **boxes: tuple[int, int, int, int]) -> None:
+    """Write rasters that lie nowhere on the earth, each with a file of one rectangle in pixels."""
+    for name, box in boxes.items():
+        file = root / f"{name.replace('__', '/')}.tif"
+        writers.write_images(file.parent, ".tif", (file.stem,))
+        write_features(file.with_suffix(".geojson"), feature("Polygon", [writers.corners(*box)]))
+
+
+def test_a_file_without_a_raster(writers: ModuleType, tmp_path: Path) -> None:
+    """One file more does not spread the objects of all over all rasters: it is left out, and told."""
+    boxes = {"a": (1, 1, 9, 9), "b": (20, 1, 29, 9)}
+    write_pixels(tmp_path, writers, **boxes)
+    write_features(tmp_path / "c.geojson", feature("Polygon", [writers.corners(30, 20, 39, 29)]))
+    dataset = load_dataset(tmp_path)
+    for at, box in enumerate(boxes.values()):
+        np.testing.assert_array_equal(dataset.mask(at) == 1, writers.object_mask(*box))
+    assert "GeoJSON files that have the name of no raster left out: 1, such as c.geojson" in dataset.describe()
+    write_features(tmp_path / "b.geojson", feature("Point", [1, 1]))
+    assert not load_dataset(tmp_path).mask(1).any()
+
+
+def test_rasters_of_one_name_in_several_folders(writers: ModuleType, tmp_path: Path) -> None:
+    """The folder tells which file belongs to which of them, also where both lie in folders of their own."""
+    boxes = {"train__t1": (1, 1, 9, 9), "val__t1": (20, 1, 29, 9)}
+    write_pixels(tmp_path, writers, **boxes)
+    for _ in range(2):
+        dataset = load_dataset(tmp_path)
+        assert dataset.splits() == {"train": 1, "val": 1}
+        for at, box in enumerate(boxes.values()):
+            np.testing.assert_array_equal(dataset.mask(at) == 1, writers.object_mask(*box))
+        for split in ("train", "val"):
+            for kind, suffix in (("images", ".tif"), ("labels", ".geojson")):
+                (tmp_path / kind / split).mkdir(parents=True, exist_ok=True)
+                for file in (tmp_path / split).glob(f"*{suffix}"):
+                    file.rename(tmp_path / kind / split / file.name)
+
+
+def test_a_raster_of_the_same_name_below(writers: ModuleType, tmp_path: Path) -> None:
+    """A file belongs to the raster beside it, and to none of another split."""
+    boxes = {"t1": (1, 1, 9, 9), "more__t1": (20, 1, 29, 9), "val__t2": (3, 3, 5, 5)}
+    write_pixels(tmp_path, writers, **boxes)
+    dataset = load_dataset(tmp_path)
+    found = {sample.image_path.relative_to(tmp_path).as_posix(): at for at, sample in enumerate(dataset.samples)}
+    for name, box in boxes.items():
+        mask = dataset.mask(found[f"{name.replace('__', '/')}.tif"])
+        np.testing.assert_array_equal(mask == 1, writers.object_mask(*box))
+    (tmp_path / "train").mkdir()
+    (tmp_path / "val/t2.geojson").rename(tmp_path / "train/t2.geojson")
+    dataset = load_dataset(tmp_path)
+    assert len(dataset) == 2
+    assert "no raster left out: 1, such as t2.geojson" in dataset.describe()
+
+
+def test_a_raster_without_a_file(writers: ModuleType, tmp_path: Path) -> None:
+    """Where files have the names of rasters, a raster that has none is not annotated."""
+    write_pixels(tmp_path, writers, a=(1, 1, 9, 9), b=(20, 1, 29, 9), c=(1, 1, 2, 2))
+    (tmp_path / "c.geojson").unlink()
+    dataset = load_dataset(tmp_path)
+    assert len(dataset) == 2
+    assert "Images without annotation: 1, such as c.tif; left out" in dataset.describe()
+    assert len(load_dataset(tmp_path, unlabelled="skip")) == 2
+    dataset = load_dataset(tmp_path, unlabelled="background")
+    assert len(dataset) == 3
+    assert not dataset.mask(2).any()
+
+
+def test_files_that_fit_several_rasters(pixels: np.ndarray, writers: ModuleType, tmp_path: Path) -> None:
+    """With coordinates of the earth the features count where they lie; with pixels it is an error."""
+    write_raster(tmp_path / "train/a.tif", pixels)
+    shifted = transform_of.from_origin(LEFT + 20, TOP, METRES, METRES)
+    write_raster(tmp_path / "val/a.tif", pixels, transform=shifted)
+    rings = [on_earth(writers.corners(1, 1, 9, 9), UTM), on_earth(writers.corners(41, 1, 49, 9), UTM)]
+    for name in ("a", "other"):
+        write_features(tmp_path / f"{name}.geojson", *(feature("Polygon", [ring]) for ring in rings), crs=UTM)
+        dataset = load_dataset(tmp_path)
+        for at in range(2):
+            np.testing.assert_array_equal(dataset.mask(at) == 1, writers.object_mask(1, 1, 9, 9))
+        (tmp_path / "a.geojson").unlink(missing_ok=True)
+    write_raster(tmp_path / "val/a.tif", pixels, crs=None)
+    with pytest.raises(FormatError, match=r"a\.tif has no coordinate system.*Give each file the name of its raster"):
+        load_dataset(tmp_path)
+    (tmp_path / "other.geojson").rename(tmp_path / "a.geojson")
+    with pytest.raises(FormatError, match=r"a\.tif has no coordinate system"):
+        load_dataset(tmp_path)
+
+
+def test_coordinates_are_brought_over_once(
+    pixels: np.ndarray, writers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rasters there are in a coordinate system, a file's coordinates are brought to it once."""
+    calls = []
+    original = geojson_features.brought_to
+    monkeypatch.setattr(geojson_features, "brought_to", lambda *a, **b: calls.append(a) or original(*a, **b))
+    for at in range(3):
+        place = transform_of.from_origin(LEFT + 20 * at, TOP, METRES, METRES)
+        write_raster(tmp_path / f"{at}.tif", pixels, transform=place)
+    ring = on_earth(writers.corners(1, 1, 9, 9), "EPSG:4326")
+    write_features(tmp_path / "all.geojson", feature("Polygon", [ring]))
+    dataset = load_dataset(tmp_path)
+    assert [len(dataset.instances(at)) for at in range(3)] == [1, 0, 0]
+    assert len(calls) == 1
+
+
+def test_rasters_that_are_turned(pixels: np.ndarray, writers: ModuleType, tmp_path: Path) -> None:
+    """A raster that is not north up has no features of its box's corners."""
+    turned = rasterio.Affine(METRES, METRES, LEFT, METRES, -METRES, TOP)
+    write_raster(tmp_path / "city.tif", pixels, transform=turned)
+    inside = [[LEFT + METRES * (x + y), TOP + METRES * (x - y)] for x, y in writers.corners(3, 4, 9, 8)]
+    corner = [[LEFT + METRES * x, TOP - METRES * y] for x, y in writers.corners(0, 25, 3, 29)]
+    write_features(tmp_path / "all.geojson", feature("Polygon", [inside]), feature("Polygon", [corner]), crs=UTM)
+    dataset = load_dataset(tmp_path)
+    np.testing.assert_array_equal(dataset.mask(0) == 1, writers.object_mask(3, 4, 9, 8))
+    assert len(dataset.samples[0].objects) == 1
+
+
+def test_features_beyond_a_coordinate_system(
+    pixels: np.ndarray, writers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outline that reaches to where a system has no place is left out, and told; none of it is an error."""
+    write_raster(tmp_path / "city.tif", pixels)
+    rings = [on_earth(writers.corners(at, 1, at + 5, 9), UTM) for at in (1, 10)]
+    write_features(tmp_path / "all.geojson", *(feature("Polygon", [ring]) for ring in rings), crs=UTM)
+
+    def with_infinity(points: np.ndarray, *_: str, file: Path) -> np.ndarray:
+        return np.vstack([points[:-2], np.full((2, 2), np.inf)])
+
+    monkeypatch.setattr(geojson_features, "brought_to", with_infinity)
+    dataset = load_dataset(tmp_path)
+    np.testing.assert_array_equal(dataset.mask(0) == 1, writers.object_mask(1, 1, 6, 9))
+    assert "Features that reach to where a raster's coordinate system ends left out: 1" in dataset.describe()
+    monkeypatch.undo()
+    half_a_world = "+proj=gnom +lat_0=52 +lon_0=13 +datum=WGS84"
+    write_raster(tmp_path / "city.tif", pixels, crs=half_a_world)
+    write_features(tmp_path / "all.geojson", feature("Polygon", [[[0, 60], [60, 60], [60, -60], [0, -60]]]))
+    with pytest.raises(SampleError, match=r"all\.geojson: its coordinates, in 'OGC:CRS84', cannot be brought"):
+        load_dataset(tmp_path)
+
+
+def test_metres_without_a_coordinate_system(pixels: np.ndarray, writers: ModuleType, tmp_path: Path) -> None:
+    """Coordinates that are no longitude and latitude need their system: the message says how to write it."""
+    write_raster(tmp_path / "city.tif", pixels)
+    write_features(tmp_path / "r.geojson", feature("Polygon", [on_earth(writers.corners(1, 1, 9, 9), UTM)]))
+    with pytest.raises(
+        SampleError, match=r"r\.geojson: its coordinates, up to 400,004 and 5,800,000, are not longitude"
+    ):
+        load_dataset(tmp_path)
+    metres = feature("Polygon", [on_earth(writers.corners(1, 1, 9, 9), UTM)])
+    write_features(tmp_path / "r.geojson", metres, crs="EPSG:4326")
+    with pytest.raises(EasySegError):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_pictures_of_the_same_names(suffix: str, writers: ModuleType, tmp_path: Path) -> None:
+    """Beside PNG and JPEG files coordinates are pixels, where names match; masks are no pictures."""
+    for folder in ("images", "masks"):
+        writers.write_images(tmp_path / folder, suffix, ("a", "b"))
+    for stem, box in (("a", (1, 1, 9, 9)), ("b", (20, 1, 29, 9))):
+        write_features(tmp_path / f"{stem}.geojson", feature("Polygon", [writers.corners(*box)]))
+    dataset = load_dataset(tmp_path)
+    assert (dataset.format, len(dataset)) == ("geojson", 2)
+    np.testing.assert_array_equal(dataset.mask(1) == 1, writers.object_mask(20, 1, 29, 9))
+    for stem in "ab":
+        (tmp_path / f"{stem}.geojson").rename(tmp_path / f"area_{stem}.geojson")
+    assert find_format(tmp_path).NAME == "folders"
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "words"),
+    [
+        ([{"class": 1}, {"class": 2.0}], ["background", "1", "2"], "The class is the features' property 'class'"),
+        ([{"class": True}, {"class": 1.5}], ["object"], "All features are of one class"),
+        (
+            [{"building": "yes", "name": "hall"}] + [{"building": "yes"}] * 9,
+            ["object"],
+            "All features are of one class",
+        ),
+        ([{"name": f"house {at}"} for at in range(30)], ["object"], "All features are of one class"),
+        (
+            [{"use": use, "id": at} for at, use in enumerate(("shop", "shop", "home"))],
+            ["object"],
+            "Note: all features are of one class, 'object', though the property 'use' has 2 values, such as shop, "
+            "home. If they are classes, type class_attribute='use'",
+        ),
+    ],
+)
+def test_which_property_is_the_class(
+    rows: list[dict[str, Any]], classes: list[str], words: str, writers: ModuleType, tmp_path: Path
+) -> None:
+    """A usual name that nearly all features have, with a text or a whole number that is not each one's own."""
+    writers.write_images(tmp_path, ".tif", ("a",))
+    shape = [writers.corners(1, 1, 9, 9)]
+    write_features(
+        tmp_path / "a.geojson", *(feature("Polygon", shape, **row) for row in rows), feature("Point", [1, 1])
+    )
+    dataset = load_dataset(tmp_path)
+    assert dataset.classes == classes
+    assert words in dataset.describe()
+
+
 def test_features_elsewhere(pixels: np.ndarray, tmp_path: Path) -> None:
     """Features of which none lies on a raster are an error; single ones just are not there."""
     write_raster(tmp_path / "city.tif", pixels)
@@ -222,7 +422,7 @@ def test_an_unknown_coordinate_system(pixels: np.ndarray, tmp_path: Path) -> Non
     """A system that nobody knows is told with its name."""
     write_raster(tmp_path / "city.tif", pixels)
     write_features(tmp_path / "r.geojson", feature("Polygon", [[[0, 0], [1, 0], [1, 1]]]), crs="EPSG:999999")
-    with pytest.raises(SampleError, match="in 'EPSG:999999', cannot be brought to the raster city"):
+    with pytest.raises(SampleError, match="in 'EPSG:999999', cannot be brought to the coordinate system"):
         load_dataset(tmp_path)
 
 
@@ -239,7 +439,7 @@ def test_rasters_that_are_broken_or_degenerate(pixels: np.ndarray, writers: Modu
 
     flat = Raster(tmp_path / "flat.tif", (3, 3), True, "EPSG:4326", (0.0, 0.0, 1.0, 0.0, 0.0, 1.0))
     with pytest.raises(SampleError, match="degenerate"):
-        to_pixels(flat, [np.zeros((3, 2))], source_crs="EPSG:4326", file=tmp_path / "r.geojson")
+        to_pixels(flat, np.zeros((3, 2)))
 
 
 def test_without_rasterio(pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

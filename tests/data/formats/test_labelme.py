@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from easyseg.data.dataset import Dataset
+from easyseg.data.formats import labelme
 from easyseg.data.reading import load_dataset
-from easyseg.errors import SampleError
+from easyseg.errors import FormatError, SampleError
 from easyseg.structures import IGNORE_INDEX, EmbeddedImage
 
 
@@ -218,3 +219,93 @@ def test_a_file_cut_off_is_told(writers: ModuleType, tmp_path: Path, share: floa
     with pytest.raises(SampleError, match=r"b\.json.*not valid JSON"):
         load_dataset(tmp_path)
     assert [Path(skipped.path).name for skipped in load_dataset(tmp_path, on_bad_sample="skip").skipped] == ["b.json"]
+
+
+def test_splits_come_from_folders_only(writers: ModuleType, tmp_path: Path) -> None:
+    """What an image is called is no split, nor is a folder whose name says more; both are told."""
+    stems = ("test1", "val_disere3", "train_station")
+    for folder in ("train2", "city1_val", "valid"):
+        for file in writers.write_images(tmp_path / folder, stems=stems):
+            content = {"shapes": [shape("a", writers.corners(1, 1, 9, 9))], "imagePath": file.name}
+            writers.write_json(file.with_suffix(".json"), content)
+    dataset = load_dataset(tmp_path)
+    assert dataset.splits() == {"train": 6, "val": 3}
+    assert "Splits are told by names: train by 'train2'; val by 'valid'." in dataset.describe()
+    assert "names say more than a split are none: 'city1_val'" in dataset.describe()
+
+
+def test_images_whose_names_sound_like_splits(writers: ModuleType, tmp_path: Path) -> None:
+    """Without folders of splits, validation is drawn."""
+    for file in writers.write_images(tmp_path, stems=("test1", "test2", "val3", "house1")):
+        content = {"shapes": [shape("a", writers.corners(1, 1, 9, 9))], "imagePath": file.name}
+        writers.write_json(file.with_suffix(".json"), content)
+    dataset = load_dataset(tmp_path)
+    assert dataset.validation_is_drawn
+    assert "Splits are told by names" not in dataset.describe()
+
+
+def test_files_with_very_many_points_or_bytes_count(writers: ModuleType, tmp_path: Path) -> None:
+    """However far the keys are from the ends of a file, and in whatever order."""
+    images = writers.write_images(tmp_path, stems=("a", "b", "c"))
+    many = [[1 + at / 1e4, 1.0] for at in range(40_000)] + [[30, 1], [30, 20]]
+    for number, (file, points) in enumerate(zip(images, (writers.corners(1, 1, 9, 9), many, many), strict=True)):
+        shapes = [{**shape("car", points), "shape_type": "polygon"}]
+        content = {"version": "5", "shapes": shapes, "imagePath": file.name, "imageData": "A" * (300_000 * number)}
+        content["imageHeight"] = 30
+        if number == 2:
+            content = {"imageData": "A" * 600_000, "imagePath": file.name, "shapes": shapes, "more": "B" * 600_000}
+        writers.write_json(file.with_suffix(".json"), content)
+    dataset = load_dataset(tmp_path)
+    assert [len(dataset.instances(at)) for at in range(3)] == [1, 1, 1]
+    assert labelme.recognises(tmp_path, "b.json")  # its imagePath is in the middle, near neither end
+
+
+def test_other_files_before_those_of_the_format(writers: ModuleType, tmp_path: Path) -> None:
+    """Files of a folder are looked into from all over it, not the first ones only."""
+    for file in writers.write_images(tmp_path, stems=[f"img_{at:02}" for at in range(25)]):
+        writers.write_json(file.with_name(f"cam_{file.stem}.json"), {"exposure": 1})
+        content = {"shapes": [shape("a", writers.corners(1, 1, 9, 9))], "imagePath": file.name}
+        writers.write_json(file.with_suffix(".json"), content)
+    assert len(load_dataset(tmp_path)) == 25
+
+
+def test_the_embedded_image_comes_before_another_folders(writers: ModuleType, tmp_path: Path) -> None:
+    """A file of the image's name elsewhere may be another image; one at the named path is meant."""
+    (tmp_path / "A").mkdir()
+    data = base64.b64encode(writers.png_bytes(np.full((30, 40, 3), 9, np.uint8))).decode()
+    content = {"shapes": [shape("a", writers.corners(1, 1, 9, 9))], "imagePath": "0001.png", "imageData": data}
+    writers.write_json(tmp_path / "A/0001.json", content)
+    writers.write_images(tmp_path / "B", stems=("0001",))
+    dataset = load_dataset(tmp_path, unlabelled="background")
+    assert dataset[0].image == EmbeddedImage(tmp_path / "A/0001.json")
+    assert len(dataset) == 1
+    assert "not from a file of that name in another folder: 1" in dataset.describe()
+    writers.write_images(tmp_path / "C", stems=("0001",))  # now two files fit
+    assert load_dataset(tmp_path)[0].image == EmbeddedImage(tmp_path / "A/0001.json")
+    writers.write_json(tmp_path / "A/0001.json", {**content, "imagePath": "..\\B\\0001.png"})
+    assert load_dataset(tmp_path)[0].image == tmp_path / "B/0001.png"
+    writers.write_json(tmp_path / "A/0001.json", {**content, "imageData": None})
+    with pytest.raises(SampleError, match="several files fit"):
+        load_dataset(tmp_path)
+
+
+def test_rectangles_of_four_corners(write: Any, writers: ModuleType) -> None:
+    """Some tools write all corners of a rectangle; three points are none."""
+    dataset = write(shape("a", writers.corners(3, 4, 9, 12), "rectangle"))
+    np.testing.assert_array_equal(dataset.instances(0).masks[0], writers.object_mask(3, 4, 9, 12))
+    with pytest.raises(SampleError, match="a rectangle has 2 points, this one 3"):
+        write(shape("a", writers.corners(3, 4, 9, 12)[:3], "rectangle"))
+
+
+def test_two_annotations_of_one_name(writers: ModuleType, tmp_path: Path) -> None:
+    """They are told apart by their folders, and so is what to type."""
+    (image,) = writers.write_images(tmp_path / "images", stems=("0001",))
+    for folder in ("first", "second"):
+        content = {"shapes": [shape("a", writers.corners(1, 1, 9, 9))], "imagePath": image.name}
+        writers.write_json(tmp_path / folder / "0001.json", content)
+    words = (
+        r"images/0001\.png: first/0001\.json and second/0001\.json both .*annotations='first/\*\.json' or annotations="
+    )
+    with pytest.raises(FormatError, match=words):
+        load_dataset(tmp_path)
+    assert len(load_dataset(tmp_path, annotations="second/*.json")) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from easyseg.data.formats import named_files
 from easyseg.data.formats.named_files import NamedFiles
 from easyseg.data.reading import load_dataset
 from easyseg.errors import EasySegError, SampleError
@@ -72,10 +73,85 @@ def test_links_that_lead_out(tmp_path: Path) -> None:
             named.find_by_stem(Path(name).stem, source=root / "x.json")
 
 
+def test_equals_in_split_folders(tmp_path: Path) -> None:
+    """Of several files of a name, the one in the folder of the annotation file's split counts."""
+    files = files_below(tmp_path, "train/a.jpg", "val/a.jpg", "images/val/b.jpg", "images/x/b.jpg")
+    named = NamedFiles(tmp_path, files)
+    for split in ("train", "val"):
+        source = tmp_path / f"annotations/instances_{split}2017.json"
+        assert named.find("a.jpg", source=source) == tmp_path / f"{split}/a.jpg"
+    assert named.find("b.jpg", source=tmp_path / "val.json") == tmp_path / "images/val/b.jpg"
+    assert named.find("x/b.jpg", source=tmp_path / "val.json") == tmp_path / "images/x/b.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "is_found"),
+    [
+        ("a.jpg", "val/_annotations.coco.json", False),
+        ("a.jpg", "annotations/instances_val2017.json", False),
+        ("val/a.jpg", "annotations.json", False),
+        ("/x/my_val_data/a.jpg", "annotations.json", True),
+        ("train/a.jpg", "val/_annotations.coco.json", True),
+        ("a.jpg", "train/_annotations.coco.json", True),
+        ("a.jpg", "annotations/trainval.json", True),
+        ("d.jpg", "annotations/trainval.json", True),
+        ("my_train/c.jpg", "val/_annotations.coco.json", True),
+        ("../val/a.jpg", "train/val.json", True),
+        ("b.jpg", "val/_annotations.coco.json", True),
+        ("test_1.jpg", "annotations/test_1.json", True),
+        ("test_1.jpg", "annotations/test_1.jpg.json", True),
+    ],
+)
+def test_the_only_file_is_of_another_split(name: str, source: str, is_found: bool, tmp_path: Path) -> None:
+    """An image that is missing is not taken from another split, unless the annotation says its folder."""
+    named = NamedFiles(
+        tmp_path, files_below(tmp_path, "train/a.jpg", "b.jpg", "train/test_1.jpg", "my_train/c.jpg", "val/d.jpg")
+    )
+    if is_found:
+        assert named.find(name, source=tmp_path / source).name == name.rsplit("/", 1)[-1]
+        return
+    with pytest.raises(SampleError, match=r"for the split 'val', and the only file that fits, .*train/a\.jpg, lies in"):
+        named.find(name, source=tmp_path / source)
+    if "/" not in name:
+        assert named.find_by_stem("a", source=tmp_path / source) is None
+
+
+def test_annotations_elsewhere(tmp_path: Path) -> None:
+    """The folders that images and annotations have in common, such as that of a test, say no split."""
+    root = tmp_path / "test_project"
+    named = NamedFiles(root / "images", files_below(root, "images/train/a.jpg"))
+    assert named.find("a.jpg", source=root / "annotations/all.json").name == "a.jpg"
+
+
+def test_a_name_in_many_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand files of one name are told apart without comparing each with each."""
+    names = [f"images/{number:04}/rgb.png" for number in range(1000)]
+    files = [tmp_path / name for name in names]
+    named = NamedFiles(tmp_path, files)
+    compared = []
+    monkeypatch.setattr(named_files, "_shared", lambda *both: compared.append(both) or 0)
+    for name, file in zip(names, files, strict=True):
+        assert named.find(f"/home/x/{name}", source=tmp_path / "x.json") == file
+        assert named.find("rgb.png", source=file.parent / "x.json") == file
+    assert len(compared) == 0
+
+
+def test_few_messages_offer_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest name is looked for a few times only, however many images are missing."""
+    calls = []
+    monkeypatch.setattr(named_files, "near_name", lambda *both: calls.append(both))
+    named = NamedFiles(tmp_path, files_below(tmp_path, "a.jpg"))
+    for number in range(100):
+        with pytest.raises(SampleError, match="is not below"):
+            named.find(f"b{number}.jpg", source=tmp_path / "x.json")
+    assert len(calls) <= 5
+
+
 HOSTILE = (
     "../secret.png", "../../{outside}/secret.png", "{absolute}", "/etc/passwd", "..\\..\\secret.png", "a\0/secret.png",
-    "images/../../secret.png", "%2e%2e/secret.png", "file://{absolute}", "{link}/secret.png", "link.png",
-    "//{absolute}", "~/secret.png", ".", "..", "", "images", "CON", "\ud800", "\u202e", "a" * 300,
+    "images/../../secret.png", "%2e%2e/secret.png", "file://{absolute}", "images/{outside}/secret.png",
+    "{link}/secret.png", "link.png", "//{absolute}", "~/secret.png", ".", "..", "", "images", "CON", "\ud800", "\u202e",
+    "a" * 300,
     "images/" * 200 + "secret.png",
 )  # fmt: skip
 

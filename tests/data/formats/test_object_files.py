@@ -32,6 +32,24 @@ def test_masks_in_a_folder_of_the_images_name(writers: ModuleType, tmp_path: Pat
     assert len(load_dataset(tmp_path, unlabelled="background")) == 3
 
 
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [("{split}/images", "{split}/masks"), ("images/{split}", "masks/{split}"), ("{split}/images", "masks/{split}")],
+)
+def test_one_name_in_two_splits(images: str, masks: str, writers: ModuleType, tmp_path: Path) -> None:
+    """Split folders above or below images/ and masks/ keep the objects of images of one name apart."""
+    for split, count in (("train", 3), ("val", 1)):
+        writers.write_images(tmp_path / images.format(split=split), stems=("a",))
+        folder = tmp_path / masks.format(split=split) / "a"
+        folder.mkdir(parents=True)
+        for at, (_, *box) in enumerate(writers.OBJECTS[:count]):
+            Image.fromarray(writers.object_mask(*box)).save(folder / f"{at}.png")
+    dataset = load_dataset(tmp_path)
+    assert (dataset.format, dataset.splits()) == ("object_files", {"train": 1, "val": 1})
+    assert [len(dataset.split(split).instances(0)) for split in ("train", "val")] == [3, 1]
+    assert "without annotation" not in dataset.describe()
+
+
 def test_a_slip_is_no_object(write: Write) -> None:
     """One image with one mask of another name, or with a mask of its own name, are not files of objects."""
     root = write("images/street.png", value=np.zeros((6, 8, 3), np.uint8))

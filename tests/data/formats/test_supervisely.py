@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from easyseg.data.formats import find_format
 from easyseg.data.reading import load_dataset
 from easyseg.errors import SampleError
 
@@ -81,6 +82,66 @@ def test_bitmaps_of_any_png(kind: str, root: Path, writers: ModuleType) -> None:
     np.testing.assert_array_equal(load_dataset(root).instances(0).masks, [expected])
 
 
+def _rgba(inside: np.ndarray, color: int) -> np.ndarray:
+    return np.dstack([np.full((*inside.shape, 3), color, np.uint8), inside * 255])
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        lambda inside: _rgba(inside, 0),
+        lambda inside: _rgba(inside, 255),
+        lambda inside: np.dstack([inside * 0 + 255, inside * 3]),
+        lambda inside: np.dstack([inside, inside * 0, inside * 9]),
+        lambda inside: inside * 100,
+        lambda inside: inside * 2,
+    ],
+    ids=["black RGBA", "white RGBA", "grey and alpha", "colours", "grey", "small numbers"],
+)
+@pytest.mark.parametrize("kind", ["bitmap", "alpha_mask"])
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_bitmaps_of_other_pictures(kind: str, is_packed: bool, pixels: Any, root: Path, writers: ModuleType) -> None:
+    """What is not transparent belongs to the object; without transparency, what is not 0."""
+    inside = np.zeros((6, 9), np.uint8)
+    inside[1:4, 2:8] = 1
+    png = writers.png_bytes(pixels(inside))
+    data = packed(png) if is_packed else base64.b64encode(png).decode()
+    rewrite(root, {"classTitle": "car", "geometryType": kind, "bitmap": {"data": data, "origin": [10, 20]}})
+    expected = np.zeros((30, 40), bool)
+    expected[21:24, 12:18] = True
+    np.testing.assert_array_equal(load_dataset(root).instances(0).masks, [expected])
+
+
+@pytest.mark.parametrize(
+    ("points", "angle"),
+    [([[10, 5], [30, 15]], np.pi / 2), ({"exterior": [[30, 15], [10, 5]], "interior": []}, 90)],
+)
+def test_turned_boxes(points: Any, angle: float, root: Path, writers: ModuleType) -> None:
+    """A box is turned about its centre, by radians, in older files by degrees, clockwise."""
+    box = {"classTitle": "car", "geometryType": "oriented_bbox", "points": points}
+    rewrite(root, {**box, "angle": angle})
+    np.testing.assert_array_equal(load_dataset(root).instances(0).masks, [writers.object_mask(15, 0, 25, 20)])
+    rewrite(root, {**box, "angle": angle / 3})
+    mask = load_dataset(root).instances(0).masks[0]
+    assert mask[5].nonzero()[0].mean() < 20 < mask[15].nonzero()[0].mean()
+
+
+def test_kinds_that_cannot_be_drawn(root: Path) -> None:
+    """Cuboids and ellipses do not refuse the project: they are left out, and told."""
+    kinds = ("cuboid_2d", "cuboid", "ellipse")
+    rewrite(root, *({"classTitle": "car", "geometryType": kind, "vertices": {}} for kind in kinds))
+    dataset = load_dataset(root)
+    assert len(dataset.instances(0)) == 0
+    assert "Objects that no mask can be drawn of (cuboids, ellipses, volumes) left out: 3" in dataset.describe()
+
+
+def test_empty_files_first(root: Path) -> None:
+    """Files that were cut off do not hide what the others are."""
+    for number in range(30):
+        (root / f"ds0/ann/a{number:02}.png.json").write_text("", encoding="utf-8")
+    assert find_format(root).NAME == "supervisely"
+
+
 def test_old_annotation_names(root: Path) -> None:
     """Old projects leave out the image's suffix."""
     for file in (root / "ds0/ann").iterdir():
@@ -99,6 +160,15 @@ def test_old_annotation_names(root: Path) -> None:
         ({"geometryType": "bitmap", "bitmap": {"data": "%", "origin": [1, 1]}}, "data is no base64"),
         ({"geometryType": "bitmap", "bitmap": {"data": "AAAA", "origin": [1, 1]}}, "data: it is no compressed picture"),
         ({"geometryType": "bitmap", "bitmap": {"data": packed(b"x"), "origin": [1]}}, "origin is"),
+        (
+            {"geometryType": "bitmap", "bitmap": {"data": packed(b"\x89PNG\r\n\x1a\n" + bytes(30)), "origin": [1, 1]}},
+            "data: ",
+        ),
+        ({"geometryType": "oriented_bbox", "points": [[1, 2]]}, "points is .*; expected at least 2 points"),
+        (
+            {"geometryType": "oriented_bbox", "points": [[1, 2], [3, 4]], "angle": "x"},
+            "angle is 'x'; expected a number",
+        ),
         ({"geometryType": "bitmap", "bitmap": {"data": packed(b"x")[:-8], "origin": [1, 1]}}, "data: it is cut off"),
         (
             {"geometryType": "bitmap", "bitmap": {"data": packed(bytes(17 << 20)), "origin": [1, 1]}},

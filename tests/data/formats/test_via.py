@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -86,6 +88,10 @@ def test_numbers_as_texts_and_an_upright_ellipse(write: Any) -> None:
         ([{"x": {"a": True}}, {"x": {"b": True, "a": False}}], {}, ["background", "a", "b"]),
         ([{"x": " a "}, {"x": "a", "name": ""}], {}, ["a"]),
         ([{"x": "a", "name": "n"}, {"x": "b"}], {}, ["background", "a", "b"]),
+        ([{"class": 1}, {"class": 2.0}], {}, ["background", "1", "2"]),
+        ([{"track": 1, "kind of": "a"}, {"track": 2, "kind of": "b"}], {}, ["background", "a", "b"]),
+        ([{"track": 1}, {"track": 2}], {}, ["object"]),
+        ([{"track": 1}, {"track": 2}], {"class_attribute": "track"}, ["background", "1", "2"]),
     ],
 )
 def test_the_attribute_that_holds_the_class(
@@ -96,6 +102,12 @@ def test_the_attribute_that_holds_the_class(
     dataset = write(region(RECT, **attributes[0]), region(second, **attributes[1]), **arguments)
     assert dataset.classes == classes
     assert len(dataset.instances(0)) == 2
+
+
+def test_numbers_under_some_other_name_are_told(write: Any) -> None:
+    """They may be anything, and so are not taken for classes; the line says how they would be."""
+    dataset = write(region(RECT, track=1), region(RECT, track=True))
+    assert "To use the attribute 'track', type class_attribute='track'" in dataset.describe()
 
 
 def test_an_attribute_that_is_not_there(write: Any) -> None:
@@ -152,3 +164,72 @@ def test_an_image_twice_in_a_file(writers: ModuleType, tmp_path: Path) -> None:
     writers.write_json(tmp_path / "via.json", content)
     with pytest.raises(SampleError, match=r"first\.png stands there twice"):
         load_dataset(tmp_path)
+
+
+def test_entries_that_are_no_objects_can_be_left_out(writers: ModuleType, tmp_path: Path) -> None:
+    """With on_bad_sample='skip' one malformed entry or region does not stop the others."""
+    writers.write_images(tmp_path)
+    content = writers.via_content()
+    content["second.png1"]["regions"][1] = 5
+    content["third.png1"]["regions"][1]["region_attributes"] = []
+    content["more"] = 7
+    writers.write_json(tmp_path / "via.json", content)
+    with pytest.raises(SampleError):
+        load_dataset(tmp_path)
+    dataset = load_dataset(tmp_path, on_bad_sample="skip", unlabelled="background")
+    assert [sample.name for sample in dataset.samples] == ["first.png"]
+    assert len(dataset.skipped) == 3
+
+
+def test_tables(writers: ModuleType, tmp_path: Path) -> None:
+    """The CSV export says what the JSON export does; beside it, it does not count."""
+    writers.write_images(tmp_path, stems=(*writers.STEMS, "empty"))
+    rows = []
+    for image in writers.via_content().values():
+        for at, each in enumerate(image["regions"]):
+            cells = [json.dumps(each[f"{word}_attributes"]) for word in ("shape", "region")]
+            rows.append([image["filename"], "1", "{}", "3", str(at), *cells])
+    rows.append(["empty.png", "1", "{}", "0", "0", "{}", "{}"])
+    write_table(tmp_path / "via.csv", rows)
+    dataset = load_dataset(tmp_path)
+    assert dataset.format == "via"
+    assert dataset.classes == ["background", "car", "tree"]
+    assert sorted(len(dataset.instances(at)) for at in range(4)) == [0, 3, 3, 3]
+    writers.write_via(tmp_path)
+    assert len(load_dataset(tmp_path)) == 3
+    assert len(load_dataset(tmp_path, annotations="via.csv")) == 4
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (["a.png", "1"], r"row 2 has 2 values"),
+        (["street.png", "1", "{}", "1", "0", "{'name'", "{}"], r"shape_attributes is \"\{'name'\"; expected an object"),
+        (["street.png", "1", "{}", "1", "0", '{"x": NaN}', "{}"], "shape_attributes is .*expected an object"),
+        (["street.png", "1", "{}", "1", "0", "[" * 100_000, "{}"], "shape_attributes is .*expected an object"),
+        (["street.png", "1", "{}", "1", "0", " " * 200_000, "{}"], "the table cannot be read"),
+    ],
+)
+def test_broken_tables(row: list[str], words: str, writers: ModuleType, tmp_path: Path) -> None:
+    """What is wrong with a row is told as for JSON files."""
+    writers.write_images(tmp_path, stems=("street",))
+    write_table(tmp_path / "via.csv", [row])
+    with pytest.raises(SampleError, match=words):
+        load_dataset(tmp_path)
+
+
+def test_other_tables_are_none(tmp_path: Path) -> None:
+    """Tables of other columns, and files that cannot be read, are not of this format."""
+    from easyseg.data.formats import via_tables
+
+    (tmp_path / "a.csv").write_text("filename,label\n")
+    assert not via_tables.is_via_table(tmp_path / "a.csv")
+    assert not via_tables.is_via_table(tmp_path / "none.csv")
+
+
+def write_table(file: Path, rows: list[list[str]]) -> None:
+    """Write a table as VIA does."""
+    with file.open("w", newline="") as target:
+        target.write("#filename,file_size,file_attributes,region_count,region_id,")
+        target.write("region_shape_attributes,region_attributes\n")
+        csv.writer(target).writerows(rows)

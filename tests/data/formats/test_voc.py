@@ -48,6 +48,48 @@ def test_trainval_alone_counts(root: Path) -> None:
     assert dataset.validation_is_drawn
 
 
+@pytest.mark.parametrize(("missing", "splits"), [("val", {"train": 1, "val": 2}), ("train", {"train": 2, "val": 1})])
+def test_trainval_stands_for_the_list_that_is_missing(missing: str, splits: dict[str, int], root: Path) -> None:
+    """Trainval without train is val, and the other way round."""
+    write_lists(root, train="first", val="first", trainval="first second third")
+    (root / f"ImageSets/Segmentation/{missing}.txt").unlink()
+    assert load_dataset(root).splits() == splits
+
+
+def test_what_no_list_names(root: Path) -> None:
+    """Images with masks that stand in no list are left out, and told."""
+    write_lists(root, train="first", val="second")
+    assert "Images with a mask that no list names left out: 1" in load_dataset(root).describe()
+    (root / "ImageSets/Segmentation/val.txt").write_text("second third", encoding="utf-8")
+    assert "no list names left out: 1" in load_dataset(root).describe()
+
+
+@pytest.mark.parametrize("line", ["first.jpg", "JPEGImages/first.jpg", "first -1", "first.jpg SegmentationClass/x.png"])
+def test_lines_of_other_programs(line: str, root: Path) -> None:
+    """A line may be a file's name or path, or hold a second word."""
+    write_lists(root, train="second", val="third")
+    (root / "ImageSets/Segmentation/val.txt").write_text(f"{line}\n", encoding="utf-8")
+    assert [sample.name for sample in load_dataset(root).samples] == ["first.jpg", "second.jpg"]
+
+
+def test_names_with_spaces_and_dots(root: Path) -> None:
+    """A name may hold spaces and dots: the whole line comes before its first word."""
+    for file in root.rglob("first.*"):
+        file.rename(file.with_stem("first of all v1.2"))
+    write_lists(root, train="second", val="third")
+    (root / "ImageSets/Segmentation/train.txt").write_text("first of all v1.2\nsecond\n", encoding="utf-8")
+    assert load_dataset(root).splits() == {"train": 2, "val": 1}
+
+
+def test_split_folders(writers: ModuleType, tmp_path: Path) -> None:
+    """Without lists, the folders above say the splits."""
+    for split in ("train2012", "valid"):
+        writers.write_voc(tmp_path / split)
+    assert load_dataset(tmp_path).splits() == {"train": 3, "val": 3}
+    write_lists(tmp_path / "valid", test="first")
+    assert load_dataset(tmp_path).splits() == {"train": 2, "val": 1, "test": 1}
+
+
 def test_the_test_list_may_have_no_masks(root: Path) -> None:
     """Images of the test list are for prediction where they have no mask; others need one."""
     (root / "SegmentationClass/third.png").unlink()

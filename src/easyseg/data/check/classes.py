@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.data.check.survey import Survey, check
+from easyseg.data.class_weights import weights_of
 from easyseg.results.checkup import Case, ClassShare, Finding
+from easyseg.results.words import counted
 from easyseg.structures import SPLITS
 
 _RARE = 0.01
@@ -17,39 +19,68 @@ _RARE = 0.01
 
 @check("absent classes")
 def absent_classes(survey: Survey) -> Iterator[Finding]:
-    """Classes that occur nowhere, or not in the split to train on or to validate on."""
+    """Classes that are not in the split to train on, or not in one to measure on; and those that are nowhere."""
     shares = class_shares(survey)
-    splits = list(dict.fromkeys(share.split for share in shares))
-    cases = []
+    lacking, unused = [], []
     for name in dict.fromkeys(share.name for share in shares):
-        without = [share.split for share in shares if share.name == name and not share.pixels]
-        if without:
-            cases.append(Case(name, "in no split" if len(without) == len(splits) else f"not in {', '.join(without)}"))
-    if cases:
-        found = f"{len(cases)} of {len(shares) // len(splits)} classes occur in no mask of a split."
+        of_class = [share for share in shares if share.name == name]
+        without = [share.split for share in of_class if not share.pixels]
+        if len(without) == len(of_class):
+            unused.append(Case(name))
+        elif without:
+            there = ", ".join(
+                f"{counted(share.images, 'image')} of {share.split}" for share in of_class if share.pixels
+            )
+            lacking.append(Case(name, f"not in {', '.join(without)}; in {there}"))
+    if lacking:
+        found = f"{counted(len(lacking), 'class', 'classes')} that not all splits have."
         advice = (
             "A class that is not in train is never learnt, one that is not in val or test never measured: divide the "
-            "images anew, add some, or leave the class out."
+            "images anew, or add some."
         )
-        yield Finding.of("absent_classes", "warning", cases, found, advice)
+        yield Finding.of("absent_classes", "warning", lacking, found, advice)
+    if unused:
+        found = f"{counted(len(unused), 'class', 'classes')} that no mask has."
+        advice = "Nothing is learnt of them; leave them out unless masks with them are to come."
+        yield Finding.of("unused_classes", "note", unused, found, advice)
 
 
 @check("class imbalance")
 def class_imbalance(survey: Survey) -> Iterator[Finding]:
     """Classes of very few pixels, with weights for the loss that make up for it."""
-    shares = class_shares(survey)
-    totals = {name: sum(share.pixels for share in shares if share.name == name) for name in _names(survey)}
-    pixels = np.array(list(totals.values()), float)
-    if len(totals) < 2 or not pixels.sum():
+    pixels = survey.pixels
+    if pixels is None or survey.class_map is None or len(_names(survey)) < 2:
         return
-    share_of = pixels / pixels.sum()
-    rare = [at for at in np.argsort(share_of) if 0 < share_of[at] < _RARE]
+    rows = survey.readable_masks & _trains(survey)[survey.mask_samples]
+    of_class, names = pixels.of_class[rows].sum(axis=0), _names(survey)
+    if not of_class.sum():
+        return
+    share_of = of_class / of_class.sum()
+    rare = [at for at in np.argsort(share_of).tolist() if 0 < share_of[at] < _RARE]
     if rare:
-        weights = [round(weight, 2) for weight in balanced_weights(pixels)]
-        cases = [Case(list(totals)[at], f"{share_of[at]:.2%} of the pixels, weight {weights[at]:g}") for at in rare]
-        found = f"{len(rare)} of {len(totals)} classes cover less than {_RARE:.0%} of the pixels each."
-        advice = f"Type class_weights='balanced', which is {weights} here; loss='ce+dice' and oversample=0.5 help, too."
+        is_multilabel = survey.class_map.task == "multilabel"
+        weights = weights_of(of_class, _background_of_planes(survey, rows) if is_multilabel else None)
+        cases = [Case(names[at], f"{share_of[at]:.2%} of the pixels, balanced weight {weights[at]:.2f}") for at in rare]
+        what = counted(len(rare), "class", "classes")
+        found = f"Of {len(names)} classes, {what} with less than {_RARE:.0%} of the pixels."
+        advice = (
+            "Type class_weights='balanced' to train with such weights; loss='ce+dice' and oversample=0.5 help, too."
+        )
         yield Finding.of("class_imbalance", "note", cases, found, advice)
+
+
+def _trains(survey: Survey) -> npt.NDArray[np.bool_]:
+    """Return which samples a training learns from, (N,): those of train, or all where there are no splits yet."""
+    of_train = survey.splits == SPLITS.index("train")
+    return np.asarray(of_train if of_train.any() else np.ones(len(of_train), bool))
+
+
+def _background_of_planes(survey: Survey, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return the pixels of each class's masks that count and are not of it, (classes,)."""
+    background = np.zeros(len(_names(survey)), np.int64)
+    if survey.pixels is not None:
+        np.add.at(background, survey.mask_planes[rows], survey.pixels.background[rows])
+    return background
 
 
 def class_shares(survey: Survey) -> list[ClassShare]:
@@ -69,12 +100,6 @@ def class_shares(survey: Survey) -> list[ClassShare]:
             count, images = int(of_split[:, at].sum()), int(np.count_nonzero(of_split[:, at]))
             rows.append(ClassShare(split, name, count, count / total, images))
     return rows
-
-
-def balanced_weights(pixels: npt.NDArray[np.float64]) -> list[float]:
-    """Return the weights that class_weights='balanced' stands for, of the pixels of each class (C,)."""
-    weights = 1 / np.sqrt(np.maximum(pixels, 1) / max(1.0, pixels.sum()))
-    return [float(weight) for weight in weights / weights.mean()]
 
 
 def _names(survey: Survey) -> tuple[str, ...]:

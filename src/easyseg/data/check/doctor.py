@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,20 +13,50 @@ import cv2
 import numpy as np
 
 from easyseg.config import CheckSettings
-from easyseg.data.check import classes, duplicates, files, objects, pairs, pixels, values
+from easyseg.data.check import (
+    alignment,
+    class_names,
+    classes,
+    drawn_objects,
+    duplicates,
+    exchanged,
+    exif_turns,
+    files,
+    frames,
+    objects,
+    pairs,
+    pixels,
+    repeated_masks,
+    smoothing,
+    swapped_classes,
+    values,
+)
 from easyseg.data.check.class_pixels import count_classes
 from easyseg.data.check.classes import class_shares
 from easyseg.data.check.gathering import gather
-from easyseg.data.check.opening import Opened, open_folder, opened_dataset
+from easyseg.data.check.opening import Opened, open_folder, opened_dataset, refusal_of
 from easyseg.data.check.sources import map_of_drawn, sources_of
 from easyseg.data.check.survey import CHECKS, Survey, split_numbers
 from easyseg.data.check.understanding import understand
 from easyseg.data.check.wording import parted
 from easyseg.data.dataset import Dataset
+from easyseg.errors import OutputError
 from easyseg.results.checkup import SEVERITIES, Checkup, Finding
 from easyseg.structures import SPLITS, ClassMap
 
-CHECK_MODULES = (pairs, files, values, classes, pixels, duplicates, objects)
+_FIRST = (
+    "exchanged_folders", "refused", "layout", "masks_not_understood", "unusable_samples", "unusable_annotations",
+    "unreadable", "truncated", "missing_masks", "conflicting_masks", "twin_images", "exif_rotation", "size_mismatch",
+    "mixed_numbers", "mixed_encodings", "black_and_white_masks", "antialiased_masks", "inverted_masks",
+    "misplaced_masks", "unknown_values", "rare_values", "merged_objects", "leaks", "conflicting_annotations",
+    "near_leaks", "series_leaks",
+)  # fmt: skip
+"""The findings that are told first, in this order, among those of the same severity."""
+
+CHECK_MODULES = (
+    *(exchanged, pairs, files, exif_turns, values, smoothing, classes, class_names, swapped_classes),
+    *(alignment, pixels, duplicates, frames, repeated_masks, objects, drawn_objects),
+)
 """The modules whose checks there are, in their order."""
 
 
@@ -67,11 +98,14 @@ def _quiet_decoders() -> Iterator[None]:
 
 
 def _examined(opened: Opened, settings: CheckSettings, html: str | Path | None, begun: float) -> Checkup:
+    if html is not None:
+        check_target(Path(html), opened.root)
     survey, findings = _surveyed(opened, settings)
     findings += [finding for check in CHECKS.values() for finding in check(survey)]
-    if opened.refusal and not any(finding.severity == "error" for finding in findings):
-        findings.append(_refused(opened.refusal))
-    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    refusal = opened.refusal or refusal_of(opened.dataset)
+    if refusal and not any(finding.severity == "error" for finding in findings):
+        findings.append(_refused(refusal))
+    findings.sort(key=_importance)
     splits = [sample.split for sample in survey.samples]
     checkup = Checkup(
         name=opened.name,
@@ -82,6 +116,7 @@ def _examined(opened: Opened, settings: CheckSettings, html: str | Path | None, 
         findings=tuple(findings),
         class_shares=tuple(class_shares(survey)),
         seconds=time.perf_counter() - begun,
+        reading=opened.dataset.reading if opened.dataset is not None else (),
     )
     if html is not None:
         from easyseg.data.check.pictures import worst_pictures
@@ -89,6 +124,26 @@ def _examined(opened: Opened, settings: CheckSettings, html: str | Path | None, 
 
         write_checkup(html, checkup, pictures=worst_pictures(survey, checkup), colors=_colors(survey.class_map))
     return checkup
+
+
+def check_target(path: Path, root: Path | None) -> None:
+    """Refuse to write a report where nothing can be written, or into the dataset, before time is spent on it.
+
+    Raises:
+        OutputError: it would lie in the dataset, or cannot be written.
+    """
+    place = path.resolve()
+    if root is not None and place.is_relative_to(root.resolve()):
+        raise OutputError(f"{path} lies in the dataset, and nothing is ever written there. Type another place.")
+    existing = next(folder for folder in place.parents if folder.exists())
+    if place.is_dir() or not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise OutputError(f"{path} cannot be written. Type a file in a folder of your own.")
+
+
+def _importance(finding: Finding) -> tuple[int, int]:
+    """Return what orders findings: those that hide others and those that spoil most come first."""
+    rank = _FIRST.index(finding.kind) if finding.kind in _FIRST else len(_FIRST)
+    return SEVERITIES.index(finding.severity), rank
 
 
 def _refused(refusal: str) -> Finding:

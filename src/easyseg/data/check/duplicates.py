@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from easyseg.data.check.frames import numbered_runs
 from easyseg.data.check.near_copies import Copy, Groups, find_near_copies
 from easyseg.data.check.sources import read_any_mask
 from easyseg.data.check.survey import Survey, check
@@ -56,7 +57,8 @@ def near_duplicates(survey: Survey) -> Iterator[Finding]:
         return
     splits = survey.splits
     found = find_near_copies(survey, _one_of_each(survey), splits.astype(np.int64))
-    frames = [pair for pair in found.copies if _are_frames(survey, pair, found.groups)]
+    places = _places_in_runs(survey)
+    frames = [pair for pair in found.copies if _are_frames(survey, pair, found.groups, places)]
     single = [pair for pair in found.copies if pair not in frames]
     leaked = {int(sample) for group in _equal_files(survey) if _lies_across(group, splits) for sample in group}
     across = [
@@ -97,14 +99,21 @@ def _lies_across(group: Sequence[int] | npt.NDArray[np.intp], splits: npt.NDArra
     return len(set(splits[group].tolist())) > 1
 
 
-def _are_frames(survey: Survey, pair: Copy, groups: Groups) -> bool:
+def _places_in_runs(survey: Survey) -> dict[int, tuple[int, int]]:
+    """Return for each sample whose name counts on with others: the number of their run, and its place there."""
+    runs = enumerate(numbered_runs(survey.samples))
+    return {sample: (run, place) for run, samples in runs for place, sample in enumerate(samples)}
+
+
+def _are_frames(survey: Survey, pair: Copy, groups: Groups, places: dict[int, tuple[int, int]]) -> bool:
     """Whether two pictures look like frames of a video, of which only a number in their names tells one from another.
 
     Nearly equal names alone say little, for in many datasets all names are numbers: the pictures must follow each
     other, or be of a whole series.
     """
     names = [_NUMBERS.sub("", survey.samples[sample].name) for sample in (pair.first, pair.second)]
-    follow = pair.second - pair.first <= _STRIDE
+    one, other = (places.get(sample, (-1, 0)) for sample in (pair.first, pair.second))
+    follow = one[0] == other[0] >= 0 and abs(one[1] - other[1]) <= _STRIDE  # in whatever split they lie
     return names[0] == names[1] and (follow or groups.size(pair.first) >= SERIES)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from easyseg.data.check.digest import Trouble
+from easyseg.data.check.sources import DrawnMask
 from easyseg.data.check.survey import Survey, check
 from easyseg.data.check.wording import parted
 from easyseg.io.jpeg_masks import REFUSED_JPEG
@@ -21,9 +22,15 @@ def unreadable_files(survey: Survey) -> Iterator[Finding]:
     cut_off: list[Case] = []
     broken: list[Case] = []
     lossy: list[Case] = []
+    unusable: list[Case] = []
     for trouble in survey.images.troubles:
         (cut_off if trouble.is_cut_off else broken).append(survey.image_case(trouble.row, _reason(trouble)))
+    unreadable = {trouble.row for trouble in survey.images.troubles}
     for trouble in survey.masks.troubles:
+        if isinstance(survey.mask_sources[trouble.row], DrawnMask):
+            if int(survey.mask_samples[trouble.row]) not in unreadable:  # else it is told already
+                unusable.append(survey.mask_case(trouble.row, _reason(trouble)))
+            continue
         is_lossy = trouble.problem.startswith(REFUSED_JPEG)
         kind = cut_off if trouble.is_cut_off else lossy if is_lossy else broken
         kind.append(survey.mask_case(trouble.row, _reason(trouble)))
@@ -32,9 +39,12 @@ def unreadable_files(survey: Survey) -> Iterator[Finding]:
         yield Finding.of("truncated", "error", cut_off, found, "Copy them again from where they came from.")
     if broken:
         found = f"{counted(f'{len(broken):,}', 'file')} that cannot be read."
-        yield Finding.of(
-            "unreadable", "error", broken, found, "Copy or save them anew, or remove them with their masks."
-        )
+        advice = _advice(survey) or "Copy or save them anew, or remove them with their masks."
+        yield Finding.of("unreadable", "error", broken, found, advice)
+    if unusable:
+        found = f"{counted(f'{len(unusable):,}', 'image')} whose objects cannot be drawn."
+        advice = "Mend the annotations, or bring back the images they were made for."
+        yield Finding.of("unusable_annotations", "error", unusable, found, advice)
     yield from _jpeg_masks(survey, lossy)
 
 
@@ -61,6 +71,13 @@ def sizes(survey: Survey) -> Iterator[Finding]:
         found = f"{counted(f'{len(cases):,}', 'mask')} of another size than the image."
         advice = "Save each mask at its image's size (scale masks by the nearest pixel, never smoothly)."
         yield Finding.of("size_mismatch", "error", cases, found, advice)
+
+
+def _advice(survey: Survey) -> str:
+    """Return what helps with the first file that cannot be read, where more is known than that it is damaged."""
+    troubles = [*survey.images.troubles, *survey.masks.troubles]
+    advices = (parted(trouble.problem)[1] for trouble in troubles if not trouble.is_cut_off)
+    return next((advice for advice in advices if "Type: " in advice), "")
 
 
 def _reason(trouble: Trouble) -> str:

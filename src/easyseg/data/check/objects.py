@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,16 +15,18 @@ from easyseg.data.check.sources import read_any_mask
 from easyseg.data.check.survey import Survey, check, is_ground
 from easyseg.data.mask_values import evenly_spread
 from easyseg.data.threads import map_in_threads
-from easyseg.errors import EasySegError
+from easyseg.errors import EasySegError, SampleError
 from easyseg.geometry import polygon_faults
-from easyseg.results.checkup import Case, Finding
+from easyseg.results.checkup import Case, Finding, Severity
 from easyseg.results.words import counted
-from easyseg.structures import IGNORE_INDEX, Polygons, Shape
+from easyseg.structures import IGNORE_INDEX, NumberedObjects, Polygons, Shape
 
 MOST_MASKS = 200
 """Of so many evenly spread masks the single shapes are looked at."""
 _LEAST_SHAPE = 16
 """Smaller shapes, in pixels, are specks that no one drew as an object."""
+_LARGE_PART = 0.1
+"""Of one object, less than this share is cut off by what stands before it."""
 _TINY_SIDE = 4.0
 """An object that is less than so many pixels wide at the training size leaves hardly a trace in the network."""
 _MOST_TINY = 0.5
@@ -38,15 +40,15 @@ _KINDS = {
 }
 _POLYGON_WORDS = {
     "degenerate_polygons": (
-        "polygons that enclose no pixels",
+        ("polygon that encloses no pixels", "polygons that enclose no pixels"),
         "They draw nothing; remove them, or draw them anew.",
     ),
     "crossing_polygons": (
-        "polygons whose outline crosses itself",
+        ("polygon whose outline crosses itself", "polygons whose outline crosses itself"),
         "What lies inside of such an outline is a matter of taste; draw them anew.",
     ),
     "outside_polygons": (
-        "polygons that leave the image",
+        ("polygon that leaves the image", "polygons that leave the image"),
         "They are cut at its edge; check that image and annotation belong together.",
     ),
 }
@@ -81,22 +83,26 @@ def polygons(survey: Survey) -> Iterator[Finding]:
         for number, labelled in enumerate(objects, start=1):
             for kind, detail in _faults(labelled.shape, size_hw):
                 words = f"object {number}, {labelled.class_name}: {detail[:1].lower()}{detail[1:].rstrip('.')}"
-                cases[kind].append(survey.image_case(at, words))
+                cases[kind].append(replace(survey.image_case(at, words), objects=(number - 1,)))
     for kind, found in cases.items():
         what, advice = _POLYGON_WORDS[kind]
-        yield Finding.of(kind, "warning", found, f"{len(found):,} {what}.", advice)
+        severity: Severity = "note" if kind == "crossing_polygons" else "warning"  # hand-drawn outlines often do
+        yield Finding.of(kind, severity, found, f"{counted(f'{len(found):,}', *what)}.", advice)
 
 
 @check("merged objects")
 def merged_objects(survey: Survey) -> Iterator[Finding]:
     """Several objects drawn as one, where each should have a mask of its own."""
-    if not survey.settings.instances or any(sample.objects is not None for sample in survey.samples[:100]):
+    if not survey.settings.instances:
+        return
+    if any(sample.objects is not None for sample in survey.samples[:100]):
+        yield from _merged_numbers(survey)
         return
     names = survey.class_map.names if survey.class_map else ()
-    several = [
-        shapes for shapes in _shapes(survey) if _num_objects(shapes) > 1 and not is_ground(names[shapes.class_id])
-    ]
+    grounds = {at for at, name in enumerate(names) if is_ground(name, is_drawn=survey.is_drawn)}
+    several = [shapes for shapes in _shapes(survey) if _num_objects(shapes) > 1 and shapes.class_id not in grounds]
     if several:
+        several.sort(key=lambda shapes: -_num_objects(shapes))
         cases = [
             survey.mask_case(shapes.row, f"{_num_objects(shapes)} separate shapes of {names[shapes.class_id]!r}")
             for shapes in several
@@ -111,6 +117,43 @@ def merged_objects(survey: Survey) -> Iterator[Finding]:
             "objects never touch, connected regions can be taken for them."
         )
         yield Finding.of("merged_objects", "error", cases, found, advice)
+
+
+def _merged_numbers(survey: Survey) -> Iterator[Finding]:
+    """Masks with one number for all their objects, among masks that number them."""
+    samples = [at for at, sample in enumerate(survey.samples) if isinstance(sample.objects, NumberedObjects)]
+    chosen = evenly_spread(samples, MOST_MASKS)
+    regions = map_in_threads(lambda at: _regions_of_numbers(survey, at), chosen)
+    merged = [(at, found[0]) for at, found in zip(chosen, regions, strict=True) if len(found) == 1 and found[0] > 1]
+    are_single = all(len(found) <= 1 for found in regions)  # one object in each image, perhaps in parts
+    if not merged or (are_single and 2 * len(merged) <= len(chosen)):
+        return
+    merged.sort(key=lambda entry: -entry[1])
+    cases = [survey.image_case(at, f"one number covers {count} separate regions") for at, count in merged]
+    found = (
+        f"{counted(f'{len(cases):,}', 'mask')} of {len(chosen):,} looked at have one number for several separate "
+        "regions: for instance segmentation, they would be one object."
+    )
+    advice = "Number the objects in them, too: 1, 2, 3, ...; where they never touch, by connected regions."
+    yield Finding.of("merged_objects", "error", cases, found, advice)
+
+
+def _regions_of_numbers(survey: Survey, at: int) -> list[int]:
+    """Return for each number in the mask of an image how many large separate regions it covers."""
+    objects = survey.samples[at].objects
+    if not isinstance(objects, NumberedObjects):
+        return []
+    try:
+        numbers = read_any_mask(objects.mask).values
+    except SampleError:
+        return []
+    found = []
+    for number in np.unique(numbers).tolist():
+        if number and number not in objects.void:
+            areas = _areas(numbers == number)
+            least = max(_LEAST_SHAPE, _LARGE_PART * sum(areas))
+            found.append(sum(area >= least for area in areas))
+    return found
 
 
 @check("tiny objects")

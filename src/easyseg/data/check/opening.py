@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from easyseg.data.check.wording import parted
-from easyseg.data.class_maps import read_class_map
+from easyseg.data.class_maps import read_class_map, refuse_names_of_objects
 from easyseg.data.class_wishes import ClassWishes, gather_wishes
 from easyseg.data.dataset import Dataset
 from easyseg.data.formats import Layout, find_format
@@ -18,6 +18,7 @@ from easyseg.data.formats.class_names import read_class_names
 from easyseg.data.formats.pairing import MaskIndex, Roles, assign_roles, class_folders, with_labels
 from easyseg.data.formats.scanning import FoundFile, existing_folder, find_files
 from easyseg.data.reading import load_dataset
+from easyseg.data.sequences import splits_of
 from easyseg.data.splitting import assign_splits
 from easyseg.errors import DataError, SampleError
 from easyseg.results.checkup import Case, Finding
@@ -42,6 +43,7 @@ class Opened:
         wishes: what the user and the dataset's files say about classes.
         findings: why it could not simply be loaded.
         refusal: what `load_dataset` says to it; empty where it could be loaded.
+        dataset: as it was loaded; None where it could not be.
     """
 
     samples: Sequence[Sample]
@@ -51,13 +53,32 @@ class Opened:
     wishes: ClassWishes
     findings: tuple[Finding, ...] = ()
     refusal: str = ""
+    dataset: Dataset | None = None
 
 
 def opened_dataset(dataset: Dataset) -> Opened:
     """Return a dataset that is loaded already."""
     name = str(dataset.path or "data from memory")
-    findings = tuple(_left_out(dataset.skipped, dataset.path))
-    return Opened(dataset.samples, name, dataset.path, dataset.class_map, ClassWishes(), findings)
+    findings = tuple(_left_out(dataset.skipped, dataset.path, num_left=len(dataset)))
+    return Opened(dataset.samples, name, dataset.path, dataset.class_map, ClassWishes(), findings, "", dataset)
+
+
+def refusal_of(dataset: Dataset | None) -> str:
+    """Return what a training would say to a dataset that could be loaded, empty where nothing.
+
+    Mask files have been read by then; of objects, their files are asked.
+    """
+    if dataset is None:
+        return ""
+    try:
+        parted = dataset if dataset.splits().keys() >= {"train", "val"} else dataset.with_splits()
+        for name in ("train", "val"):
+            at = next((at for at, split in enumerate(splits_of(parted.samples)) if split == name), None)
+            if at is None or parted[at].objects is not None:
+                parted.split(name).verify()
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def open_folder(path: str | Path, given: Mapping[str, Any]) -> Opened:
@@ -82,6 +103,8 @@ def open_folder(path: str | Path, given: Mapping[str, Any]) -> Opened:
     class_map = read_class_map(given.get("class_map"))
     known = {name: given[name] for name in _OF_THE_CLASSES if name in given}
     wishes = gather_wishes(class_map=None if isinstance(class_map, ClassMap) else class_map, layout=layout, **known)
+    if all(sample.objects is None for sample in layout.samples[:1]):
+        refuse_names_of_objects(wishes)  # a wrong argument is not the dataset's fault
     fraction, seed = given.get("validation_fraction", 0.2), given.get("seed", 0)
     samples = assign_splits(layout.samples, root=folder, fraction=fraction, seed=seed).samples
     if given.get("split"):
@@ -103,12 +126,12 @@ def _without_unusable(folder: Path, given: Mapping[str, Any]) -> Opened | None:
         return None
 
 
-def _left_out(skipped: Sequence[SkippedSample], root: Path | None) -> Iterator[Finding]:
+def _left_out(skipped: Sequence[SkippedSample], root: Path | None, *, num_left: int) -> Iterator[Finding]:
     """Say what cannot be used of a dataset."""
     if skipped:
         cases = [Case(_below(Path(each.path), root or Path()), parted(each.problem)[0]) for each in skipped]
         found = f"{counted(f'{len(cases):,}', 'sample')} that cannot be used as annotated."
-        advice = "Mend them; or type on_bad_sample='skip' to train without them."
+        advice = "Mend them; or type on_bad_sample='skip' to train without them." if num_left > 1 else "Mend them."
         yield Finding.of("unusable_samples", "error", cases, found, advice)
 
 

@@ -13,7 +13,7 @@ from easyseg.errors import EasySegError
 from easyseg.io.images import RawMask
 from easyseg.io.inspection import as_picture
 from easyseg.results.checkup import Case, Checkup, Finding, Panel, PicturedCase
-from easyseg.structures import IGNORE_INDEX, Color, ImageArray
+from easyseg.structures import IGNORE_INDEX, Color, ImageArray, Polygons
 
 MOST_PICTURES = 3
 """So many cases of a finding are shown."""
@@ -23,9 +23,13 @@ _MOSTLY = 0.5
 """Where more of a mask than this means nothing, it is shown as it is."""
 _STRANGE: Color = (255, 0, 200)
 """What no class has, loud on any picture."""
+_OUTSIDE: Color = (70, 72, 80)
+"""What lies beyond an image."""
 _OF_IMAGES = frozenset(["constant_images", "mixed_numbers", "missing_masks", "twin_images"])
-_OF_PAIRS = frozenset(["leaks", "duplicates", "near_leaks", "near_duplicates", "series_leaks", "series"])
-_OF_PAIRS_WITH_MASKS = frozenset(["conflicting_annotations"])
+_OF_PAIRS = frozenset(
+    ["leaks", "duplicates", "near_leaks", "near_duplicates", "series_leaks", "series", "scattered_frames"]
+)
+_OF_PAIRS_WITH_MASKS = frozenset(["conflicting_annotations", "repeated_masks"])
 
 
 def worst_pictures(survey: Survey, checkup: Checkup) -> dict[str, list[PicturedCase]]:
@@ -56,6 +60,8 @@ def _panels(survey: Survey, finding: Finding, case: Case) -> list[tuple[ImageArr
     if finding.kind in _OF_PAIRS_WITH_MASKS:
         return [(_overlay(survey, at), survey.image_name(at)) for at in case.samples[:2]]
     sample = case.samples[0]
+    if case.objects:
+        return [_outlined(survey, sample, case.objects[0]), _outlined(survey, sample, case.objects[0], closely=True)]
     panels = [(_image(survey, sample), "image")]
     masks = survey.masks_of(sample)
     if not masks:
@@ -69,6 +75,42 @@ def _panels(survey: Survey, finding: Finding, case: Case) -> list[tuple[ImageArr
 
 def _image(survey: Survey, sample: int) -> ImageArray:
     return visualization.as_rgb(as_picture(read_any_numbers(survey.samples[sample].image)))
+
+
+def _outlined(survey: Survey, sample: int, number: int, *, closely: bool = False) -> tuple[ImageArray, str]:
+    """Return an image with the outlines of one object in a loud colour, and its title.
+
+    Args:
+        survey: the dataset.
+        sample: the number of the image.
+        number: the number of the object in it.
+        closely: show the place around the object only, also what of it lies beyond the image.
+    """
+    picture = _image(survey, sample)
+    height, width = picture.shape[:2]
+    objects = survey.samples[sample].objects
+    shape = objects[number].shape if isinstance(objects, tuple) else None
+    scale = np.array([width, height]) if isinstance(shape, Polygons) and shape.is_relative else 1.0
+    rings = [ring * scale for part in shape.parts for ring in part] if isinstance(shape, Polygons) else []
+    points = np.concatenate([ring.reshape(-1, 2) for ring in rings]) if rings else np.zeros((0, 2))
+    points = points[np.isfinite(points).all(axis=1)]
+    if not closely or not len(points):
+        low, high = np.zeros(2), np.array([width, height], float)
+    else:  # a little of what is around it; far outside, the nearest part of the image
+        around = 0.15 * np.ptp(points, axis=0) + 12
+        low = np.clip(points.min(axis=0) - around, -width - height, np.array([width, height]) - 24)
+        high = np.clip(points.max(axis=0) + around, low + 24, [2 * width + height, 2 * height + width])
+    left, top, right, bottom = (round(float(value)) for value in (*low, *high))
+    canvas = np.full((bottom - top, right - left, 3), _OUTSIDE, np.uint8)
+    inside = picture[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
+    canvas[max(0, -top) :, max(0, -left) :][: inside.shape[0], : inside.shape[1]] = inside
+    zoom = max(1.0, _PANEL_HEIGHT / canvas.shape[0]) if closely else 1.0
+    canvas = np.asarray(cv2.resize(canvas, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST), np.uint8)
+    for ring in rings:
+        corners = np.clip((ring - (left, top)) * zoom, -1e5, 1e5).round().astype(np.int32)
+        line = max(1, round(max(canvas.shape) / 250))
+        cv2.polylines(canvas, [corners], isClosed=True, color=_STRANGE, thickness=line, lineType=cv2.LINE_AA)
+    return canvas, f"object {number + 1}" + (", closely" if closely else "")
 
 
 def _overlay(survey: Survey, sample: int) -> ImageArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,7 +14,7 @@ from easyseg.data.mask_values import load_mask, mask_sources
 from easyseg.data.targets import read_target
 from easyseg.io.image_sources import source_numbers, source_size
 from easyseg.io.images import RawMask
-from easyseg.structures import IGNORE_INDEX, ClassMap, ImageSource, Sample
+from easyseg.structures import IGNORE_INDEX, ClassMap, ImageSource, MaskArray, Sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,10 +37,16 @@ class DrawnMask:
         Raises:
             SampleError: an object is malformed or of a class that there is not, or the image cannot be read.
         """
-        image = self.sample.image
-        size_hw = image.shape[:2] if isinstance(image, np.ndarray) else source_size(image)
-        ids = read_target(self.sample, self.class_map, (size_hw[0], size_hw[1]))
+        ids = _drawn(self.sample, self.class_map)
         return RawMask(ids if self.plane is None else np.ascontiguousarray(ids[..., self.plane]), "grey")
+
+
+@lru_cache(maxsize=16)
+def _drawn(sample: Sample, class_map: ClassMap) -> MaskArray:
+    """Draw all classes of an image at once; one after the other asks for its own."""
+    image = sample.image
+    size_hw = image.shape[:2] if isinstance(image, np.ndarray) else source_size(image)
+    return read_target(sample, class_map, (size_hw[0], size_hw[1]))
 
 
 MaskSource: TypeAlias = Path | npt.NDArray[Any] | DrawnMask

@@ -13,11 +13,13 @@ import numpy.typing as npt
 from easyseg.config import CheckSettings
 from easyseg.data.check.class_pixels import ClassPixels
 from easyseg.data.check.digest import ImageDigest, MaskDigest
-from easyseg.data.check.sources import MaskSource
+from easyseg.data.check.sources import DrawnMask, MaskSource
 from easyseg.results.checkup import Case, Finding
 from easyseg.structures import SPLITS, ClassMap, Sample
 
-_GROUNDS = frozenset(["background", "bg", "black", "class_0"])
+_GROUNDS = frozenset(["background", "bg", "black"])
+_UNNAMED_GROUND = "class_0"
+"""What masks without names have as 0 is mostly the background; of objects, it is the first class."""
 
 Rows: TypeAlias = npt.NDArray[np.intp]
 
@@ -69,6 +71,11 @@ class Survey:
         first, last = np.searchsorted(self.mask_samples, [sample, sample + 1])
         return self.mask_sources[first:last]
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the masks are drawn from objects."""
+        return any(isinstance(source, DrawnMask) for source in self.mask_sources[:1])
+
     def name(self, source: object, sample: int) -> str:
         """Return how a report calls an image or mask: by its path below the dataset's folder."""
         if not isinstance(source, Path):
@@ -107,9 +114,14 @@ CHECKS: dict[str, Check] = {}
 """Every check by its name, in the order in which they run."""
 
 
-def is_ground(name: str) -> bool:
-    """Tell whether a class is what is around the things that are meant."""
-    return name.lower() in _GROUNDS
+def is_ground(name: str, *, is_drawn: bool = False) -> bool:
+    """Tell whether a class is what is around the things that are meant.
+
+    Args:
+        name: the class.
+        is_drawn: the masks are drawn from objects, which have names of their own.
+    """
+    return name.lower() in _GROUNDS or (name == _UNNAMED_GROUND and not is_drawn)
 
 
 def check(name: str) -> Callable[[Check], Check]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import numpy as np
 
 from easyseg.data.check.digest import KINDS, Numbers
+from easyseg.data.check.sources import DrawnMask
 from easyseg.data.check.survey import Rows, Survey, check, is_ground
 from easyseg.results.checkup import Finding, Severity
 from easyseg.results.words import counted
-from easyseg.structures import SPLITS
+from easyseg.structures import SPLITS, Color
 
 _NOTE: Severity = "note"
 _ERROR: Severity = "error"
@@ -21,6 +22,10 @@ _RARE_PIXELS = 1e-3
 """A value without a name in fewer masks and of fewer pixels than these shares, apart from the others, is a slip."""
 _FEW_EMPTY = 0.05
 """Where fewer masks than this are empty, they may have been forgotten; where more are, it is the subject's nature."""
+
+_OTHER_EMPTY = 0.4
+_LEAST_OF_SPLIT = 8
+"""Splits of so many masks whose shares of empty ones are so far apart were not annotated alike."""
 
 
 @check("unknown values")
@@ -33,7 +38,8 @@ def unknown_values(survey: Survey) -> Iterator[Finding]:
     rows = np.unique(masks.rows[unknown])
     if not rows.size:
         return
-    cases = [survey.mask_case(row, _values_in(survey, row, unknown)) for row in rows]
+    worst = _most_pixels_first(survey, rows, unknown)
+    cases = [survey.mask_case(row, _values_in(survey, row, unknown)) for row in worst]
     splits = survey.splits[survey.mask_samples[masks.rows]]
     parts = []
     for number, split in enumerate(SPLITS):
@@ -67,7 +73,8 @@ def rare_values(survey: Survey) -> Iterator[Finding]:
     is_suspect = np.isin(masks.values, suspects)
     rows = np.unique(masks.rows[is_suspect])
     if rows.size:
-        cases = [survey.mask_case(row, _values_in(survey, row, is_suspect)) for row in rows]
+        worst = _most_pixels_first(survey, rows, is_suspect)
+        cases = [survey.mask_case(row, _values_in(survey, row, is_suspect)) for row in worst]
         found = (
             f"{counted(f'{len(rows):,}', 'mask')} with values far from all others and of few pixels: "
             f"{_histogram(survey, is_suspect)}."
@@ -92,12 +99,51 @@ def encodings(survey: Survey) -> Iterator[Finding]:
         )
         advice = "Save them as the others are: grey or palette values are class ids, RGB values are colours."
         yield Finding.of("mixed_encodings", "error" if is_harmful else "note", cases, found, advice)
+    yield from _other_palettes(survey)
     odd = _black_and_white_among_ids(survey)
     if odd.size:
         cases = survey.mask_cases(odd, "0 and 255 only")
         found = f"{counted(f'{len(odd):,}', 'mask')} of 0 and 255 only, while the others hold class ids."
         advice = "Save them with class ids: here, 255 would be taken for pixels that do not count."
         yield Finding.of("black_and_white_masks", "error", cases, found, advice)
+
+
+def _other_palettes(survey: Survey) -> Iterator[Finding]:
+    """Palettes that have other colours for the same values, as programs make them that sort colours anew."""
+    masks = survey.masks
+    if survey.class_map is None or survey.class_map.encoding != "ids":
+        return  # where colours are the classes, their order in the palette means nothing
+    colors: dict[int, Counter[Color]] = defaultdict(Counter)
+    used: dict[int, dict[int, Color]] = {}
+    for row, palette in masks.palettes.items():
+        first, last = np.searchsorted(masks.rows, [row, row + 1])
+        used[row] = {int(value): palette[value] for value in masks.values[first:last] if value < len(palette)}
+        for value, color in used[row].items():
+            colors[value][color] += 1
+    usual = {value: counts.most_common(1)[0][0] for value, counts in colors.items()}
+    strange = {
+        row: sum(color != usual[value] for value, color in held.items()) or _num_moved_greys(held, survey)
+        for row, held in used.items()
+    }
+    rows = sorted((row for row, count in strange.items() if count), key=lambda row: -strange[row])
+    if rows:
+        cases = [survey.mask_case(row, f"{counted(str(strange[row]), 'value')} of other colours") for row in rows]
+        found = f"{counted(f'{len(rows):,}', 'mask')} whose palette has other colours for the same values."
+        advice = "Their values most likely mean other classes; save them anew with the others' palette."
+        yield Finding.of("other_palettes", "error", cases, found, advice)
+
+
+def _num_moved_greys(held: dict[int, Color], survey: Survey) -> int:
+    """Return how many values of a palette are shown as the grey of another class: the palette of a quantised mask."""
+    known = {0, *(survey.class_map.values if survey.class_map else ()), *_ignored(survey)}
+    greys = {value: color[0] for value, color in held.items() if color[0] == color[1] == color[2]}
+    if len(greys) < len(held) or not set(greys.values()) <= known:
+        return 0
+    return sum(value != grey for value, grey in greys.items())
+
+
+def _ignored(survey: Survey) -> tuple[int, ...]:
+    return survey.class_map.ignored if survey.class_map else ()
 
 
 @check("antialiased masks")
@@ -112,12 +158,13 @@ def antialiased_masks(survey: Survey) -> Iterator[Finding]:
         rows, severity = (in_between > 0).nonzero()[0], _NOTE
         advice = f"They are read exactly enough: the class begins at {class_map.threshold}."
     else:
-        rows, severity = _has_too_many_levels(survey).nonzero()[0], _ERROR
+        rows, severity = has_too_many_levels(survey).nonzero()[0], _ERROR
         advice = "Save them anew without smoothing; scale masks by the nearest pixel only."
     if rows.size:
         among = between & np.isin(masks.rows, rows)
         share = masks.counts[among].sum() / max(1, masks.counts[np.isin(masks.rows, rows)].sum())
-        cases = [survey.mask_case(row, f"{in_between[row]} levels of grey") for row in rows.tolist()]
+        worst = _most_pixels_first(survey, rows, among)
+        cases = [survey.mask_case(row, f"{in_between[row]} levels of grey") for row in worst.tolist()]
         found = f"{counted(f'{len(rows):,}', 'mask')} with levels of grey, {share:.1%} of their pixels."
         yield Finding.of("antialiased_masks", severity, cases, found, advice)
 
@@ -141,7 +188,23 @@ def empty_masks(survey: Survey) -> Iterator[Finding]:
         cases = survey.mask_cases(empty)
         found = f"{counted(f'{len(cases):,}', 'mask')} that show background only, {share:.1%} of all."
         advice = "Fine where the images really show nothing; else they were forgotten: draw them, or remove them."
-        yield Finding.of("empty_masks", "warning" if share < _FEW_EMPTY else "note", cases, found, advice)
+        reason = _why_not_by_nature(survey, empty)
+        is_suspicious = share < _FEW_EMPTY or bool(reason)
+        yield Finding.of("empty_masks", "warning" if is_suspicious else "note", cases, found + reason, advice)
+
+
+def _why_not_by_nature(survey: Survey, empty: Rows) -> str:
+    """Return a sentence on what makes many empty masks look forgotten; empty where nothing does."""
+    splits = survey.splits[survey.mask_samples]
+    shares = {}
+    for number, split in enumerate(SPLITS):
+        here = (survey.readable_masks & (splits == number)).nonzero()[0]
+        if len(here) >= _LEAST_OF_SPLIT:
+            shares[split] = float(np.isin(here, empty).mean())
+    if shares and max(shares.values()) - min(shares.values()) > _OTHER_EMPTY:
+        return f" They differ: {', '.join(f'{share:.0%} in {split}' for split, share in shares.items())}."
+    is_drawn = any(isinstance(source, DrawnMask) for source in survey.mask_sources[:1])
+    return " In half of the images there is no object." if is_drawn and 2 * empty.size >= len(survey.masks) else ""
 
 
 def _shows_nothing(survey: Survey) -> Numbers:
@@ -155,7 +218,7 @@ def _shows_nothing(survey: Survey) -> Numbers:
         return np.asarray((sums[survey.mask_samples].sum(axis=1) == 0) & (survey.mask_planes == 0))
     if class_map.task == "binary":
         return np.asarray((pixels.of_class.sum(axis=1) == 0) & (pixels.unknown == 0))
-    grounds = [at for at, name in enumerate(class_map.names) if is_ground(name)]
+    grounds = [at for at, name in enumerate(class_map.names) if is_ground(name, is_drawn=survey.is_drawn)]
     other = pixels.of_class.sum(axis=1) - pixels.of_class[:, grounds].sum(axis=1) + pixels.unknown
     return np.asarray(other == 0) if grounds else _holds_zero_alone(survey)
 
@@ -176,13 +239,14 @@ def _black_and_white_among_ids(survey: Survey) -> Rows:
     black = np.bincount(masks.rows[masks.values == 0], minlength=len(masks))
     odd = survey.readable_masks & (others == 0) & (white > 0) & (black > 0)
     # where most masks are so, it is how the dataset says void
-    return odd.nonzero()[0] if odd.mean() < 2 * _RARE_MASKS and 255 not in class_map.values else np.zeros(0, np.intp)
+    is_rare = odd.sum() < 2 * _RARE_MASKS * odd.size
+    return odd.nonzero()[0] if is_rare and 255 not in class_map.values else np.zeros(0, np.intp)
 
 
 def _is_told_elsewhere(survey: Survey) -> Numbers:
     """Return which masks hold strange values for a reason that has a finding of its own, (M,) bool."""
     masks = survey.masks
-    told = _has_too_many_levels(survey)
+    told = has_too_many_levels(survey)
     told[_black_and_white_among_ids(survey)] = True
     kinds = np.bincount(masks.kind[survey.readable_masks], minlength=len(KINDS))
     if np.count_nonzero(kinds) > 1:
@@ -197,7 +261,7 @@ def _is_between(survey: Survey) -> Numbers:
     return np.asarray(between & (masks.kind[masks.rows] == KINDS.index("grey")))
 
 
-def _has_too_many_levels(survey: Survey) -> Numbers:
+def has_too_many_levels(survey: Survey) -> Numbers:
     """Return which masks hold more grey levels than there can be classes, (M,) bool."""
     class_map, masks = survey.class_map, survey.masks
     if class_map is not None and class_map.encoding == "threshold":
@@ -216,6 +280,14 @@ def _levels_of_classes(survey: Survey) -> int:
 
 def _is_colored(survey: Survey) -> bool:
     return survey.class_map is not None and survey.class_map.encoding == "colors"
+
+
+def _most_pixels_first(survey: Survey, rows: Rows, chosen: Numbers) -> Rows:
+    """Return rows in the order of the share of their pixels that have chosen values, (V,) bool."""
+    masks = survey.masks
+    pixels = np.bincount(masks.rows[chosen], masks.counts[chosen], minlength=len(masks))
+    shares = pixels / np.maximum(1, masks.size_hw.prod(axis=1, dtype=np.int64))
+    return np.asarray(rows[np.argsort(-shares[rows], kind="stable")])
 
 
 def _values_in(survey: Survey, row: int, chosen: Numbers) -> str:

@@ -35,9 +35,9 @@ from easyseg.data.download.workers import for_each
 from easyseg.data.formats.open_images.class_titles import read_class_titles
 from easyseg.data.formats.open_images.index_cache import open_mask_index
 from easyseg.data.formats.open_images.mask_index import MaskIndex
-from easyseg.errors import DownloadError, RunLockedError, SampleError
+from easyseg.errors import ConfigError, DownloadError, RunLockedError, SampleError
 from easyseg.io.atomic import atomic_path, make_folder, write_bytes, write_text
-from easyseg.io.images import decoded_size
+from easyseg.io.images import check_image
 from easyseg.io.json_files import read_json
 from easyseg.io.locks import run_lock
 
@@ -102,16 +102,19 @@ def download_open_images(
 
     Args:
         to: the folder; it must be empty, or one that this function has begun. Nothing is written outside of it.
-        settings: which classes, how many images, from where.
+        settings: which classes, how many images, from where. One of the two must be given: `limit=None`, written out,
+            is for all images of a split, which for training are 945,000.
         verbose: progress bars; "auto": on a terminal only.
         patience: how long to go on trying where the network fails.
 
     Raises:
+        ConfigError: neither classes nor a limit are given.
         UnknownNameError: a class does not exist.
         DownloadError: something cannot be fetched; the same call goes on where it ended.
         OutputError: the folder cannot be written to, or the disk is full.
     """
     settings = settings or DownloadSettings()
+    _refuse_everything(settings)
     folder = _own_folder(Path(to).expanduser())
     try:
         with run_lock(_inside(folder, WORK_FOLDER)):
@@ -139,6 +142,16 @@ def _download(folder: Path, settings: DownloadSettings, progress: Progress, pati
     _write_rows(table, folder / table.name, kept)
     write_bytes(folder / _CLASS_NAMES, names_file.read_bytes())
     return Downloaded(folder, settings.split, len(plan.images) - len(missing), len(kept), tuple(sorted(missing)))
+
+
+def _refuse_everything(settings: DownloadSettings) -> None:
+    """Refuse to fetch all there is unless that was asked for in words."""
+    if settings.classes is None and "limit" not in settings.model_fields_set:
+        raise ConfigError(
+            "Neither classes nor a limit are given, which would fetch all images of the split: 945,000 to train on. "
+            "Type --classes Cat Dog, or --limit 500, or --limit none where all are meant; in Python, "
+            "DownloadSettings(classes=['Cat', 'Dog']), and so on."
+        )
 
 
 def _own_folder(folder: Path) -> Path:
@@ -247,9 +260,9 @@ def _fetch_images(web: Web, folder: Path, plan: _Plan, settings: DownloadSetting
             missing.add(image_id)
             return
         try:
-            decoded_size(target / f"{image_id}.jpg", data)
+            check_image(target / f"{image_id}.jpg", data)
         except SampleError as error:
-            raise DownloadError(f"{url}: what the server sends is no image. {error.problem}") from error
+            raise DownloadError(f"{url}: what the server sends is no whole image. {error.problem}") from error
         write_bytes(target / f"{image_id}.jpg", data)
 
     with progress.of_files("images", len(ids), done=len(ids) - len(todo)) as on_file:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from easyseg.data.formats.folder_names import folder_meaning
+from easyseg.data.formats.folder_names import FolderMeaning, folder_meaning
 from easyseg.data.formats.scanning import list_files
 from easyseg.errors import FormatError, SampleError
 from easyseg.io.decoding import near_name
@@ -23,7 +23,7 @@ MAX_COORDINATE = 1e6
 """Coordinates beyond this many pixels belong to no picture."""
 
 _PEEKED = 20
-"""So many files of a folder are looked into to find out what they are."""
+"""So many files of a folder, from all over it, are looked into to find out what they are."""
 _ROUND = 64
 """Points of a polygon that stands for a circle; it stays within a thousandth of the radius."""
 
@@ -41,7 +41,7 @@ def annotation_files(root: Path, suffix: str, annotations: str | None) -> list[P
         return files
     wanted = annotations.replace("\\", "/")
     if Path(annotations).is_absolute():
-        return [file for file in files if file == Path(annotations)]
+        return [file for file in files if file.absolute() == Path(annotations)]
     return [
         file
         for file in files
@@ -50,27 +50,47 @@ def annotation_files(root: Path, suffix: str, annotations: str | None) -> list[P
 
 
 def files_with_keys(
-    root: Path, annotations: str | None, is_known: Callable[[frozenset[str]], bool], *, suffix: str = ".json"
+    root: Path,
+    annotations: str | None,
+    is_known: Callable[[frozenset[str]], bool],
+    *,
+    suffix: str = ".json",
+    is_thorough: bool = False,
 ) -> list[Path]:
     """List the JSON files below a folder whose keys are those of a format.
 
-    Where none of the first files of a folder is, the others are not looked at. Beside files of the format, one that is
-    empty or cut off counts as one, too: reading it says what is wrong, and leaving it out would lose its objects.
+    Where none of some files of a folder is, the others are not looked at. Beside files of the format, one that is
+    empty or cut off counts as one, too: reading it says what is wrong, and leaving it out would lose its objects. A
+    large file beside them is looked through to its end before it is left out.
 
     Args:
         root: the dataset's folder.
         annotations: what the user typed, as for `annotation_files`.
         is_known: tells by the keys of a file whether it is of the format.
         suffix: the files' ending.
+        is_thorough: look through whole files where their ends do not tell, as for a format that somebody asked for.
     """
     by_folder: dict[Path, list[Path]] = {}
     for file in annotation_files(root, suffix, annotations):
         by_folder.setdefault(file.parent, []).append(file)
     found = []
     for files in by_folder.values():
-        if any(is_known(keys_of(file)) for file in files[:_PEEKED]):
-            found += [file for file in files if is_known(keys_of(file)) or not looks_whole(file)]
+        some = _spread(files)
+        if any(is_known(keys_of(file)) for file in some) or (
+            is_thorough and any(is_known(keys_of(file, whole=True)) for file in some)
+        ):
+            found += [
+                file
+                for file in files
+                if is_known(keys_of(file)) or not looks_whole(file) or is_known(keys_of(file, whole=True))
+            ]
     return found
+
+
+def _spread(files: Sequence[Path]) -> list[Path]:
+    """Return some files from all over a list; the first ones may all be of something else."""
+    places = np.linspace(0, len(files) - 1, min(len(files), _PEEKED)).round().astype(int)
+    return [files[place] for place in places.tolist()]
 
 
 def missing_annotations(root: Path, annotations: str | None, looks_for: str) -> FormatError:
@@ -82,15 +102,57 @@ def missing_annotations(root: Path, annotations: str | None, looks_for: str) -> 
     return FormatError(f"{root}: no file fits annotations={annotations!r}.{hint} Expected {looks_for}.")
 
 
+@dataclass(frozen=True, slots=True)
+class NamedSplit:
+    """A split, and the name of the file or folder that says it."""
+
+    split: Split
+    name: str
+
+
 def split_of_path(path: Path, root: Path) -> Split | None:
-    """Return the split that a file's name or its folders below `root` say, the nearest to the file first."""
-    relative = path.relative_to(root) if path.is_relative_to(root) else path
-    for part in (relative.stem, *reversed(relative.parts[:-1])):
-        plain = "".join(" " if letter.isdigit() else letter for letter in part)
-        split = folder_meaning(plain).split
-        if split:
-            return split
+    """Return the split that the folders of an image, or of its own annotation file, say; see `named_split`."""
+    found = named_split(path, root)
+    return None if found is None else found.split
+
+
+def named_split(path: Path, root: Path, *, by_own_name: bool = False) -> NamedSplit | None:
+    """Return the split that names say, the nearest to the file first.
+
+    The folders below `root` count whose names say nothing beside the split, such as "train" or "val2017"; a
+    "train_station" is no split. The names of images count for nothing: "test1" may be the first of somebody's tests.
+
+    Args:
+        path: a file.
+        root: the dataset's folder.
+        by_own_name: the file stands for many images, so that its own name counts, too, and so do folders whose names
+            say more, such as "instances_val2017" and "roofs_train".
+    """
+    for part in reversed(_split_parts(path, root, by_own_name=by_own_name)):
+        meaning = _meaning(part)
+        if meaning.split and (meaning.is_known or by_own_name):
+            return NamedSplit(meaning.split, part)
     return None
+
+
+def doubtful_split_names(path: Path, root: Path) -> tuple[str, ...]:
+    """Return the folders of a file whose names have a word for a split, but say more: "city1_train"."""
+    meanings = {part: _meaning(part) for part in _split_parts(path, root)}
+    return tuple(part for part, meaning in meanings.items() if meaning.split and not meaning.is_known)
+
+
+def split_word(name: str) -> Split | None:
+    """Return the split that a word of a name says."""
+    return _meaning(name).split
+
+
+def _split_parts(path: Path, root: Path, *, by_own_name: bool = False) -> tuple[str, ...]:
+    relative = path.relative_to(root) if path.is_relative_to(root) else path
+    return (*relative.parts[:-1], relative.stem) if by_own_name else relative.parts[:-1]
+
+
+def _meaning(name: str) -> FolderMeaning:
+    return folder_meaning("".join(" " if letter.isdigit() else letter for letter in name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +206,9 @@ class Fields:
         return float(value)
 
     def size_hw(self, height: str, width: str) -> SizeHW | None:
-        """Return an image's size from two fields, None where they are missing."""
-        if self.values.get(height) is None or self.values.get(width) is None:
+        """Return an image's size from two fields, None where they are missing or 0."""
+        stated = (self.values.get(height), self.values.get(width))
+        if None in stated or stated == (0, 0):  # 0 x 0 is what some tools write where they do not know
             return None
         size = (self.number(height), self.number(width))
         if any(side < 1 or side != int(side) for side in size) or size[0] * size[1] > MAX_PIXELS:
@@ -164,10 +227,22 @@ class Fields:
             raise self._wrong(name, "a list [...]")
         return value
 
-    def records(self, name: str) -> Iterator[Fields]:
-        """Yield the objects of a list."""
+    def records(self, name: str, on_error: Callable[[SampleError], None] | None = None) -> Iterator[Fields]:
+        """Yield the objects of a list.
+
+        Args:
+            name: the list's field.
+            on_error: gets what is wrong with an item that is no object; None: it is raised.
+        """
         for at, value in enumerate(self.items(name)):
-            yield self._inner(f"{name}[{at}]", value)
+            try:
+                record = self._inner(f"{name}[{at}]", value)
+            except SampleError as error:
+                if on_error is None:
+                    raise
+                on_error(error)
+                continue
+            yield record
 
     def inner(self, name: str) -> Fields:
         """Return an object; empty where it is missing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -80,6 +81,9 @@ _CLASSES = tuple(label for label in LABELS if label.train_id != IGNORE_INDEX)
 _BY_NAME = {label.name: label for label in LABELS}
 _NOT_DRAWN = "license plate"  # it lies on a car, which stays
 _ANNOTATION = re.compile(r"^(.+)_(gtFine|gtCoarse)_(labelIds|labelTrainIds|instanceIds|polygons)$")
+_OF_LABELS = re.compile(r"_(gtFine|gtCoarse)_[A-Za-z]+$")  # also pictures of the labels for people
+_LEVELS = ("gtFine", "gtCoarse")
+_KINDS = ("labelIds", "labelTrainIds", "polygons")
 _IMAGE = "_leftImg8bit"
 _NUMBERS_PER_CLASS = 1000
 _GROUP = "group"
@@ -111,12 +115,9 @@ def read(
     if not found:
         raise FormatError(f"{path}: no annotation files found. Expected {LOOKS_FOR}.")
     listed = list_images(image_folder(path, images))
-    pictures = {file.stem.removesuffix(_IMAGE): file for file in listed if _ANNOTATION.match(file.stem) is None}
+    pictures = {file.stem.removesuffix(_IMAGE): file for file in listed if _OF_LABELS.search(file.stem) is None}
     # one kind for all images, the most exact of those that every image has
-    kind = next(
-        (kind for kind in ("labelIds", "labelTrainIds", "polygons") if all(kind in files for files in found.values())),
-        None,
-    )
+    kind = next((kind for kind in _KINDS if all(kind in files for files in found.values())), None)
     if kind is None:
         raise FormatError(
             f"{path}: neither labelIds nor labelTrainIds nor polygons are there for all {len(found)} annotated images. "
@@ -124,6 +125,8 @@ def read(
         )
     gathered = Gathered(NAME, path, options)
     for key, files in found.items():
+        if key in pictures:
+            gathered.mention(pictures[key])
         try:
             gathered.add(_sample(key, files, kind, pictures, path), files[kind])
         except SampleError as error:
@@ -136,19 +139,23 @@ def read(
         labels="objects" if drawn else "masks",
         class_map=_class_map(kind),
         uncovered="ignore",
+        images=pictures.values(),
     )
 
 
 def _annotations(root: Path) -> dict[str, dict[str, Path]]:
-    """Return the annotation files of each image by their kind; fine ones before coarse ones."""
-    found: dict[str, dict[str, Path]] = {}
+    """Return the annotation files of each image by their kind: the fine ones, else the coarse ones."""
+    found: dict[str, dict[str, dict[str, Path]]] = defaultdict(lambda: defaultdict(dict))
     for file in (*list_files(root, (".png",)), *annotation_files(root, ".json", None)):
         match = _ANNOTATION.match(file.stem)
         if match is not None:
-            files = found.setdefault(match[1], {})
-            if match[3] not in files or match[2] == "gtFine":
-                files[match[3]] = file
-    return dict(sorted(found.items()))
+            found[match[1]][match[2]].setdefault(match[3], file)
+    # never some kinds of the one and some of the other: they do not say the same
+    chosen = {}
+    for key, levels in sorted(found.items()):
+        has_mask = [level for level in _LEVELS if not levels[level].keys().isdisjoint(_KINDS)]
+        chosen[key] = levels[has_mask[0] if has_mask else _LEVELS[0]]
+    return chosen
 
 
 def _sample(key: str, files: dict[str, Path], kind: str, pictures: dict[str, Path], root: Path) -> Sample:
@@ -176,8 +183,11 @@ def _objects(content: Fields) -> list[LabelledObject]:
         name = label.removesuffix(_GROUP) if is_group else label
         if name not in _BY_NAME:
             raise record.error(f"label is {label!r}, which is none of Cityscapes' 35 labels. Correct or delete it.")
+        if name == _NOT_DRAWN:
+            continue
         points = record.points(record.values.get("polygon"), "polygon")
-        found.append(LabelledObject(name, Polygons(((points,),)), is_group and _BY_NAME[name].has_instances))
+        has_instances = _BY_NAME[name].has_instances
+        found.append(LabelledObject(name, Polygons(((points,),)), is_group and has_instances, not has_instances))
     return found
 
 
@@ -193,7 +203,6 @@ def _class_map(kind: str) -> ClassMap:
             colors=colors,
             object_names=tuple((name,) for name in names),
             ignored_names=tuple(others),
-            background_names=(_NOT_DRAWN,),
             uncovered=IGNORE_INDEX,
             note=note,
         )

@@ -1,4 +1,4 @@
-"""Class names from the files that datasets carry them in: label_mapping.json, classes.txt, codes.txt, data.yaml ..."""
+"""Class names from the files that datasets carry them in: label_mapping.json, classes.txt, data.yaml ..."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from easyseg.structures import Color
 _MAX_BYTES = 1 << 20
 _JSON_NAMES = ("label_mapping.json", "class_mapping.json", "classes.json", "labels.json", "class_names.json")
 _TEXT_NAMES = ("classes.txt", "codes.txt", "class_names.txt", "labels.txt", "labelmap.txt", "label_map.txt")
+_CSV_NAME = "_classes.csv"
+_CSV_HEADER = ["pixel value", "class"]
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml")
 _WRAPPERS = ("classes", "labels", "names", "label_mapping", "mapping", "categories")
 _CVAT_LINE = re.compile(r"^([^:]+):(\d+),(\d+),(\d+):")
@@ -39,22 +41,23 @@ class FoundNames:
 
 
 def read_class_names(root: Path) -> FoundNames:
-    """Read the first file of class names that lies in a dataset's folder.
+    """Read the first file of class names that lies in a dataset's folder; `_classes.csv` lies in those of the splits.
 
     Raises:
-        ClassMapError: there is one but it cannot be read.
+        ClassMapError: there is one but it cannot be read, or the splits' files differ.
     """
     readers: tuple[tuple[tuple[str, ...], Callable[[Path], FoundNames]], ...] = (
         (_JSON_NAMES, _read_json),
         (_TEXT_NAMES, _read_text),
         (_YAML_NAMES, _read_yaml_names),
+        ((_CSV_NAME,), _read_csv),
     )
     present = {entry.name.lower(): entry for entry in sorted(root.iterdir()) if entry.is_file()}
     for names, read in readers:
         for name in names:
             if name in present:
                 return read(present[name])
-    return FoundNames()
+    return _of_the_splits(root)
 
 
 def parse_class_values(values: Any) -> dict[str, int | Color]:
@@ -169,6 +172,35 @@ def _read_text(path: Path) -> FoundNames:
     # labelme's first line, "__ignore__", has no id of its own
     names = tuple(line for line in lines if line != "__ignore__")
     return FoundNames(names or None, None, path.name if names else "")
+
+
+def _of_the_splits(root: Path) -> FoundNames:
+    """Read the files of mask values that exports of Roboflow have in the folder of each split."""
+    files = [path for folder in sorted(root.iterdir()) if (path := folder / _CSV_NAME).is_file()]
+    found = [(path, names) for path in files if (names := _read_csv(path)).class_values]
+    for path, names in found[1:]:
+        if names.class_values != found[0][1].class_values:
+            raise ClassMapError(
+                f"{found[0][0]} and {path} give other values to the classes. Type class_map={{'name': value, ...}}."
+            )
+    return found[0][1] if found else FoundNames()
+
+
+def _read_csv(path: Path) -> FoundNames:
+    """Read lines of "mask value, name"; a file of this name with other columns lists the classes of whole images."""
+    rows = [[word.strip() for word in line.split(",", 1)] for line in _text(path).splitlines() if line.strip()]
+    if not rows or [word.lower() for word in rows[0]] != _CSV_HEADER:
+        return FoundNames()
+    try:
+        values = {name: int(value) for value, name in rows[1:]}
+    except ValueError as error:
+        raise ClassMapError(f"{path}: expected lines of 'value, name' ({error}). Correct or remove it.") from error
+    if len(values) < len(rows) - 1:
+        raise ClassMapError(f"{path}: a class name stands there twice. Correct or remove it.")
+    try:
+        return FoundNames(None, parse_class_values(values), path.name)
+    except ClassMapError as error:
+        raise ClassMapError(f"{path}: {error}") from error
 
 
 def _text(path: Path) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from easyseg.data.formats.annotation_files import (
     files_with_keys,
     missing_annotations,
     shown,
-    split_of_path,
 )
 from easyseg.data.formats.gathering import Gathered
 from easyseg.data.formats.layout import DEFAULTS, BadSamples, Layout, ReadOptions
@@ -23,14 +22,31 @@ from easyseg.data.formats.named_files import NamedFiles
 from easyseg.data.formats.scanning import image_folder, list_images
 from easyseg.errors import DataError, SampleError
 from easyseg.geometry import RunLengths
-from easyseg.structures import SPLITS, LabelledObject, Polygons, Sample, SizeHW, Split
+from easyseg.structures import SPLITS, LabelledObject, Polygons, Sample, SizeHW, Split, Task
 
 NAME = "coco"
 LOOKS_FOR = 'a JSON file with "images", "annotations" and "categories", as COCO has it, and its images'
 OVERRULES = ("folders", "txt_splits")
 
-_OBJECT_FILES = "instances"
-"""COCO's own files of objects begin so; beside them lie key points and captions of the same images."""
+_VOID = "__ignore__"
+_TASKS: tuple[Task | Literal["auto"], ...] = ("auto", "binary", "multiclass", "multilabel")
+_BROTHERS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
+"""COCO's own files of the same images that lie beside its objects begin so."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What is read of one file once for all its images.
+
+    Attributes:
+        categories: each category's name by its id.
+        containers: names of categories that others have as their supercategory.
+        used: names of categories that have annotations.
+    """
+
+    categories: dict[str, str]
+    containers: frozenset[str]
+    used: frozenset[str]
 
 
 def recognises(path: Path, annotations: str | None = None) -> bool:
@@ -55,33 +71,35 @@ def read(
         FormatError: there is no annotation file, or two are of the same images.
         SampleError: a file or an object in it is malformed, or an image is missing.
     """
-    files = _object_files(files_with_keys(path, options.annotations, _is_coco))
+    files = files_with_keys(path, options.annotations, _is_coco, is_thorough=True)
     if not files:
         raise missing_annotations(path, options.annotations, LOOKS_FOR)
+    files, brothers = _apart(files)
     folder = image_folder(path, images)
     listed = list_images(folder)
     named = NamedFiles(folder, listed)
     gathered = Gathered(NAME, folder, options, files)
-    names: dict[str, None] = {}
+    parts: list[_File] = []
     orders: set[str] = set()
     uncovered: set[str] = set()
-    tasks: set[str] = set()
+    tasks: set[Task | Literal["auto"]] = set()
     for file in files:
         content = Fields.of_file(file)
-        own = content.inner("info").inner("easyseg")
+        own = _own(content)
         uncovered.add(own.text("uncovered", "background"))
         orders.add(own.text("draw_order", "larger_first"))
         tasks.add(_task(own))
-        names.update(_read_file(content, path, named, gathered, options.bad_samples))
+        parts.append(_read_file(content, path, named, gathered, options.bad_samples))
     drawn = (
         "Objects are drawn in the order of the file, later ones on top."
         if orders == {"file"}
         else "Where objects overlap, the smaller one is on top."
     )
+    names, remark = _names(parts)
     return gathered.layout(
-        tuple(names),
+        names,
         images=listed,
-        notes=(drawn,),
+        notes=(drawn, remark, _left_out(brothers)),
         names_source=files[0].name,
         task=tasks.pop() if len(tasks) == 1 else "auto",
         uncovered="ignore" if uncovered == {"ignore"} else "background",
@@ -89,62 +107,116 @@ def read(
 
 
 def _is_coco(keys: frozenset[str]) -> bool:
+    if {"image_id", "category_id"} <= keys and keys & {"images", "file_name", "categories"}:
+        return True  # annotations, and a key of the other two, of which a large file's ends may show any
     return "images" in keys and bool(keys & {"annotations", "image_id"}) and bool(keys & {"categories", "category_id"})
 
 
-def _object_files(files: Sequence[Path]) -> list[Path]:
-    of_objects = [file for file in files if file.name.startswith(_OBJECT_FILES)]
-    return of_objects or list(files)
+def _apart(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the files of objects, and those of key points, captions and the like of the same images."""
+    others = [file for file in files if not file.name.startswith(_BROTHERS)]
+    if not others:
+        return list(files), []
+    return others, [file for file in files if file.name.startswith(_BROTHERS)]
 
 
-def _read_file(content: Fields, root: Path, named: NamedFiles, gathered: Gathered, bad: BadSamples) -> dict[str, None]:
-    """Add the samples of a file, and return the names of its categories."""
-    categories = _categories(content)
-    is_ordered = content.inner("info").inner("easyseg").text("draw_order", "") == "file"
+def _left_out(files: Sequence[Path]) -> str:
+    names = ", ".join(file.name for file in files[:4])
+    more = f" and {len(files) - 4} more" if len(files) > 4 else ""
+    return f"Files of something else than objects left out: {names}{more}." if files else ""
+
+
+def _own(content: Fields) -> Fields:
+    """Return what `Dataset.to_coco` wrote about the dataset; `info` may hold anything."""
+    is_object = isinstance(content.values.get("info"), dict)
+    return content.inner("info").inner("easyseg") if is_object else replace(content, values={})
+
+
+def _names(parts: Sequence[_File]) -> tuple[tuple[str, ...], str]:
+    """Return the names of the classes, and a line on those left out.
+
+    What has no annotation in any file, and is the supercategory of others, only puts them together: Roboflow writes the
+    project's name so.
+    """
+    names = dict.fromkeys(name for part in parts for name in part.categories.values())
+    containers = frozenset().union(*(part.containers for part in parts))
+    used = frozenset().union(*(part.used for part in parts))
+    left_out = [name for name in names if name in containers and name not in used] if used else []
+    listed = ", ".join(map(repr, left_out))
+    remark = f"Categories without annotations that others are kinds of are no classes: {listed}." if left_out else ""
+    return tuple(name for name in names if name not in left_out), remark
+
+
+def _read_file(content: Fields, root: Path, named: NamedFiles, gathered: Gathered, bad: BadSamples) -> _File:
+    """Add the samples of a file, and return its categories."""
+    categories, containers = _categories(content)
+    is_ordered = _own(content).text("draw_order", "") == "file"
     objects: dict[str, list[Fields]] = defaultdict(list)
+    used = set()
     for record in content.records("annotations"):
-        objects[_identifier(record, "image_id")].append(record)
-    default_split = split_of_path(content.file, root)
-    for record in content.records("images"):
-        mine = objects.pop(_identifier(record, "id"), [])
+        used.add(_identifier_in(record.values.get("category_id")))
         try:
+            objects[_identifier(record, "image_id")].append(record)
+        except SampleError as error:
+            bad.add(error)
+    default_split = gathered.split_of(content.file, root, by_own_name=True)
+    for record in content.records("images", bad.add):
+        try:
+            mine = objects.pop(_identifier_in(record.values.get("id")) or "", [])
             sample = _sample(record, mine, categories, named, gathered, default_split)
-            if not is_ordered and isinstance(sample.objects, tuple):
-                sample = replace(sample, objects=_larger_first(sample.objects, mine))
+            if isinstance(sample.objects, tuple):
+                arranged = _in_order(sample.objects) if is_ordered else _larger_first(sample.objects, mine)
+                sample = replace(sample, objects=arranged)
             gathered.add(sample, content.file)
         except SampleError as error:
             bad.add(error)
     for orphans in objects.values():
         bad.add(orphans[0].error(f"its image_id, {orphans[0].text('image_id')}, is the id of no image. Delete it."))
-    return dict.fromkeys(categories.values())
+    return _File(categories, containers, frozenset(name for at, name in categories.items() if at in used))
 
 
-def _task(own: Fields) -> str:
-    task = own.text("task", "auto")
-    if task not in ("auto", "binary", "multiclass", "multilabel"):
-        raise own.error(f"task is {task!r}; expected binary, multiclass or multilabel. Delete it.")
-    return task
+def _task(own: Fields) -> Task | Literal["auto"]:
+    name = own.text("task", "auto")
+    found = next((task for task in _TASKS if task == name), None)
+    if found is None:
+        raise own.error(f"task is {name!r}; expected binary, multiclass or multilabel. Delete it.")
+    return found
 
 
-def _categories(content: Fields) -> dict[str, str]:
-    """Return each category's name by its id, in the order of the ids where these are numbers."""
+def _categories(content: Fields) -> tuple[dict[str, str], frozenset[str]]:
+    """Return each category's name by its id, in the order of the ids where these are numbers, and all supercategories.
+
+    A category may be called as its supercategory is, and is then no supercategory of others.
+    """
     found = {}
+    containers = set()
     for record in content.records("categories"):
         identifier = _identifier(record, "id")
         if identifier in found:
             raise record.error(f"the id {identifier} stands there twice. Give each category its own.")
-        found[identifier] = record.text("name")
+        name = found[identifier] = record.text("name")
+        container = record.values.get("supercategory")
+        if isinstance(container, str) and container != name:
+            containers.add(container)
     if all(identifier.isdecimal() and len(identifier) < 19 for identifier in found):
-        return dict(sorted(found.items(), key=lambda item: int(item[0])))
-    return found
+        found = dict(sorted(found.items(), key=lambda item: int(item[0])))
+    return found, frozenset(containers)
 
 
 def _identifier(record: Fields, name: str) -> str:
     value = record.values.get(name)
-    is_number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
-    if not is_number and not (isinstance(value, str) and len(value) <= 200):
+    found = _identifier_in(value)
+    if found is None:
         raise record.error(f"{name} is {shown(value)}; expected a whole number or a short text.")
-    return str(value)
+    return found
+
+
+def _identifier_in(value: Any) -> str | None:
+    """Return an id as a text, 1.0 as tables write it like 1; None for what is no id."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
+        value = int(value)
+    is_number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+    return str(value) if is_number or (isinstance(value, str) and len(value) <= 200) else None
 
 
 def _sample(
@@ -156,9 +228,10 @@ def _sample(
     split: Split | None,
 ) -> Sample:
     image = gathered.mention(named.find(record.text("file_name"), source=record.file))
+    _identifier(record, "id")
     size_hw = record.size_hw("height", "width")
     own_split = next((name for name in SPLITS if record.values.get("split") == name), split)
-    found = [item for each in objects if (item := _object(each, categories, size_hw, gathered.counts)) is not None]
+    found = [_object(each, categories, size_hw, gathered.counts) for each in objects]
     return Sample(image, None, own_split, NAME, objects=tuple(found), size_hw=size_hw)
 
 
@@ -203,6 +276,14 @@ def _polygons(record: Fields, rings: list[Any], notes: Counter[str]) -> Polygons
     points = [record.points(ring, f"segmentation[{at}]") for at, ring in enumerate(rings)]
     notes["Polygons of fewer than three points cover nothing"] += sum(len(ring) < 3 for ring in points)
     return Polygons(tuple((ring,) for ring in points), rule="coco")
+
+
+def _in_order(objects: tuple[LabelledObject, ...]) -> tuple[LabelledObject, ...]:
+    """Return the objects of a file that has an order, in which what does not count covers what is below it.
+
+    Such a file marks it as a crowd, so that other tools leave it out; crowds proper are below everything.
+    """
+    return tuple(replace(item, is_crowd=item.is_crowd and item.class_name != _VOID) for item in objects)
 
 
 def _larger_first(objects: tuple[LabelledObject, ...], records: Sequence[Fields]) -> tuple[LabelledObject, ...]:

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from easyseg.data.formats.annotation_files import (
-    Fields,
-    files_with_keys,
-    in_order,
-    missing_annotations,
-    shown,
-    split_of_path,
-)
-from easyseg.data.formats.folder_names import image_stem_keys, mask_stem_keys
+from easyseg.data.formats.annotation_files import files_with_keys, in_order, missing_annotations, split_of_path
+from easyseg.data.formats.folder_names import folder_meaning, image_stem_keys, mask_stem_keys
 from easyseg.data.formats.gathering import Gathered
+from easyseg.data.formats.geojson_features import Boxes, Collection, Placed, meeting, read_collections
 from easyseg.data.formats.layout import DEFAULTS, Layout, ReadOptions
-from easyseg.data.formats.scanning import image_folder, list_files
+from easyseg.data.formats.places import agree, place_of
+from easyseg.data.formats.scanning import image_folder, list_files, list_images, normal_form
 from easyseg.errors import FormatError, SampleError
-from easyseg.io.rasters import Raster, read_raster, to_pixels
+from easyseg.io.images import image_size
+from easyseg.io.rasters import Raster, bounds, read_raster, to_pixels
 from easyseg.structures import ImageWindow, LabelledObject, Points, Polygons, Sample
-from easyseg.structures.objects import UNNAMED
 
 NAME = "geojson"
-LOOKS_FOR = "GeoJSON files with features, and GeoTIFF rasters that they lie on"
+LOOKS_FOR = "GeoJSON files with features, and GeoTIFF rasters that they lie on, or pictures of the same names"
 OVERRULES = ("folders",)
 
 WINDOW_SIDE = 1024
@@ -37,31 +31,29 @@ _MOST_WHOLE_PIXELS = 2048 * 2048
 
 _SUFFIXES = (".geojson", ".json")
 _RASTERS = (".tif", ".tiff")
-_USUAL_PROPERTIES = ("class", "label", "category", "name", "type", "class_name", "classification")
-_WGS84 = "OGC:CRS84"
-_LEFT_OUT = "Features without an area (points, lines, none) left out"
+_BEYOND = "Features that reach to where a raster's coordinate system ends left out"
+_Files = Mapping[Path, Sequence[Path]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Feature:
-    """A feature of a GeoJSON file, one object: its class, and its outlines with their holes in the file's system."""
+class _Matches:
+    """Which GeoJSON files belong to which rasters.
 
-    class_name: str
-    parts: tuple[tuple[Points, ...], ...]
+    Attributes:
+        files_of: the files of each raster that has some of its own; none where no file has a raster's name.
+        shared: files that may belong to several rasters: those that their coordinates lie on.
+        orphans: files that belong to no raster, where others do.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class _Collection:
-    """The features of a GeoJSON file and the coordinate system they are in; empty: where the file does not say."""
-
-    file: Path
-    features: tuple[_Feature, ...]
-    crs: str
+    files_of: _Files
+    shared: frozenset[Path]
+    orphans: tuple[Path, ...]
 
 
 def recognises(path: Path, annotations: str | None = None) -> bool:
-    """Return whether there are GeoJSON files and TIFF files, judged by names and keys."""
-    return path.is_dir() and bool(_files(path, annotations)) and bool(list_files(path, _RASTERS))
+    """Return whether there are GeoJSON files, and TIFF files or images of their names, judged by names and keys."""
+    files = _files(path, annotations) if path.is_dir() else []
+    return bool(files) and bool(list_files(path, _RASTERS) or _matches(list_images(path), path, files, path).files_of)
 
 
 def read(
@@ -69,7 +61,7 @@ def read(
 ) -> Layout:
     """List the rasters with the objects that lie on them; large ones in windows.
 
-    Where each GeoJSON file has the name of a raster, they belong together; else every feature counts on every raster
+    A GeoJSON file that has the name of a raster belongs to it. Where none has, every feature counts on every raster
     that it lies on. Coordinates are brought from the files' system to the raster's; on a raster without one they are
     taken for pixels.
 
@@ -81,36 +73,40 @@ def read(
 
     Raises:
         MissingExtraError: rasterio is not installed.
-        FormatError: there are no GeoJSON files, no rasters, or no feature lies on one.
+        FormatError: there are no GeoJSON files, no rasters, no feature lies on one, or it is not clear on which.
         SampleError: a file is malformed.
     """
     files = _files(path, options.annotations)
     if not files:
         raise missing_annotations(path, options.annotations, LOOKS_FOR)
     folder = image_folder(path, images)
-    rasters = list_files(folder, _RASTERS)
-    if not rasters:
+    pictures = _pictures(folder)
+    if not pictures:
         raise FormatError(f"{path}: no GeoTIFF rasters found. Expected {LOOKS_FOR}. Type images='...'.")
     gathered = Gathered(NAME, folder, options)
-    contents = {file: Fields.of_file(file) for file in files}
-    key, remark = _class_property(contents.values(), options.class_attribute)
-    collections = [_collection(content, key, gathered.counts) for content in contents.values()]
-    of_raster = _by_raster(rasters, collections)
-    for file in rasters:
+    collections, remark = read_collections(files, options.class_attribute, gathered.counts)
+    matches = _matches(pictures, folder, files, path)
+    others = [picture for picture in pictures if matches.files_of and picture not in matches.files_of]
+    is_taken = options.unlabelled == "background"
+    wanted = [picture for picture in pictures if is_taken or picture not in others]
+    rasters = _readable(wanted, options)
+    _refuse_unknown_places(path, rasters, matches)
+    placed = _Placing(collections, matches)
+    for raster in rasters:
         try:
-            raster = read_raster(file)
-            objects = _objects(raster, of_raster[file])
+            objects = placed.objects(raster, gathered.counts)
             for sample in _samples(raster, objects, folder, gathered.counts):
                 gathered.add_part(sample)
         except SampleError as error:
             options.bad_samples.add(error)
     if not any(sample.objects for sample in gathered.samples):
         raise FormatError(
-            f"{path}: none of the {sum(len(each.features) for each in collections)} features lies on one of the "
+            f"{path}: none of the {sum(len(each.class_names) for each in collections)} features lies on one of the "
             f"{len(rasters)} rasters. Check that they show the same place, and the features' coordinate system."
         )
     drawn = "Objects are drawn in the order of the file, later ones on top."
-    return gathered.layout(in_order(gathered.class_names()), notes=(drawn, remark))
+    notes = (drawn, remark, _told(matches.orphans))
+    return gathered.layout(in_order(gathered.class_names()), notes=notes, images=() if is_taken else others)
 
 
 def _files(root: Path, annotations: str | None) -> list[Path]:
@@ -121,129 +117,135 @@ def _files(root: Path, annotations: str | None) -> list[Path]:
     ]
 
 
-def _class_property(contents: Iterable[Fields], wanted: str | None) -> tuple[str | None, str]:
-    """Return the property that holds the class, None where there is none, and a line for people."""
-    used: Counter[str] = Counter()
-    for content in contents:
-        for record in content.records("features"):
-            used.update(name for name, value in record.inner("properties").values.items() if _is_class(value))
-    if wanted is not None and wanted not in used:
-        raise FormatError(
-            f"class_attribute={wanted!r}: no feature has this property. There are: {', '.join(used) or 'none'}."
+def _pictures(folder: Path) -> list[Path]:
+    """Return the rasters, else all images; those in folders of masks only where there are no others."""
+    found = list_files(folder, _RASTERS) or list_images(folder)
+    return [
+        file
+        for file in found
+        if all(folder_meaning(part).role != "mask" for part in file.relative_to(folder).parts[:-1])
+    ] or found
+
+
+def _matches(pictures: Sequence[Path], folder: Path, files: Sequence[Path], root: Path) -> _Matches:
+    """Match files to rasters by their names, and by their folders where several rasters have one name."""
+    by_stem: dict[str, list[Path]] = defaultdict(list)
+    for picture in pictures:
+        for key in image_stem_keys(normal_form(picture.stem)):
+            by_stem[key].append(picture)
+    files_of: dict[Path, list[Path]] = defaultdict(list)
+    shared, orphans = set(), []
+    for file in files:
+        namesakes = next((by_stem[key] for key in mask_stem_keys(normal_form(file.stem)) if key in by_stem), [])
+        place = place_of(file, root)
+        own = (
+            [picture for picture in namesakes if picture.parent == file.parent]
+            or [picture for picture in namesakes if place_of(picture, folder) == place]
+            or [picture for picture in namesakes if agree(place_of(picture, folder), place)]
         )
-    usual = [name for word in _USUAL_PROPERTIES for name in used if name.lower() == word]
-    chosen = wanted or (usual[0] if usual else None)
-    if chosen is not None:
-        return chosen, f"The class is the features' property {chosen!r}."
-    others = f" Properties are {', '.join(map(repr, list(used)[:8]))}." if used else ""
-    return None, f"All features are of one class, {UNNAMED!r}.{others} For another one, type class_attribute='name'."
+        for picture in own:
+            files_of[picture].append(file)
+        if len(own) > 1:
+            shared.add(file)
+        if not own:
+            orphans.append(file)
+    return _Matches(files_of, frozenset(shared), tuple(orphans) if files_of else ())
 
 
-def _is_class(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value.strip()) <= 200
-
-
-def _collection(content: Fields, key: str | None, counts: Counter[str]) -> _Collection:
-    features = []
-    for record in content.records("features"):
-        parts = _parts(record)
-        if not parts:
-            counts[_LEFT_OUT] += 1
-            continue
-        features.append(_Feature(_class(record, key), parts))
-    name = content.inner("crs").inner("properties").text("name", "")
-    return _Collection(content.file, tuple(features), name)
-
-
-def _class(record: Fields, key: str | None) -> str:
-    if key is None:
-        return UNNAMED
-    value = record.inner("properties").values.get(key)
-    if not _is_class(value):
-        raise record.error(f"the property {key!r} is {shown(value)}; expected the class of the feature.")
-    return str(value).strip()
-
-
-def _parts(record: Fields) -> tuple[tuple[Points, ...], ...]:
-    """Return a feature's outlines with their holes; none where it has no area."""
-    geometry = record.inner("geometry")
-    kind = geometry.text("type", "none")
-    coordinates = geometry.items("coordinates")
-    polygons = [coordinates] if kind == "Polygon" else coordinates if kind == "MultiPolygon" else []
+def _readable(pictures: Iterable[Path], options: ReadOptions) -> list[Raster]:
     found = []
-    for polygon in polygons:
-        if not isinstance(polygon, list):
-            raise geometry.error(f"a polygon is {shown(polygon)}; expected a list of rings. Export the file again.")
-        rings = [geometry.points(_flat(ring), "a ring of coordinates", most=1e8) for ring in polygon]
-        if rings:
-            found.append(tuple(_open(ring) for ring in rings))
-    return tuple(found)
-
-
-def _flat(ring: Any) -> Any:
-    """Leave out heights: points may be [x, y, z]."""
-    if not isinstance(ring, list):
-        return ring
-    return [point[:2] if isinstance(point, list) else point for point in ring]
-
-
-def _open(ring: Points) -> Points:
-    """Leave out the last point where it repeats the first."""
-    return ring[:-1] if len(ring) > 1 and (ring[0] == ring[-1]).all() else ring
-
-
-def _by_raster(rasters: Sequence[Path], collections: Sequence[_Collection]) -> dict[Path, list[_Collection]]:
-    """Return the files that belong to each raster: those of its name, or all of them."""
-    stems = {file: set(image_stem_keys(file.stem)) for file in rasters}
-    own = {
-        file: [each for each in collections if stems[file] & set(mask_stem_keys(each.file.stem))] for file in rasters
-    }
-    if sum(map(len, own.values())) == len(collections):
-        return own
-    return {file: list(collections) for file in rasters}
-
-
-def _objects(raster: Raster, collections: Sequence[_Collection]) -> list[LabelledObject]:
-    """Return the features that reach into a raster, in its pixels."""
-    found = []
-    for collection in collections:
-        rings = [ring for feature in collection.features for part in feature.parts for ring in part]
-        if not rings:
-            continue
-        pixels = iter(to_pixels(raster, rings, source_crs=collection.crs or _WGS84, file=collection.file))
-        for feature in collection.features:
-            parts = tuple(tuple(next(pixels) for _ in part) for part in feature.parts)
-            if _reaches(parts, 0, 0, raster.size_hw):
-                found.append(LabelledObject(feature.class_name, Polygons(parts)))
+    for file in pictures:
+        try:
+            found.append(read_raster(file) if file.suffix.lower() in _RASTERS else _picture(file))
+        except SampleError as error:
+            options.bad_samples.add(error)
     return found
+
+
+def _picture(file: Path) -> Raster:
+    """Return an image that lies nowhere on the earth: coordinates on it are pixels."""
+    return Raster(file, image_size(file), is_plain=True, crs="", to_crs=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+
+
+def _refuse_unknown_places(root: Path, rasters: Sequence[Raster], matches: _Matches) -> None:
+    """Refuse files that may belong to several rasters of which one does not say where on the earth it lies."""
+    for raster in rasters:
+        files = matches.files_of.get(raster.path, ()) if matches.files_of else ()
+        is_shared = not matches.files_of and len(rasters) > 1
+        if not raster.crs and (is_shared or any(file in matches.shared for file in files)):
+            raise FormatError(
+                f"{root}: {raster.path.name} has no coordinate system, so it is not known which GeoJSON file belongs "
+                "to it. Give each file the name of its raster, in the same folder."
+            )
+
+
+def _told(orphans: Sequence[Path]) -> str:
+    if not orphans:
+        return ""
+    listed = ", ".join(file.name for file in orphans[:4])
+    return f"GeoJSON files that have the name of no raster left out: {len(orphans)}, such as {listed}."
+
+
+class _Placing:
+    """The features of all files on one raster after another; those of a file are brought to each system once."""
+
+    def __init__(self, collections: Sequence[Collection], matches: _Matches) -> None:
+        self._collections = {collection.file: collection for collection in collections}
+        self._matches = matches
+        self._placed: dict[tuple[Path, str], Placed] = {}
+
+    def objects(self, raster: Raster, counts: Counter[str]) -> list[LabelledObject]:
+        """Return the objects whose boxes reach into a raster, in its pixels."""
+        files = self._matches.files_of.get(raster.path, ()) if self._matches.files_of else self._collections
+        found = []
+        for file in files:
+            placed = self._of(file, raster.crs)
+            for at in meeting(placed.boxes, *bounds(raster)):
+                if not np.isfinite(placed.boxes[at]).all():
+                    counts[_BEYOND] += 1
+                    continue
+                parts = tuple(tuple(to_pixels(raster, ring) for ring in part) for part in placed.outlines(at))
+                found.append(LabelledObject(placed.collection.class_names[at], Polygons(parts)))
+        return found
+
+    def _of(self, file: Path, crs: str) -> Placed:
+        if (file, crs) not in self._placed:
+            self._placed[file, crs] = self._collections[file].in_system(crs)
+        return self._placed[file, crs]
 
 
 def _samples(raster: Raster, objects: Sequence[LabelledObject], root: Path, counts: Counter[str]) -> Iterator[Sample]:
     """Yield the raster's sample; of a large one, one for each window."""
     height, width = raster.size_hw
     split = split_of_path(raster.path, root)
+    boxes = _boxes(objects)
     if height * width <= _MOST_WHOLE_PIXELS:
         image = raster.path if raster.is_plain else ImageWindow(raster.path, 0, 0, raster.size_hw)
-        yield Sample(image, None, split, NAME, objects=tuple(objects), size_hw=raster.size_hw)
+        inside = tuple(objects[at] for at in meeting(boxes, 0, 0, width, height))
+        yield Sample(image, None, split, NAME, objects=inside, size_hw=raster.size_hw)
         return
     counts[f"Large rasters, read in windows of {WINDOW_SIDE} x {WINDOW_SIDE} pixels"] += 1
     for top in range(0, height, WINDOW_SIDE):
         for left in range(0, width, WINDOW_SIDE):
             size_hw = (min(WINDOW_SIDE, height - top), min(WINDOW_SIDE, width - left))
-            inside = [_moved(item, left, top) for item in objects if _reaches(_parts_of(item), left, top, size_hw)]
+            inside = tuple(
+                _moved(objects[at], left, top) for at in meeting(boxes, left, top, left + size_hw[1], top + size_hw[0])
+            )
             window = ImageWindow(raster.path, left, top, size_hw)
-            yield Sample(window, None, split, NAME, objects=tuple(inside), size_hw=size_hw)
+            yield Sample(window, None, split, NAME, objects=inside, size_hw=size_hw)
+
+
+def _boxes(objects: Sequence[LabelledObject]) -> Boxes:
+    """Return the box around each object, (N, 4) float64 pixel x1, y1, x2, y2."""
+    found = np.zeros((len(objects), 4))
+    for at, item in enumerate(objects):
+        points = np.concatenate([ring for part in _parts_of(item) for ring in part])
+        found[at, :2], found[at, 2:] = points.min(axis=0), points.max(axis=0)
+    return found
 
 
 def _parts_of(item: LabelledObject) -> tuple[tuple[Points, ...], ...]:
     return item.shape.parts if isinstance(item.shape, Polygons) else ()
-
-
-def _reaches(parts: tuple[tuple[Points, ...], ...], left: int, top: int, size_hw: tuple[int, int]) -> bool:
-    """Return whether an object's box meets a window."""
-    low = np.min([part[0].min(axis=0) for part in parts], axis=0)
-    high = np.max([part[0].max(axis=0) for part in parts], axis=0)
-    return bool(low[0] < left + size_hw[1] and high[0] > left and low[1] < top + size_hw[0] and high[1] > top)
 
 
 def _moved(item: LabelledObject, left: int, top: int) -> LabelledObject:

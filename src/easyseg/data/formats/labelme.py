@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,6 @@ from easyseg.data.formats.annotation_files import (
     in_order,
     missing_annotations,
     rectangle_points,
-    split_of_path,
 )
 from easyseg.data.formats.class_names import read_class_names
 from easyseg.data.formats.gathering import Gathered
@@ -32,9 +32,12 @@ NAME = "labelme"
 LOOKS_FOR = 'a JSON file for each image, with "shapes" and "imagePath", as labelme writes it'
 OVERRULES = ("folders",)
 
+_OTHER_KEYS = frozenset(["imagePath", "imageData", "imageHeight", "imageWidth", "shape_type"])
+"""One of them is near an end of every file, however many points or bytes of the image stand in its middle."""
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 _PARTS = "Shapes without an area (lines, points) left out"
 _THIN = "Polygons of fewer than three points cover nothing"
+_NOT_ELSEWHERE = "Images taken out of their annotation files, not from a file of that name in another folder"
 _APART = "Masks with a group_id count as objects of their own"
 
 
@@ -58,7 +61,7 @@ def read(
         FormatError: there is no annotation file.
         SampleError: a file or a shape in it is malformed, or an image is missing.
     """
-    files = files_with_keys(path, options.annotations, _is_labelme)
+    files = files_with_keys(path, options.annotations, _is_labelme, is_thorough=True)
     if not files:
         raise missing_annotations(path, options.annotations, LOOKS_FOR)
     folder = image_folder(path, images)
@@ -75,7 +78,7 @@ def read(
 
 
 def _is_labelme(keys: frozenset[str]) -> bool:
-    return "shapes" in keys and bool(keys & {"imagePath", "imageData"})
+    return "shapes" in keys and bool(keys & _OTHER_KEYS)
 
 
 def _names(root: Path, labels: Sequence[str]) -> tuple[str, ...]:
@@ -90,27 +93,45 @@ def _sample(file: Path, root: Path, named: NamedFiles, gathered: Gathered) -> Sa
     for path in _beside(file):
         gathered.mention(path)
     content = Fields.of_file(file)
-    image = _image(content, named)
+    image = _image(content, named, gathered)
     if isinstance(image, Path):
         gathered.mention(image)
     return Sample(
         image,
         None,
-        split_of_path(file, root),
+        gathered.split_of(file, root),
         NAME,
         objects=tuple(_objects(content, gathered.counts)),
         size_hw=content.size_hw("imageHeight", "imageWidth"),
     )
 
 
-def _image(content: Fields, named: NamedFiles) -> Path | EmbeddedImage:
-    """Return the image by its name, else one of the annotation's own name beside it, else the embedded one."""
+def _image(content: Fields, named: NamedFiles, gathered: Gathered) -> Path | EmbeddedImage:
+    """Return the image by its name, else one of the annotation's own name beside it, else the embedded one.
+
+    The embedded one is sure, and comes before a file of that name in some other folder, which may be another image.
+    """
     name = content.text("imagePath", "")
     file = content.file
-    found = named.find_if_there(name, source=file) or named.find_by_stem(file.stem, source=file)
-    if found is None and content.values.get("imageData"):
+    is_embedded = bool(content.values.get("imageData"))
+    try:
+        found = named.find_if_there(name, source=file) or named.find_by_stem(file.stem, source=file)
+    except SampleError:  # several fit
+        if not is_embedded:
+            raise
+        found = None
+    if is_embedded and (found is None or not _is_meant(found, name, file)):
+        if found is not None:
+            gathered.counts[_NOT_ELSEWHERE] += 1
+            gathered.mention(found)
         return EmbeddedImage(file)
     return named.find(name or f"{file.stem}.jpg", source=file) if found is None else found
+
+
+def _is_meant(image: Path, name: str, file: Path) -> bool:
+    """Return whether an image lies beside its annotation file, or exactly where that says."""
+    named = os.path.normpath(file.parent / name.replace("\\", "/"))
+    return image.parent == file.parent or os.path.normpath(image) == named
 
 
 def _beside(file: Path) -> list[Path]:
@@ -143,7 +164,7 @@ def _joined(first: LabelledObject | None, second: LabelledObject) -> LabelledObj
 
 def _outline(record: Fields, kind: str, notes: Counter[str]) -> Polygons:
     points = record.points(record.values.get("points"), "points")
-    if kind == "rectangle":
+    if kind == "rectangle" and len(points) != 4:  # X-AnyLabeling writes all four corners
         _expect(record, kind, len(points), 2)
         (x1, y1), (x2, y2) = points.tolist()
         points = rectangle_points(x1, y1, x2, y2)
@@ -152,7 +173,7 @@ def _outline(record: Fields, kind: str, notes: Counter[str]) -> Polygons:
         (x, y), (rim_x, rim_y) = points.tolist()
         radius = math.hypot(rim_x - x, rim_y - y)
         points = ellipse_points((x, y), (radius, radius))
-    elif kind not in ("polygon", "oriented_rectangle"):
+    elif kind not in ("polygon", "rectangle", "oriented_rectangle"):
         raise record.error(
             f"shape_type is {kind!r}; expected polygon, rectangle, oriented_rectangle, circle or mask. Draw it anew."
         )

@@ -10,7 +10,8 @@ from easyseg.data.formats.annotation_files import split_of_path
 from easyseg.data.formats.folder_names import folder_meaning, image_stem_keys, mask_stem_keys
 from easyseg.data.formats.gathering import Gathered
 from easyseg.data.formats.layout import DEFAULTS, Layout, ReadOptions
-from easyseg.data.formats.scanning import list_images
+from easyseg.data.formats.places import place_of
+from easyseg.data.formats.scanning import list_images, normal_form
 from easyseg.errors import FormatError
 from easyseg.structures import LabelledObject, MaskPart, Sample
 from easyseg.structures.objects import UNNAMED
@@ -30,7 +31,7 @@ class _Entry:
 
 def recognises(path: Path, annotations: str | None = None) -> bool:
     """Return whether an image has several masks of other names in a folder of its own, judged by names only."""
-    return path.is_dir() and annotations is None and bool(_entries(list_images(path)))
+    return path.is_dir() and annotations is None and bool(_entries(list_images(path), path))
 
 
 def read(
@@ -52,7 +53,7 @@ def read(
             f"{path}: with one mask file per object, the folders are found by themselves; leave out images= and masks=."
         )
     files = list_images(path)
-    entries = _entries(files)
+    entries = _entries(files, path)
     if not entries:
         raise FormatError(f"{path}: no masks of single objects found. Expected {LOOKS_FOR}.")
     gathered = Gathered(NAME, path, options)
@@ -61,16 +62,16 @@ def read(
         objects = tuple(LabelledObject(UNNAMED, MaskPart(mask)) for mask in entry.masks)
         gathered.add(Sample(entry.image, None, split_of_path(entry.image, path), NAME, objects=objects), entry.image)
         used.update(entry.masks)
-    others = [file for file in files if file not in used and _role(file.parent) != "mask"]
+    others = [file for file in files if file not in used and not _is_mask(file, path)]
     return gathered.layout((UNNAMED,), images=others, notes=("Each mask file is one object.",))
 
 
-def _entries(files: list[Path]) -> list[_Entry]:
+def _entries(files: list[Path], root: Path) -> list[_Entry]:
     """Return the images whose masks lie in a folder of their own."""
     by_folder: dict[Path, list[Path]] = defaultdict(list)
     for file in files:
         by_folder[file.parent].append(file)
-    return _folder_per_image(by_folder) or _mask_folder_per_image(by_folder)
+    return _folder_per_image(by_folder) or _mask_folder_per_image(by_folder, root)
 
 
 def _folder_per_image(by_folder: dict[Path, list[Path]]) -> list[_Entry]:
@@ -86,14 +87,33 @@ def _folder_per_image(by_folder: dict[Path, list[Path]]) -> list[_Entry]:
     return found if not are_of_all and any(len(entry.masks) > 1 for entry in found) else []
 
 
-def _mask_folder_per_image(by_folder: dict[Path, list[Path]]) -> list[_Entry]:
-    """Find images/ID.png with masks/ID/*.png."""
-    mask_folders = {folder.name: files for folder, files in by_folder.items() if _role(folder.parent) == "mask"}
-    images = [file for folder, files in by_folder.items() if _role(folder) == "image" for file in files]
-    stems = {image.stem for image in images}
-    if not mask_folders or not mask_folders.keys() <= stems:
+def _mask_folder_per_image(by_folder: dict[Path, list[Path]], root: Path) -> list[_Entry]:
+    """Find images/ID.png with masks/ID/*.png, with folders for splits or towns above or below images/ and masks/."""
+    masks_of = {
+        (place_of(folder, root), normal_form(folder.name)): files
+        for folder, files in by_folder.items()
+        if _role_with_splits(folder.parent) == "mask"
+    }
+    keys = {
+        file: (place_of(file, root), normal_form(file.stem))
+        for folder, files in by_folder.items()
+        if _role_with_splits(folder) == "image"
+        for file in files
+    }
+    if not masks_of or not masks_of.keys() <= set(keys.values()):
         return []
-    return [_Entry(image, tuple(mask_folders[image.stem])) for image in images if image.stem in mask_folders]
+    return [_Entry(image, tuple(masks_of[key])) for image, key in keys.items() if key in masks_of]
+
+
+def _role_with_splits(folder: Path) -> str | None:
+    """Return the role that a folder's name says, or where it is a split's, as in masks/train, the folder's above."""
+    meaning = folder_meaning(folder.name)
+    is_split = meaning.is_known and meaning.role is None
+    return _role(folder.parent) if is_split else _role(folder)
+
+
+def _is_mask(file: Path, root: Path) -> bool:
+    return any(folder_meaning(part).role == "mask" for part in file.relative_to(root).parts[:-1])
 
 
 def _is_of(image: Path, mask: Path) -> bool:

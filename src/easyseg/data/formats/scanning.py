@@ -17,8 +17,22 @@ from easyseg.io.decoding import near_name
 from easyseg.io.images import IMAGE_SUFFIXES
 from easyseg.structures import Split
 
-_listed: ContextVar[dict[Path, list[Path] | None] | None] = ContextVar("_listed", default=None)
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The files below a folder, sorted, with their endings in lower case, and the links that lead out of it."""
+
+    files: Sequence[Path]
+    endings: Sequence[str]
+    links_out: tuple[Path, ...]
+
+
+_listed: ContextVar[dict[Path, _Listing] | None] = ContextVar("_listed", default=None)
 _SKIPPED_FOLDERS = frozenset(["__macosx", "node_modules", "@eadir"])
+_PEEKED = 20
+"""So many files are looked into to find out what all of them are."""
+_LEAST_BYTES = 3
+"""Fewer hold no annotation: nothing, the end of a line, or {}."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +88,13 @@ def list_images(root: Path) -> list[Path]:
 def list_files(root: Path, suffixes: Sequence[str]) -> list[Path]:
     """List all files with one of these endings below a folder, sorted; hidden files and folders are left out."""
     known = _listed.get()
-    files = _all_files(root) if known is None else known.setdefault(root, None) or _all_files(root)
+    listing = None if known is None else known.get(root)
+    if listing is None:
+        listing = _listing(root)
     if known is not None:
-        known[root] = files
-    return [path for path in files if path.suffix.lower() in suffixes]
+        known[root] = listing
+    wanted = frozenset(suffixes)
+    return [path for path, ending in zip(listing.files, listing.endings, strict=True) if ending in wanted]
 
 
 @contextlib.contextmanager
@@ -90,22 +107,97 @@ def listed_once() -> Iterator[None]:
         _listed.reset(token)
 
 
-def _all_files(root: Path) -> list[Path]:
+def notes_on_links(root: Path, images: Iterable[Path]) -> tuple[str, ...]:
+    """Say that images are links that lead out of a folder, or lie in such; see `listed_once`.
+
+    Args:
+        root: the dataset's folder.
+        images: the images of the dataset, or some of them.
+    """
+    listing = (_listed.get() or {}).get(root)
+    links = set() if listing is None else set(listing.links_out)
+    if not links:
+        return ()
+    used = links.intersection(images := list(images))
+    used |= {above for folder in {image.parent for image in images} for above in (folder, *folder.parents)} & links
+    if not used:
+        return ()
+    return (f"Links that lead out of the dataset's folder are followed, such as {min(used).relative_to(root)}.",)
+
+
+def _listing(root: Path) -> _Listing:
+    """List a folder.
+
+    Links are followed wherever they lead: they are part of the dataset, as its maker put it together. Only those to a
+    folder that the dataset itself lies in are not, and nothing but files is listed: no pipe, no device.
+    """
     found: list[Path] = []
-    pending = [(root, frozenset([root.resolve()]))]
+    links: list[Path] = []
+    real_root = _real(root)
+    pending = [(root, frozenset([real_root]))]
     while pending:
         folder, above = pending.pop()
         for entry in _entries(folder):
             if entry.name.startswith(".") or entry.name.lower() in _SKIPPED_FOLDERS:
                 continue
             path = folder / entry.name
-            if entry.is_dir():
-                resolved = path.resolve()
-                if resolved not in above:  # else a link leads back up
-                    pending.append((path, above | {resolved}))
+            if _is_folder(entry):
+                resolved = _real(path)
+                if resolved in above or real_root.is_relative_to(resolved):
+                    continue  # a link that leads back up
+                pending.append((path, above | {resolved}))
+            elif _is_special(entry):
+                continue
             else:
                 found.append(path)
-    return sorted(found, key=lambda path: path.parts)  # as paths compare, but many times faster
+            if entry.is_symlink():
+                links.append(path)
+    found.sort(key=lambda path: path.parts)  # as paths compare, but many times faster
+    endings = [f".{str(path).rpartition('.')[2].lower()}" for path in found]  # Path.suffix takes three times as long
+    return _Listing(found, endings, _outside(links, real_root))
+
+
+def _is_folder(path: os.DirEntry[str] | Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a link to itself, or to where one may not look
+        return False
+
+
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    """Return whether this is a pipe, a device or the like; a link that leads nowhere is told where it is read."""
+    try:
+        return not entry.is_file() and Path(entry.path).exists()
+    except OSError:
+        return False
+
+
+def _real(folder: Path) -> Path:
+    return Path(os.path.realpath(folder))  # which, unlike Path.resolve, bears links to themselves
+
+
+def _outside(links: Sequence[Path], real_root: Path) -> tuple[Path, ...]:
+    """Return the links whose targets lie in folders outside; many lead to files of the same folder."""
+    real: dict[Path, Path] = {}
+    found = []
+    for link in links:
+        target = link.parent / link.readlink()
+        folder = target if _is_folder(link) else target.parent
+        if folder not in real:
+            real[folder] = _real(folder)
+        if not real[folder].is_relative_to(real_root):
+            found.append(link)
+    return tuple(found)
+
+
+def peeked(files: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files that are looked into to find out what all of them are: a few, from everywhere, none empty.
+
+    The first files of a folder are no fair sample: many datasets begin with images that show nothing.
+    """
+    step = max(1, len(files) // _PEEKED)
+    spread = itertools.chain.from_iterable(files[start::step] for start in range(step))
+    yield from itertools.islice((file for file in spread if _has_content(file)), _PEEKED)
 
 
 def image_folder(root: Path, images: Path | None) -> Path:
@@ -180,6 +272,13 @@ def _folder(root: Path, folder: Path, argument: str) -> Path:
         hint = f" Did you mean {near!r}?" if near else ""
         raise FormatError(f"{argument}={str(folder)!r}: there is no folder {inside}.{hint}")
     return inside
+
+
+def _has_content(file: Path) -> bool:
+    try:
+        return file.stat().st_size >= _LEAST_BYTES
+    except OSError:
+        return False
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections import Counter
 from pathlib import Path
+
+import numpy as np
 
 from easyseg.data.formats.annotation_files import (
     Fields,
@@ -18,11 +21,11 @@ from easyseg.data.formats.annotation_files import (
 from easyseg.data.formats.gathering import Gathered
 from easyseg.data.formats.layout import DEFAULTS, Layout, ReadOptions
 from easyseg.data.formats.named_files import NamedFiles
-from easyseg.data.formats.scanning import image_folder, list_images
+from easyseg.data.formats.scanning import image_folder, list_images, peeked
 from easyseg.errors import DataError, SampleError
 from easyseg.io.json_files import keys_of
-from easyseg.io.packed import unpacked
-from easyseg.structures import LabelledObject, MaskPart, Polygons, Sample
+from easyseg.io.packed import as_bitmap, is_bitmap, unpacked
+from easyseg.structures import LabelledObject, MaskPart, Points, Polygons, Sample
 
 NAME = "supervisely"
 LOOKS_FOR = (
@@ -32,14 +35,16 @@ OVERRULES = ("folders",)
 
 _FOLDER = "ann"
 _META = "meta.json"
-_PEEKED = 20
 _LEFT_OUT = "Objects without an area (points, lines, graphs) left out"
-_WITHOUT_AREA = ("point", "line", "polyline", "graph", "cuboid", "any")
+_WITHOUT_AREA = ("point", "line", "polyline", "graph", "any")
+_NOT_DRAWN = "Objects that no mask can be drawn of (cuboids, ellipses, volumes) left out"
+_WITHOUT_OUTLINE = ("cuboid", "cuboid_2d", "cuboid_3d", "ellipse", "mask_3d", "bitmap_3d", "multichannelBitmap")
+_PNG = b"\x89PNG"
 
 
 def recognises(path: Path, annotations: str | None = None) -> bool:
     """Return whether there is a folder ann/ with Supervisely's files, by a look at a few of them."""
-    return path.is_dir() and any(_is_annotation(file) for file in _files(path, annotations)[:_PEEKED])
+    return path.is_dir() and any(map(_is_annotation, peeked(_files(path, annotations))))
 
 
 def read(
@@ -109,32 +114,58 @@ def _image_beside(file: Path, named: NamedFiles) -> Path:
 def _object(record: Fields, counts: Counter[str]) -> LabelledObject | None:
     title = record.text("classTitle")
     kind = record.text("geometryType", record.text("shape", "bitmap" if record.values.get("bitmap") else "polygon"))
-    if kind in _WITHOUT_AREA:
-        counts[_LEFT_OUT] += 1
+    if kind in _WITHOUT_AREA or kind in _WITHOUT_OUTLINE:
+        counts[_LEFT_OUT if kind in _WITHOUT_AREA else _NOT_DRAWN] += 1
         return None
-    if kind == "bitmap":
+    if kind in ("bitmap", "alpha_mask"):
         return LabelledObject(title, _bitmap(record.inner("bitmap")))
+    if kind == "oriented_bbox":
+        return LabelledObject(title, Polygons(((_turned_rectangle(record),),)))
     points = record.inner("points")
     exterior = points.points(points.values.get("exterior"), "exterior", least=2)
     if kind == "rectangle":
-        (x1, y1), (x2, y2) = exterior.min(axis=0).tolist(), exterior.max(axis=0).tolist()
-        return LabelledObject(title, Polygons(((rectangle_points(x1, y1, x2, y2),),)))
+        return LabelledObject(title, Polygons(((_rectangle(exterior),),)))
     if kind == "polygon":
         holes = [points.points(ring, "interior") for ring in points.items("interior")]
         return LabelledObject(title, Polygons(((exterior, *holes),)))
     raise record.error(f"geometryType is {kind!r}; expected polygon, bitmap or rectangle. Convert or delete it.")
 
 
+def _rectangle(corners: Points) -> Points:
+    (x1, y1), (x2, y2) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    return rectangle_points(x1, y1, x2, y2)
+
+
+def _turned_rectangle(record: Fields) -> Points:
+    """Return the corners of a box that is turned about its centre, clockwise as seen on the screen.
+
+    Projects of old have its corners under "exterior" and the angle in degrees, those of today a list of corners and
+    radians.
+    """
+    points, angle = record.values.get("points"), record.number("angle", 0)
+    if isinstance(points, dict):
+        points, angle = points.get("exterior"), math.radians(angle)
+    corners = _rectangle(record.points(points, "points", least=2))
+    center = corners.mean(axis=0)
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    turned: Points = (corners - center) @ turn + center
+    return turned
+
+
 def _bitmap(record: Fields) -> MaskPart:
-    """Return a mask that the file holds as base64 of a compressed PNG file."""
+    """Return a mask that the file holds as base64 of a PNG file, which is mostly compressed once more."""
     text = record.values.get("data")
     try:
         data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
-        unpacked(data)
+        picture = data if data.startswith(_PNG) else unpacked(data)
+        # unpacked only when it is drawn, to save memory, if it says in the usual way what belongs to the object
+        is_packed, kept = (picture is not data, data) if is_bitmap(picture) else (False, as_bitmap(picture))
     except (binascii.Error, ValueError) as error:
         raise record.error(f"data is no base64 ({error}). Export the project again.") from error
+    except SampleError as error:
+        raise record.error(f"data: {error.problem}") from error
     except DataError as error:
         raise record.error(f"data: {error}") from error
     origin = record.points([record.values.get("origin")], "origin")
     left, top = (round(value) for value in origin[0].tolist())
-    return MaskPart(data, offset_xy=(left, top), is_packed=True)  # unpacked only when it is drawn, to save memory
+    return MaskPart(kept, offset_xy=(left, top), is_packed=is_packed)

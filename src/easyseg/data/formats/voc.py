@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from easyseg.data.formats.class_names import FoundNames, read_class_names
 from easyseg.data.formats.folder_names import split_of_list
 from easyseg.data.formats.layout import DEFAULTS, Layout, ReadOptions
 from easyseg.data.formats.pairing import with_labels
+from easyseg.data.formats.places import split_of_folders
 from easyseg.data.formats.scanning import image_folder, list_files, list_images, normal_form
 from easyseg.errors import FormatError, SampleError
+from easyseg.io.images import IMAGE_SUFFIXES
 from easyseg.io.text_files import read_lines
 from easyseg.structures import NumberedObjects, Sample, Split
 
@@ -29,6 +31,7 @@ OFFICIAL_NAMES = (
 _CLASS_FOLDERS = ("segmentationclass", "segmentationclasspng", "segmentationclassraw")
 _OBJECT_FOLDER = "segmentationobject"
 _IMAGE_FOLDERS = ("jpegimages", "pngimages", "images")
+_TRAIN_AND_VAL = "trainval"
 _VOID = 255
 _XML_NAME = re.compile(r"<object>\s*<name>([^<]{1,80})</name>")
 _MOST_XML_FILES = 200
@@ -44,7 +47,8 @@ def read(
 ) -> Layout:
     """List the images with their masks and, where there is SegmentationObject, their objects.
 
-    Lists in ImageSets/Segmentation say which images count, and their splits; else all that have a mask do.
+    Lists in ImageSets/Segmentation say which images count, and their splits; else all that have a mask do, and the
+    folders that JPEGImages and SegmentationClass lie in say the split.
 
     Args:
         path: the dataset's folder.
@@ -68,12 +72,15 @@ def read(
         masks_by_stem = _by_stem([file for file in files if file.parent == folder])
         objects = _by_stem([f for f in files if f.parent.parent == base and f.parent.name.lower() == _OBJECT_FOLDER])
         pictures = _by_stem([f for f in listed if images is not None or _is_image_of(f, base)])
-        for stem, split in _wanted(base, masks_by_stem).items():
+        wanted = _of_lists(base, masks_by_stem.keys() | pictures.keys())
+        if wanted:
+            counts["Images with a mask that no list names left out"] += len(masks_by_stem.keys() - wanted.keys())
+        for stem, split in (wanted or dict.fromkeys(sorted(masks_by_stem), split_of_folders(base, path))).items():
             try:
                 samples.append(_sample(stem, split, base, pictures, masks_by_stem, objects))
             except SampleError as error:
                 options.bad_samples.add(error)
-        counts["Images without a mask left out"] += len(pictures.keys() - masks_by_stem.keys())
+        counts["Images without a mask left out"] += len(pictures.keys() - masks_by_stem.keys() - wanted.keys())
     names = _names(path, folders)
     notes = tuple(f"{remark}: {count}." for remark, count in counts.items() if count)
     ordered = sorted(samples, key=lambda sample: str(sample.image))
@@ -99,17 +106,35 @@ def _is_image_of(file: Path, base: Path) -> bool:
     return file.parent.parent == base and file.parent.name.lower() in _IMAGE_FOLDERS
 
 
-def _wanted(base: Path, masks: dict[str, Path]) -> dict[str, Split | None]:
-    """Return the stems that count with their splits: those of the lists, else those of all masks."""
+def _of_lists(base: Path, stems: Set[str]) -> dict[str, Split | None]:
+    """Return the stems that lists name, with their splits; empty where there are no lists."""
     folder = base / "ImageSets" / "Segmentation"
     lists = [file for file in list_files(folder, (".txt",)) if split_of_list(file.stem)] if folder.is_dir() else []
-    # "trainval" only repeats the other two
-    lists = [file for file in lists if file.stem.lower() != "trainval"] or lists
+    both = [file for file in lists if file.stem.lower() == _TRAIN_AND_VAL]
     found: dict[str, Split | None] = {}
     for file in lists:
+        if file not in both:
+            for line in read_lines(file):
+                found.setdefault(_stem_in(line.text, stems), split_of_list(file.stem))
+    # "trainval" repeats the other two, or stands for the one of them that is missing
+    rest: Split = "val" if "train" in found.values() and "val" not in found.values() else "train"
+    for file in both:
         for line in read_lines(file):
-            found.setdefault(normal_form(line.text.split()[0]), split_of_list(file.stem))
-    return found or dict.fromkeys(sorted(masks))
+            found.setdefault(_stem_in(line.text, stems), rest)
+    return found
+
+
+def _stem_in(line: str, stems: Set[str]) -> str:
+    """Return the stem that a line of a list means, which may be a file's name, hold spaces, or end in a flag."""
+    text = normal_form(line).replace("\\", "/")
+    names = [words.rsplit("/", 1)[-1] for words in (text, text.split()[0])]
+    spellings = [name.removesuffix(suffix) for name in names for suffix in _suffixes_of(name)]
+    return next((stem for stem in spellings if stem in stems), spellings[-1])
+
+
+def _suffixes_of(name: str) -> tuple[str, ...]:
+    suffix = Path(name).suffix
+    return ("", suffix) if suffix.lower() in IMAGE_SUFFIXES else ("",)
 
 
 def _sample(

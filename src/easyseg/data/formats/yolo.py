@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from easyseg.data.formats.folder_names import folder_meaning
 from easyseg.data.formats.gathering import Gathered
 from easyseg.data.formats.layout import DEFAULTS, Layout, ReadOptions
-from easyseg.data.formats.scanning import image_folder, list_files, list_images, normal_form
-from easyseg.data.formats.yolo_yaml import YoloNames, read_splits, read_yolo_names
+from easyseg.data.formats.scanning import image_folder, list_images
+from easyseg.data.formats.yolo_labels import LabelIndex, label_files, look_like_labels
+from easyseg.data.formats.yolo_yaml import YoloNames, YoloSplits, read_splits, read_yolo_names
 from easyseg.errors import FormatError, SampleError
 from easyseg.io.text_files import Line, read_lines
 from easyseg.structures import LabelledObject, Points, Polygons, Sample
@@ -22,11 +22,8 @@ NAME = "yolo"
 LOOKS_FOR = "labels/*.txt with a line 'class x1 y1 x2 y2 ...' for each object, beside images/, as YOLO has them"
 OVERRULES = ("folders", "txt_splits")
 
-_PEEKED = 20
 _MOST_SHARE = 2.0
 """Outlines may reach a little beyond the image; larger numbers are pixels."""
-
-_Key = tuple[tuple[str, ...], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ def recognises(path: Path, annotations: str | None = None) -> bool:
     """Return whether there are text files of objects, by a look at a few of them."""
     if not path.is_dir() or annotations is not None:
         return False
-    return any(_looks_like_labels(file) for file in _label_files(path, list_images(path))[:_PEEKED])
+    return look_like_labels(label_files(path, list_images(path)))
 
 
 def read(
@@ -62,21 +59,39 @@ def read(
     """
     folder = image_folder(path, images)
     listed = list_images(folder)
-    labels = _label_files(path, listed)
+    labels = label_files(path, listed)
     if not labels:
         raise FormatError(f"{path}: no text files of objects found. Expected {LOOKS_FOR}.")
-    names = read_yolo_names(path)
-    splits = read_splits(path, folder, listed)
-    label_of = _LabelIndex(path, labels)
+    names = read_yolo_names(path, labels)
+    splits = read_splits(path, folder, listed, options.bad_samples)
+    index = LabelIndex(path, labels, folder, listed)
+    _refuse_strangers(path, labels, index, listed)
     gathered = Gathered(NAME, folder, options)
+    ids = _gather(gathered, splits, index, names, options)
+    gathered.counts["Label files that belong to no image left out"] += index.left_over()
+    layout = gathered.layout(
+        names.listed(ids),
+        images=[image for image in listed if image in splits.of_image],
+        notes=("Objects are drawn in the order of the lines, later ones on top.", *splits.notes),
+        takes_unlabelled=True,
+        names_source=names.source or "the labels",
+    )
+    # images without a label, too, are in the split that a list or data.yaml says
+    samples = [replace(sample, split=splits.of_image[Path(str(sample.image))]) for sample in layout.samples]
+    return replace(layout, samples=samples)
+
+
+def _gather(
+    gathered: Gathered, splits: YoloSplits, index: LabelIndex, names: YoloNames, options: ReadOptions
+) -> set[int]:
+    """Add the images that have a label file, and return the classes in them."""
     ids: set[int] = set()
     boxes: list[SampleError] = []
-    for image, split in splits.items():
-        label = label_of.take(image.relative_to(folder))
-        if label is None:
-            continue
-        gathered.mention(image)
+    for image, split in splits.of_image.items():
         try:
+            label = index.find(image)
+            if label is None:
+                continue
             rows = _rows(label, names, gathered.counts)
             ids.update(row.class_id for row in rows)
             gathered.add(Sample(image, None, split, NAME, objects=_objects(label, rows, names)), label)
@@ -84,91 +99,34 @@ def read(
             boxes.append(error)
         except SampleError as error:
             options.bad_samples.add(error)
-    _refuse_boxes(path, boxes, gathered, options)
-    gathered.counts["Label files that belong to no image left out"] += label_of.left_over()
-    return gathered.layout(
-        names.listed(ids),
-        images=[image for image in listed if image in splits],
-        notes=("Objects are drawn in the order of the lines, later ones on top.",),
-        takes_unlabelled=True,
-        names_source=names.source or "the labels",
-    )
+        gathered.mention(image)
+    _refuse_boxes(boxes, gathered, options)
+    return ids
+
+
+def _refuse_strangers(root: Path, labels: Sequence[Path], index: LabelIndex, images: Sequence[Path]) -> None:
+    """Refuse labels of which none belongs to an image: all images would pass for pictures of the background."""
+    if images and index.left_over() == len(labels):
+        raise FormatError(
+            f"{root}: none of the {len(labels)} label files, such as {labels[0].relative_to(root)}, belongs to one of "
+            f"the {len(images)} images, such as {images[0].name}. Expected {LOOKS_FOR}; type images='...' with the "
+            "folder of the images."
+        )
 
 
 class _BoxError(SampleError):
     """A line is a box."""
 
 
-def _refuse_boxes(root: Path, boxes: Sequence[SampleError], gathered: Gathered, options: ReadOptions) -> None:
+def _refuse_boxes(boxes: Sequence[SampleError], gathered: Gathered, options: ReadOptions) -> None:
     """Refuse a dataset of boxes, and in another one the images that have some."""
     if boxes and not any(sample.objects for sample in gathered.samples):
         raise FormatError(
-            f"{root}: the labels hold boxes ('class x y width height'), and no mask can be drawn from a box. Export "
-            "the dataset for segmentation, with the outlines of the objects."
+            f"{Path(boxes[0].path).parent}: the labels hold boxes ('class x y width height'), and no mask can be drawn "
+            "from a box. Export the dataset for segmentation, with the outlines of the objects."
         )
     for error in boxes:
         options.bad_samples.add(error)
-
-
-class _LabelIndex:
-    """Label files by where they lie and what they are called, apart from the words for images and labels."""
-
-    def __init__(self, root: Path, files: Sequence[Path]) -> None:
-        self._files = {_key(file.relative_to(root)): file for file in files}
-        self._taken: set[Path] = set()
-        self._by_stem: dict[str, list[Path]] = defaultdict(list)
-        for file in files:
-            self._by_stem[normal_form(file.stem)].append(file)
-
-    def take(self, image: Path) -> Path | None:
-        """Return the label file of an image, given by its path below the folder of images; None where there is none."""
-        same_name = self._by_stem.get(normal_form(image.stem), [])
-        found = self._files.get(_key(image)) or (same_name[0] if len(same_name) == 1 else None)
-        if found is not None:
-            self._taken.add(found)
-        return found
-
-    def left_over(self) -> int:
-        """Return how many label files no image took."""
-        return len(self._files.keys()) - len(self._taken)
-
-
-def _key(relative: Path) -> _Key:
-    place = []
-    for part in relative.parts[:-1]:
-        meaning = folder_meaning(part)
-        if meaning.role is None or not meaning.is_known or meaning.split is not None:
-            place.append(meaning.split or normal_form(part).casefold())
-    return tuple(place), normal_form(relative.stem)
-
-
-def _label_files(root: Path, images: Sequence[Path]) -> list[Path]:
-    """Return the text files in folders of labels, else those beside images of their names."""
-    files = list_files(root, (".txt",))
-    in_folders = [
-        file for file in files if any(folder_meaning(part).role == "mask" for part in file.relative_to(root).parts[:-1])
-    ]
-    if in_folders:
-        return in_folders
-    stems = {image.with_suffix("") for image in images}
-    return [file for file in files if file.with_suffix("") in stems]
-
-
-def _looks_like_labels(file: Path) -> bool:
-    try:
-        lines = read_lines(file)
-    except SampleError:
-        return False
-    words = lines[0].text.split() if lines else []
-    return len(words) >= 5 and words[0].isdecimal() and all(_is_number(word) for word in words[1:])
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _rows(file: Path, names: YoloNames, counts: Counter[str]) -> list[_Row]:

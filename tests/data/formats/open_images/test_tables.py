@@ -27,11 +27,27 @@ def test_tables_and_class_names(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_very_many_files_is_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only its first entries are; which ones these are, the system decides."""
+    """Of many tables only some are opened; which ones these are, the system decides."""
     monkeypatch.setattr(tables, "_MOST_ENTRIES", 3)
     for at in range(10):
         (tmp_path / f"{at}.csv").write_text(HEADER)
     assert len(find_tables(tmp_path).masks) == 3
+    assert [path.name for path in find_tables(tmp_path, "7.csv").masks] == ["7.csv"]
+
+
+def test_a_table_beside_very_many_files_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the system lists it; one that is named is found however deep it lies, but not outside."""
+    monkeypatch.setattr(tables, "_MOST_ENTRIES", 3)
+    root = tmp_path / "root"
+    (root / "a/b/c/d").mkdir(parents=True)
+    for at in range(40):
+        (root / f"{at:016x}.jpg").touch()
+    for name in ("root/train.csv", "root/a/b/c/d/deep.csv", "outside.csv"):
+        (tmp_path / name).write_text(HEADER)
+    assert [path.name for path in find_tables(root).masks] == ["train.csv"]
+    assert [path.name for path in find_tables(root, "a/b/c/d/deep.csv").masks] == ["deep.csv"]
+    assert find_tables(root, str(tmp_path / "outside.csv")).masks == ()
+    assert len(find_tables(root, str(root / "train.csv")).masks) == 1
 
 
 def test_a_folder_that_cannot_be_read_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,7 +177,7 @@ def read_mask_index(path: Path, on_rows: Callable[[int], None] | None = None) ->
         raise SampleError(path, f"the table cannot be read after row {done:,} ({error}). Fetch it again.") from error
     if not done:
         raise SampleError(path, "the table has no rows. Fetch it again, or remove it.")
-    return _sorted(gathered, split=split_of_table(path.stem))
+    return _sorted(gathered, split=split_of_table_name(path.stem))
 
 
 def _row_batches(file: TextIO) -> Iterator[list[list[str]]]:
@@ -211,7 +211,7 @@ def _lines(file: TextIO) -> Iterator[str]:
         yield line
 
 
-def split_of_table(stem: str) -> Split | None:
+def split_of_table_name(stem: str) -> Split | None:
     """Return the split that a table's name begins with, as in "validation-annotations-object-segmentation"."""
     return folder_meaning(stem.split("-")[0]).split
 

@@ -98,7 +98,7 @@ def read(
             of the classes; `unverified="ignore"` lets pixels outside of all masks not count.
 
     Raises:
-        FormatError: there is no table, or there are none of its images or masks.
+        FormatError: there is no table, there are none of its images or masks, or two tables are of the same images.
         SampleError: a table or an archive cannot be read, or a mask is missing.
     """
     found = find_tables(path, options.annotations)
@@ -110,6 +110,7 @@ def read(
     files = find_files(path, images=images, masks=masks)
     chosen = [_choose(table, path, titles, files, options) for table in found.masks]
     _refuse_nothing(path, chosen)
+    _refuse_twice(path, chosen)
     _set_aside_incomplete(chosen, options)
     tables = tuple(part.read_part(files) for part in chosen)
     starts = np.cumsum([0, *(table.index.num_images for table in tables)])[:-1].astype(np.int64)
@@ -182,6 +183,24 @@ def _refuse_nothing(root: Path, chosen: list[_Chosen]) -> None:
             f"{root}: none of the masks in {first.path.name} is here, such as {example}. Put the mask files or their "
             "zip files anywhere below the folder, or type masks='...' where they lie elsewhere."
         )
+
+
+def _refuse_twice(root: Path, chosen: list[_Chosen]) -> None:
+    """Refuse tables that have masks of the same image, which would be there twice."""
+    owners: list[tuple[_Chosen, npt.NDArray[np.int64]]] = []
+    for part in chosen:
+        files = part.image_files[part.images]
+        for other, earlier in owners:
+            shared = np.intersect1d(earlier, files)
+            if len(shared):
+                at = int(np.flatnonzero(part.image_files == shared[0])[0])
+                names = [table.path.relative_to(root).as_posix() for table in (other, part)]
+                raise FormatError(
+                    f"{root}: {names[0]} and {names[1]} both have masks of {len(shared):,} images that are here, such "
+                    f"as {part.index.image_ids[at].decode()}. Choose the table to use: type annotations={names[0]!r} "
+                    f"or annotations={names[1]!r}."
+                )
+        owners.append((part, files))
 
 
 def _set_aside_incomplete(chosen: Iterable[_Chosen], options: ReadOptions) -> None:

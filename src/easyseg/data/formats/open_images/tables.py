@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ from pathlib import Path
 
 from easyseg.data.formats.folder_names import folder_meaning
 from easyseg.data.formats.open_images.class_titles import is_class_table
-from easyseg.data.formats.open_images.mask_index import is_mask_table
+from easyseg.data.formats.open_images.mask_index import is_mask_table, split_of_table_name
 from easyseg.structures import Split
 
 _DEPTH = 2
 _MOST_ENTRIES = 2000
-"""Who puts tables beside more files than these has to name them: millions of masks are not looked through for one."""
+"""So many tables of a folder are opened. Beyond so many files, only names are looked at: asking of each of millions of
+masks whether it is a folder takes too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +43,39 @@ def find_tables(root: Path, annotations: str | None = None) -> FoundTables:
     class_names = tuple(path for path in found if is_class_table(path))
     if annotations is not None:
         wanted = annotations.replace("\\", "/")
-        found = [
-            path
-            for path in found
-            if fnmatch.fnmatch(path.relative_to(root).as_posix(), wanted) or fnmatch.fnmatch(path.name, wanted)
-        ]
+        named = root / wanted
+        if named.is_file() and named.absolute().is_relative_to(root.absolute()):
+            found = [named]  # as deep as it may lie, and beside however many files
+        else:
+            found = [
+                path
+                for path in found
+                if fnmatch.fnmatch(path.relative_to(root).as_posix(), wanted) or fnmatch.fnmatch(path.name, wanted)
+            ]
     return FoundTables(tuple(path for path in found if is_mask_table(path)), class_names)
 
 
 def split_of_table(path: Path, root: Path) -> Split | None:
     """Return the split that a table's name begins with, or that the nearest folder says."""
-    for part in (path.stem.partition("-")[0], *reversed(path.relative_to(root).parts[:-1])):
-        split = folder_meaning(part).split
-        if split is not None:
-            return split
-    return None
+    splits = (folder_meaning(part).split for part in reversed(path.relative_to(root).parts[:-1]))
+    return split_of_table_name(path.stem) or next((split for split in splits if split is not None), None)
 
 
 def _csv_files(folder: Path, depth: int) -> Iterator[Path]:
+    folders = []
+    tables = 0
     try:
         with os.scandir(folder) as entries:
-            listed = [entry for entry in itertools.islice(entries, _MOST_ENTRIES) if not entry.name.startswith(".")]
+            for at, entry in enumerate(entries):
+                if entry.name.startswith("."):
+                    continue
+                if entry.name.lower().endswith(".csv"):
+                    tables += 1
+                    if tables <= _MOST_ENTRIES:
+                        yield folder / entry.name
+                elif depth and at < _MOST_ENTRIES and entry.is_dir():
+                    folders.append(folder / entry.name)
     except OSError:
         return
-    for entry in listed:
-        if entry.name.lower().endswith(".csv"):
-            yield folder / entry.name
-        elif depth and entry.is_dir():
-            yield from _csv_files(folder / entry.name, depth - 1)
+    for inner in folders:
+        yield from _csv_files(inner, depth - 1)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from easyseg import Segmenter
+from easyseg.data.class_weights import balanced_class_weights
 from easyseg.data.reading import as_dataset
 from easyseg.results import History
 from easyseg.segmenter import preparing
-from easyseg.segmenter.class_weights import balanced_class_weights
 
 Fit = Callable[..., tuple[Segmenter, History]]
 Draw = Callable[..., tuple[np.ndarray, np.ndarray]]
