@@ -253,7 +253,7 @@ def test_run_folder_below_a_file_is_refused_before_training(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a model was built")
 
-    monkeypatch.setattr("easyseg.segmenter.preparing.build_model", refuse)
+    monkeypatch.setattr("easyseg.segmenter.tasks.semantic.build_model", refuse)
     with pytest.raises(OutputError, match=r"file/run cannot be written: a part of the path is a file"):
         fit(shapes, run_dir=tmp_path / "file" / "run")
     assert (tmp_path / "file").read_text() == "mine"

@@ -12,7 +12,7 @@ from easyseg import Segmenter
 from easyseg.data.class_weights import balanced_class_weights
 from easyseg.data.reading import as_dataset
 from easyseg.results import History
-from easyseg.segmenter import preparing
+from easyseg.segmenter.tasks import semantic
 
 Fit = Callable[..., tuple[Segmenter, History]]
 Draw = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -24,13 +24,13 @@ def test_balanced_weights_of_classes_that_stand_for_themselves(
 ) -> None:
     """Each is weighed against its own background; pixels that do not count are left out."""
     given: list[Any] = []
-    build = preparing.build_loss
+    build = semantic.build_loss
 
     def noted(loss: Any, **settings: Any) -> Any:
         given.append(settings["class_weights"])
         return build(loss, **settings)
 
-    monkeypatch.setattr(preparing, "build_loss", noted)
+    monkeypatch.setattr(semantic, "build_loss", noted)
     images, masks = arrays(task, count=4)
     fit((images, masks), arrays(task, count=2, seed=4), class_weights="balanced", epochs=1)
     assert given[0] == pytest.approx(background_to_class(masks))

@@ -26,6 +26,7 @@ from easyseg.segmenter.batch_probe import (
     probe,
     run_probe,
 )
+from easyseg.segmenter.tasks import semantic
 from easyseg.training.callbacks import Callback, StepReport
 
 SMALL = ProbeRequest(
@@ -111,7 +112,7 @@ def test_device_that_is_full_ends_the_trial(monkeypatch: pytest.MonkeyPatch) -> 
     """What fitted before counts; other errors are none of its business."""
     written = io.StringIO()
     seen: list[int] = []
-    build = batch_probe.build_model
+    build = semantic.build_model
 
     def cramped(*arguments: Any, **settings: Any) -> Any:
         model = build(*arguments, **settings)
@@ -126,7 +127,7 @@ def test_device_that_is_full_ends_the_trial(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(model, "losses", limited)
         return model
 
-    monkeypatch.setattr(batch_probe, "build_model", cramped)
+    monkeypatch.setattr(semantic, "build_model", cramped)
     run_probe(replace(SMALL, batch_sizes=(1, 2, 4, 8)), written)
     assert [json.loads(line)["batch_size"] for line in written.getvalue().splitlines()] == [1, 2]
     assert seen == [1, 1, 2, 2, 4]

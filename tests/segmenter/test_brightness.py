@@ -19,7 +19,7 @@ from easyseg.errors import CheckpointError, ConfigError, DataError, SampleError
 from easyseg.io.checkpoints import load_checkpoint, save_checkpoint
 from easyseg.io.images import write_image
 from easyseg.segmenter import fitting
-from easyseg.segmenter.fitted import build_model
+from easyseg.segmenter.building import build_model
 
 
 def _write(folder: Path, change: Callable[[np.ndarray], np.ndarray], count: int = 8) -> Path:

@@ -19,6 +19,7 @@ from easyseg.data.reading import load_dataset
 from easyseg.errors import ConfigError, ModelError, OutputError, TrainingError, WeightsError
 from easyseg.results import History
 from easyseg.segmenter import fitting, preparing
+from easyseg.segmenter.tasks import semantic
 from easyseg.training.callbacks import Callback, StepReport
 
 Fit = Callable[..., tuple[Segmenter, History]]
@@ -186,13 +187,13 @@ def test_validation_images_are_kept_where_they_fit_beside_the_training_images(
 ) -> None:
     """Two canvases of 32 x 32 x 3 and two masks of 40 x 40, beside eight images and masks of 32 x 32."""
     found: list[bool] = []
-    build = preparing.new_evaluation
+    build = semantic.Evaluation
 
     def noted(*arguments: Any, **settings: Any) -> Any:
         found.append(settings["keep"])
         return build(*arguments, **settings)
 
-    monkeypatch.setattr(preparing, "new_evaluation", noted)
+    monkeypatch.setattr(semantic, "Evaluation", noted)
     monkeypatch.setattr(preparing.defaults, "choose_cache_bytes", lambda *_: (cache_bytes, 0))
     fit(shapes, epochs=1)
     assert found == [kept]

@@ -22,8 +22,8 @@ from torch import nn
 from easyseg import Segmenter
 from easyseg.config import ModelSettings
 from easyseg.errors import SampleError
-from easyseg.segmenter import preparing
-from easyseg.segmenter.fitted import build_model
+from easyseg.segmenter.building import build_model
+from easyseg.segmenter.tasks import semantic
 from easyseg.training import joining
 from easyseg.training.callbacks import Callback, EpochReport, StopRequest
 from easyseg.training.timing import StepTimer
@@ -84,7 +84,7 @@ def after_steps(count: int, act: Callable[[], None]) -> None:
 def equal(folder: Path, rank: int, precision: str, name: str) -> dict[str, Any]:
     """Train without anything that depends on how a batch is parted, evaluate and predict."""
     if precision == "double":
-        preparing.build_model = in_double
+        semantic.build_model = in_double
     model, callback = segmenter(), StopsAt(99)
     # at ten times the usual rate, AdamW makes of the last digit of a tiny gradient a difference that is seen
     settings = SETTINGS if precision == "double" else {**SETTINGS, "learning_rate": 0.001}

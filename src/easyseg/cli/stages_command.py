@@ -20,7 +20,7 @@ def run(words: list[str]) -> int:
     """Print the file."""
     arguments = parser().parse(words)
     # both load torch, which `--help` need not wait for
-    from easyseg.segmenter.fitted import build_model
+    from easyseg.segmenter.building import build_model
     from easyseg.training.stage_file import stage_file
 
     settings = ModelSettings.of({"model": arguments.model, "encoder": arguments.encoder})

@@ -156,7 +156,10 @@ class FitSettings(Settings):
     patience: Annotated[int, Field(ge=1)] | None = Field(
         10, description="Stop after so many evaluations without a better one; None: never."
     )
-    monitor: str = Field("mean_iou", description="Figure that decides which epoch is best.")
+    monitor: str = Field(
+        "auto",
+        description="Figure that decides which epoch is best; auto: mean_iou, of objects mask_ap or box_ap.",
+    )
     min_delta: Annotated[float, Field(ge=0)] = Field(0.0, description="Smallest change of it that counts as better.")
     check_best_cooldown: Annotated[int, Field(ge=0)] = Field(
         0, description="So many first epochs are never the best one."

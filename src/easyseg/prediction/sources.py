@@ -15,10 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.brightness import ValueRange
+from easyseg.devices import processor_count
 from easyseg.errors import DataError, SampleError, closest
 from easyseg.io.images import IMAGE_SUFFIXES, number_type, read_image, read_numbers, to_bytes
 from easyseg.pictures import brightness_of, is_picture, upright
 from easyseg.structures import ImageArray
+
+_MOST_READ_THREADS = 4
 
 Item = TypeVar("Item")
 Ready = TypeVar("Ready")
@@ -65,6 +68,11 @@ class Source:
             raise _no_bytes(image)
         _refuse_unused_bits(image, place)
         return to_bytes(image, place)
+
+
+def read_threads() -> int:
+    """Return how many images are read at a time, ahead of the network."""
+    return min(_MOST_READ_THREADS, processor_count())
 
 
 def is_single(source: Any) -> bool:

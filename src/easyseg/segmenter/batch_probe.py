@@ -19,9 +19,8 @@ import torch
 
 from easyseg.config import ModelSettings
 from easyseg.devices import Compute, is_out_of_memory, most_memory_used
-from easyseg.segmenter.fitted import build_model
-from easyseg.structures import IGNORE_INDEX, Batch, Task
-from easyseg.training.losses import build_loss
+from easyseg.segmenter.tasks import TrialShape, work_of
+from easyseg.structures import Task
 from easyseg.training.optim import build_optimizer
 
 BYTES_PER_PIXEL = 6000
@@ -132,9 +131,10 @@ def run_probe(request: ProbeRequest, out: TextIO) -> None:
     precision = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[request.precision]
     compute = Compute(torch.device(request.device), precision)
     settings = ModelSettings.model_validate(dict(request.settings))
-    model = build_model(settings, num_classes=request.num_classes, weights=None).to(compute.device)
-    model.to(memory_format=torch.channels_last).train()
-    model.criterion = build_loss("auto", task=request.task, num_classes=request.num_classes)
+    work = work_of(settings)
+    shapes = [TrialShape(request.num_classes, request.task, size, request.size_hw) for size in request.batch_sizes]
+    model = work.trial_model(settings, shapes[0])
+    model.to(compute.device).to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(
         model.parts(),
         optimizer=request.optimizer,
@@ -143,8 +143,8 @@ def run_probe(request: ProbeRequest, out: TextIO) -> None:
         weight_decay=0.0,
         adam_epsilon=1e-8,
     )
-    for batch_size in request.batch_sizes:
-        batch = _noise(request, batch_size, settings.in_channels).to(compute.device)
+    for shape in shapes:
+        batch = work.trial_batch(settings, shape).to(compute.device)
         try:
             for _ in range(2):  # the optimizer takes its memory in the first step
                 with compute.autocast():
@@ -156,18 +156,8 @@ def run_probe(request: ProbeRequest, out: TextIO) -> None:
             if not is_out_of_memory(error):
                 raise
             return
-        out.write(json.dumps({"batch_size": batch_size, "bytes": most_memory_used(compute.device)}) + "\n")
+        out.write(json.dumps({"batch_size": shape.batch_size, "bytes": most_memory_used(compute.device)}) + "\n")
         out.flush()
-
-
-def _noise(request: ProbeRequest, batch_size: int, channels: int) -> Batch:
-    height, width = request.size_hw
-    images = torch.randint(0, 256, (batch_size, channels, height, width), dtype=torch.uint8)
-    planes = (request.num_classes,) if request.task == "multilabel" else ()
-    highest = request.num_classes if request.task == "multiclass" else 2
-    targets = torch.randint(0, highest, (batch_size, *planes, height, width), dtype=torch.uint8)
-    targets[..., 0, 0] = IGNORE_INDEX
-    return Batch(images.contiguous(memory_format=torch.channels_last), targets, tuple(range(batch_size)))
 
 
 def main(source: TextIO = sys.stdin, out: TextIO = sys.stdout) -> None:

@@ -9,19 +9,14 @@ from easyseg.brightness import ValueRange
 from easyseg.config import EvaluateSettings
 from easyseg.data.dataset import Dataset
 from easyseg.data.reading import as_dataset
-from easyseg.devices import Compute, processor_count
+from easyseg.devices import Compute
 from easyseg.errors import DataError
-from easyseg.prediction.scoring import AnnotatedImages, Evaluation, Scored
-from easyseg.preprocessing import Preprocessing
-from easyseg.results import Report
 from easyseg.segmenter.fitted import FittedModel
-from easyseg.training.distributed import World
+from easyseg.segmenter.tasks import AnyReport, MeasuringRequest, work_of
 from easyseg.training.joining import joined_world
 
-READ_THREADS = 4
 
-
-def evaluate_split(fitted: FittedModel, data: Any, settings: EvaluateSettings, *, compute: Compute) -> Report:
+def evaluate_split(fitted: FittedModel, data: Any, settings: EvaluateSettings, *, compute: Compute) -> AnyReport:
     """Measure a model on one split of `data`, read with the model's own classes and parted as for its training."""
     dataset = as_dataset(
         data,
@@ -29,17 +24,18 @@ def evaluate_split(fitted: FittedModel, data: Any, settings: EvaluateSettings, *
         validation_fraction=fitted.validation_fraction,
         seed=fitted.split_seed,
     )
-    dataset = scaled_as(dataset, fitted.preprocessing.value_range)
+    work = work_of(fitted.model)
+    dataset = work.suited(scaled_as(dataset, fitted.preprocessing.value_range))
     measures_all = settings.split == "all" or not dataset.splits()
     part = dataset if measures_all else dataset.split(settings.split)
     batch_size = fitted.batch_size if settings.batch_size == "auto" else settings.batch_size
     with joined_world(compute.device) as world:
-        evaluation = new_evaluation(
-            part, fitted, compute=compute, batch_size=batch_size, threshold=settings.threshold, world=world
+        request = MeasuringRequest(
+            part, fitted, compute, batch_size, settings.threshold, keep=False, has_loss=False, world=world
         )
-        scored = evaluation.score(fitted.model)
-    report = new_report(scored, part, split="all" if measures_all else settings.split)
-    return replace(report, details=settings.details, origin=_origin(part, dataset))
+        measured = work.evaluation(request).measure(fitted.model)
+    split = "all" if measures_all else settings.split
+    return measured.report(part, split=split, details=settings.details, origin=_origin(part, dataset))
 
 
 def scaled_as(dataset: Dataset, value_range: ValueRange | None) -> Dataset:
@@ -61,52 +57,3 @@ def _origin(part: Dataset, whole: Dataset) -> str:
     if not whole.validation_is_drawn or len(part) == len(whole) or part[0].split == "test":
         return ""
     return f"{len(part)} of {len(whole)} images, drawn with seed {whole.seed}; split='all' measures all"
-
-
-def new_evaluation(
-    dataset: Dataset,
-    fitted: FittedModel,
-    *,
-    compute: Compute,
-    batch_size: int,
-    threshold: float = 0.5,
-    keep: bool = False,
-    world: World,
-) -> Evaluation:
-    """Prepare a repeatable evaluation on all of `dataset`, which the processes of `world` do together."""
-    channels = fitted.preprocessing.in_channels
-    return Evaluation(
-        AnnotatedImages(len(dataset), lambda i: (dataset.image(i, channels), dataset.mask(i)), fitted.class_map),
-        preprocessing=fitted.preprocessing,
-        compute=compute,
-        batch_size=batch_size,
-        threshold=threshold,
-        threads=min(READ_THREADS, processor_count()),
-        keep=keep,
-        sharing=world if world.size > 1 else None,
-    )
-
-
-def bytes_to_keep(dataset: Dataset, preprocessing: Preprocessing) -> int:
-    """Return how much memory an evaluation that keeps its images takes; reads the headers of the images."""
-    planes = dataset.class_map.num_classes if dataset.task == "multilabel" else 1
-    total = 0
-    for index in range(len(dataset)):
-        height, width = dataset.size_hw(index)
-        canvas_height, canvas_width = preprocessing.place((height, width)).canvas_hw
-        total += canvas_height * canvas_width * preprocessing.in_channels + height * width * planes
-    return total
-
-
-def new_report(scored: Scored, dataset: Dataset, *, split: str) -> Report:
-    """Turn what an evaluation counted into a report."""
-    return Report.from_counts(
-        scored.counts,
-        scored.image_counts,
-        class_map=dataset.class_map,
-        names=[sample.name for sample in dataset.samples],
-        split=split,
-        loss=scored.loss,
-        seconds=scored.seconds,
-        timing=scored.timing,
-    )

@@ -137,7 +137,7 @@ class Segmenter:
         augment: Any = "standard",
         oversample: float = 0.0,
         patience: int | None = 10,
-        monitor: str = "mean_iou",
+        monitor: str = "auto",
         min_delta: float = 0.0,
         check_best_cooldown: int = 0,
         evaluate_every: int | str = 1,
@@ -182,7 +182,7 @@ class Segmenter:
             augment: "none", "light", "standard", "strong", "aerial", "medical", or an albumentations Compose.
             oversample: share of training images (0..1) drawn by their rarest class.
             patience: stop after so many evaluations without a better one; None: never.
-            monitor: the figure that decides which epoch is best, such as "mean_iou", "val_loss" or "iou/road".
+            monitor: the figure that decides which epoch is best, such as "mean_iou", "val_loss", "iou/road", "mask_ap".
             min_delta: the smallest change of it that counts as better.
             check_best_cooldown: so many first epochs are never the best one.
             evaluate_every: epochs between evaluations, or steps: "500 steps".

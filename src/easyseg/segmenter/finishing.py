@@ -6,19 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from easyseg.config import PredictSettings
 from easyseg.data.dataset import Dataset
 from easyseg.devices import Compute
 from easyseg.reports.page import write_report
-from easyseg.reports.plots import comparison
 from easyseg.reports.run_folder import RunFolder
-from easyseg.results import Report
-from easyseg.segmenter.evaluating import new_report
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.predicting import predict_all
 from easyseg.segmenter.recording import Recording
+from easyseg.segmenter.tasks import AnyReport, work_of
 from easyseg.structures import ImageArray
 
 PICTURES = 6
@@ -38,7 +34,7 @@ def finish_run(
     history = recording.history
     history.plot(folder.path / "curves.png")
     best = recording.best_score()
-    report = new_report(best, dataset, split="val") if best is not None else None
+    report = best.report(dataset, split="val") if best is not None else None
     if report is None:
         recording.write_best(fitted)
     pictures = list(_pictures(fitted, _shown(report, len(dataset)), dataset, compute))
@@ -68,7 +64,7 @@ def _file_names(names: list[str]) -> list[str]:
     return files
 
 
-def _shown(report: Report | None, count: int) -> list[int]:
+def _shown(report: AnyReport | None, count: int) -> list[int]:
     """Return the images to show: the worst ones, then the best one, for what the model can do at all."""
     if report is None:
         return list(range(min(PICTURES, count)))
@@ -80,9 +76,8 @@ def _pictures(
     fitted: FittedModel, indices: list[int], dataset: Dataset, compute: Compute
 ) -> Iterator[tuple[str, ImageArray]]:
     """Yield names and comparisons of image, truth, prediction and mistakes."""
+    work = work_of(fitted.model)
     images = [dataset.image(index, fitted.preprocessing.in_channels) for index in indices]
     results = predict_all(fitted, images, PredictSettings(), compute=compute)
     for index, image, result in zip(indices, images, results, strict=True):
-        target = dataset.mask(index)
-        truth = np.moveaxis(target, 2, 0) if target.ndim == 3 else target
-        yield dataset[index].name, comparison(image, truth, result.mask, fitted.class_map)
+        yield dataset[index].name, work.comparison(dataset, index, image, result)

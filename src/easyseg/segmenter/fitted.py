@@ -16,9 +16,11 @@ from easyseg.config import ModelSettings
 from easyseg.devices import Compute, keep_freed_memory
 from easyseg.errors import CheckpointError, EasySegError
 from easyseg.io.checkpoints import load_checkpoint, load_tensors
-from easyseg.models.semantic import SemanticModel, build_semantic
+from easyseg.models.instance.model import InstanceModel
+from easyseg.models.instance.plan import DetectorPlan
 from easyseg.models.summary import Summary, summarize
 from easyseg.preprocessing import Preprocessing
+from easyseg.segmenter.building import Model, build_model, classes_to_learn
 from easyseg.structures import ClassMap
 
 
@@ -62,7 +64,7 @@ class FittedModel:
             any other model.
     """
 
-    model: SemanticModel
+    model: Model
     class_map: ClassMap
     preprocessing: Preprocessing
     batch_size: int = 8
@@ -80,6 +82,7 @@ class FittedModel:
 
     def header(self, settings: ModelSettings) -> dict[str, Any]:
         """Return what a model file's header says, as plain values; `read_fitted` is the way back."""
+        plan = {"plan": self.model.plan.to_dict()} if isinstance(self.model, InstanceModel) else {}
         return {
             "easyseg_version": __version__,
             "torch_version": torch.__version__,
@@ -89,21 +92,8 @@ class FittedModel:
             "batch_size": self.batch_size,
             "metrics": {name: value for name, value in self.metrics.items() if math.isfinite(value)},
             "split": {"seed": self.split_seed, "validation_fraction": self.validation_fraction},
+            **plan,
         }
-
-
-def build_model(settings: ModelSettings, *, num_classes: int, weights: str | None) -> SemanticModel:
-    """Build the network that `settings` describe; random weights follow from the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(settings.seed)  # torch.manual_seed would reseed every GPU, too
-        return build_semantic(
-            settings.model,
-            settings.encoder,
-            num_classes=num_classes,
-            in_channels=settings.in_channels,
-            weights=weights,
-            image_size=settings.image_size,
-        )
 
 
 def summarize_any(fitted: FittedModel | None, settings: ModelSettings) -> Summary:
@@ -127,7 +117,9 @@ def read_fitted(path: Path) -> tuple[ModelSettings, FittedModel]:
         preprocessing = Preprocessing.from_dict(header["preprocessing"])
         batch_size, metrics = int(header["batch_size"]), dict(header["metrics"])
         seed, fraction = int(header["split"]["seed"]), float(header["split"]["validation_fraction"])
-        model = build_model(settings, num_classes=class_map.num_classes, weights=None)
+        plan = DetectorPlan.from_dict(header["plan"]) if "plan" in header else None
+        num_classes = len(classes_to_learn(class_map, settings))
+        model = build_model(settings, num_classes=num_classes, weights=None, plan=plan)
     except (KeyError, TypeError, ValueError, AttributeError, EasySegError) as error:
         raise CheckpointError(
             f"The header of {path} does not describe a model this version can build: {error}"

@@ -15,6 +15,7 @@ from easyseg.devices import Compute, is_out_of_memory
 from easyseg.errors import OutputError, TrainingError
 from easyseg.io.locks import run_lock
 from easyseg.results import History
+from easyseg.segmenter.building import classes_to_learn
 from easyseg.segmenter.finishing import finish_run
 from easyseg.segmenter.fitted import FittedModel, StartingPoint
 from easyseg.segmenter.places import agreed_place
@@ -31,6 +32,7 @@ from easyseg.segmenter.preparing import (
 )
 from easyseg.segmenter.recording import Announcer, Recording
 from easyseg.segmenter.resuming import Checkpoints
+from easyseg.segmenter.tasks import work_of
 from easyseg.segmenter.watching import NUM_WATCHERS, watchers
 from easyseg.training.callbacks import BestTracker, Callback, EarlyStopping, FitInfo, FitSummary, ProgressBar
 from easyseg.training.engine import train
@@ -314,12 +316,12 @@ def _locked(path: Path | None) -> AbstractContextManager[None]:
 
 
 def _new_best(job: Job) -> BestTracker:
-    settings = job.settings
+    settings, classes = job.settings, classes_to_learn(job.fitted.class_map, job.model_settings)
     return BestTracker(
         settings.monitor,
         min_delta=settings.min_delta,
         check_best_cooldown=settings.check_best_cooldown,
-        class_names=job.fitted.class_map.names,
+        direction=work_of(job.fitted.model).direction_of(settings.monitor, classes),
     )
 
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from itertools import islice
-from typing import Any, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
-from torch import Tensor
+from typing import Any
 
 from easyseg.config import PredictSettings
-from easyseg.devices import Compute, ProcessNumbers, process_numbers, processor_count
-from easyseg.prediction.predictor import Predictor, Prepared, Stopwatch, decide, evaluation_mode, probabilities
-from easyseg.prediction.sources import Source, ahead, find_sources, is_single
-from easyseg.preprocessing import Placement
-from easyseg.results import SemanticResult
+from easyseg.devices import Compute, ProcessNumbers, process_numbers
+from easyseg.prediction.predictor import Stopwatch
+from easyseg.prediction.sources import find_sources, is_single
 from easyseg.segmenter.fitted import FittedModel
-from easyseg.structures import ImageArray, Task
-
-Probabilities: TypeAlias = npt.NDArray[np.float32]
+from easyseg.segmenter.tasks import AnyResult, work_of
 
 ALONE = ProcessNumbers()
-READ_THREADS = 4
 
 
-class Predictions(Iterator[SemanticResult]):
+class Predictions(Iterator[AnyResult]):
     """Results one by one, as they are asked for.
 
     Attributes:
@@ -33,11 +24,11 @@ class Predictions(Iterator[SemanticResult]):
             original size. What the caller does between two results is in none of them.
     """
 
-    def __init__(self, results: Generator[SemanticResult, None, None], watch: Stopwatch) -> None:
+    def __init__(self, results: Generator[AnyResult, None, None], watch: Stopwatch) -> None:
         self.timing: Mapping[str, float] = watch.seconds
         self._results = results
 
-    def __next__(self) -> SemanticResult:
+    def __next__(self) -> AnyResult:
         return next(self._results)
 
     def close(self) -> None:
@@ -65,37 +56,10 @@ def _predicted(
     compute: Compute,
     watch: Stopwatch,
     numbers: ProcessNumbers = ALONE,
-) -> Generator[SemanticResult, None, None]:
-    batch_size = fitted.batch_size if settings.batch_size == "auto" else settings.batch_size
-    predictor = Predictor(
-        fitted.model,
-        preprocessing=fitted.preprocessing,
-        compute=compute,
-        batch_size=1 if is_single(source) else batch_size,
-    )
-    task = fitted.class_map.task
-
-    def prepare(one: Source) -> Prepared[tuple[Source, ImageArray]]:
-        image = one.pixels(fitted.preprocessing.in_channels, fitted.preprocessing.value_range)
-        return predictor.prepare(image, (one, image))
-
+) -> Generator[AnyResult, None, None]:
+    usual = fitted.batch_size if settings.batch_size == "auto" else settings.batch_size
     sources = islice(find_sources(source, recursive=settings.recursive), numbers.rank, None, numbers.size)
-    prepared = ahead(sources, prepare, threads=min(READ_THREADS, processor_count()), depth=predictor.depth)
-    with evaluation_mode(fitted.model):
-        for logits, (one, image), placement in predictor.logits(prepared, watch):
-            with watch.on("way back"):
-                full = predictor.at_original_size(logits, placement)
-                mask = decide(full, task=task, threshold=settings.threshold).cpu().numpy()
-                on_demand = _on_demand(predictor, logits, placement, task)
-            yield SemanticResult(
-                mask=mask, class_map=fitted.class_map, image=image, path=one.path, probabilities=on_demand
-            )
-
-
-def _on_demand(predictor: Predictor, logits: Tensor, placement: Placement, task: Task) -> Callable[[], Probabilities]:
-    """Return a function that computes the probabilities from a copy of the logits alone.
-
-    A view would keep the whole batch alive, and on a GPU its memory, for as long as somebody keeps the result.
-    """
-    kept = logits.cpu() if logits.device.type != "cpu" else logits.clone()
-    return lambda: probabilities(predictor.at_original_size(kept, placement), task=task).numpy()
+    batch_size = 1 if is_single(source) else usual
+    yield from work_of(fitted.model).results(
+        fitted, sources, settings, compute=compute, batch_size=batch_size, watch=watch
+    )

@@ -11,30 +11,26 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from easyseg.config import FitSettings, ModelSettings
+from easyseg.config import EvaluateSettings, FitSettings, ModelSettings
 from easyseg.data.cache import shared_bytes
 from easyseg.data.check.quick import quick_notes
-from easyseg.data.class_weights import balanced_class_weights
 from easyseg.data.dataset import Dataset
 from easyseg.data.loaders import Preparation, TrainingLoader, cache_bytes_needed, decoded_folder, start_method
 from easyseg.data.machine_memory import found_memory, offered_memory
 from easyseg.data.reading import as_dataset
 from easyseg.data.sampling import Part, epoch_order, rare_class_weights
 from easyseg.data.statistics import channel_statistics
-from easyseg.data.transforms import Augmentation, build_augmentation
 from easyseg.devices import Compute, repeatable_only
 from easyseg.errors import ConfigError
-from easyseg.metrics.semantic import direction_of
-from easyseg.models.semantic import SemanticModel
-from easyseg.prediction.scoring import Evaluation
 from easyseg.preprocessing import Preprocessing
 from easyseg.segmenter import defaults
-from easyseg.segmenter.evaluating import bytes_to_keep, new_evaluation, scaled_as
-from easyseg.segmenter.fitted import FittedModel, build_model
+from easyseg.segmenter.building import Model, classes_to_learn
+from easyseg.segmenter.evaluating import scaled_as
+from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.run_config import run_config
 from easyseg.segmenter.staging import work_out_stages
+from easyseg.segmenter.tasks import Evaluating, LoaderRequest, MeasuringRequest, work_of
 from easyseg.training.distributed import ALONE, World
-from easyseg.training.losses import Criterion, build_loss
 from easyseg.training.optim import MovingAverage, build_optimizer
 from easyseg.training.stages import ResolvedStage
 
@@ -69,7 +65,7 @@ class Job:
     settings: FitSettings
     model_settings: ModelSettings
     compute: Compute
-    augmentation: Augmentation
+    augmentation: Any
     fitted: FittedModel
     goes_on: bool
     stages: tuple[ResolvedStage, ...]
@@ -90,6 +86,7 @@ def read_halves(
     if world.is_first:
         dataset.verify("train", "val")
         dataset = replace(dataset, notes=(*dataset.notes, *quick_notes(dataset.samples, dataset.path)))
+    dataset = work_of(model_settings).suited(dataset)
     return TrainingData(dataset, dataset.split("train"), dataset.split("val"))
 
 
@@ -115,7 +112,11 @@ def resolved(
 ) -> FitSettings:
     """Replace every "auto" by what it means here, so that the run's config says what was really done."""
     kind = compute.device.type
-    direction_of(settings.monitor, halves.train.classes)  # a misspelt figure is found now, not after the first epoch
+    work = work_of(model_settings)
+    work.check_settings(settings)
+    monitor = work.monitor if settings.monitor == "auto" else settings.monitor
+    classes = classes_to_learn(halves.train.class_map, model_settings)
+    work.direction_of(monitor, classes)  # a misspelt figure is found now, not after the first epoch
     decoder, encoder = defaults.choose_learning_rates(
         settings.learning_rate,
         settings.encoder_learning_rate,
@@ -123,6 +124,7 @@ def resolved(
         pretrained=model_settings.weights is not None and not goes_on,
     )
     chosen = {
+        "monitor": monitor,
         "batch_size": defaults.choose_batch_size(
             settings.batch_size, device_type=kind, num_images=len(halves.train), processes=world.size
         ),
@@ -151,7 +153,7 @@ def new_job(
             "such layer. Type sync_batchnorm=False."
         )
     preprocessing = _preprocessing_for(model_settings, fitted, halves.train)
-    augmentation = build_augmentation(settings.augment, preprocessing=preprocessing, seed=model_settings.seed)
+    augmentation = work_of(model_settings).augmentation(settings, preprocessing, seed=model_settings.seed)
     with world.one_before_the_others():  # pretrained weights are fetched once
         fitted = _model_for(halves.train, settings, model_settings, fitted, preprocessing)
     stages = work_out_stages(settings, fitted.model, model_settings, goes_on=goes_on)
@@ -178,9 +180,9 @@ def new_loader(job: Job) -> TrainingLoader:
     world = job.world
     offered = defaults.choose_cache_bytes(settings.cache, decoded_folder())
     cache_bytes, cache_file_bytes = (-most for most in world.highest(*(-num_bytes for num_bytes in offered)))
-    loader = TrainingLoader(
+    request = LoaderRequest(
         dataset,
-        preprocessing=preprocessing,
+        preprocessing,
         augmentation=job.augmentation,
         order=lambda epoch: epoch_order(
             len(dataset), seed=job.model_settings.seed, epoch=epoch, weights=weights, oversample=settings.oversample
@@ -195,6 +197,7 @@ def new_loader(job: Job) -> TrainingLoader:
         ),
         part=Part(world.rank, world.size),
     )
+    loader = work_of(job.fitted.model).loader(request)
     if settings.cache in ("ram", "disk") and not loader.cached_bytes:
         raise _too_large_to_cache(job, most=max(cache_bytes, cache_file_bytes))
     return loader
@@ -218,12 +221,22 @@ def cache_note(loader: TrainingLoader) -> str:
     )
 
 
-def new_training_evaluation(job: Job, *, spare_bytes: int) -> Evaluation:
+def new_training_evaluation(job: Job, *, spare_bytes: int) -> Evaluating:
     """Prepare the measuring after each epoch; its images are kept where they fit beside the training images."""
     dataset, fitted = job.data.val, job.fitted
-    keep = spare_bytes > 0 and bytes_to_keep(dataset, fitted.preprocessing) <= spare_bytes
-    return new_evaluation(
-        dataset, fitted, compute=job.compute, batch_size=fitted.batch_size, keep=keep, world=job.world
+    work = work_of(fitted.model)
+    keep = spare_bytes > 0 and work.bytes_to_keep(dataset, fitted.preprocessing) <= spare_bytes
+    return work.evaluation(
+        MeasuringRequest(
+            dataset,
+            fitted,
+            job.compute,
+            fitted.batch_size,
+            threshold=EvaluateSettings().threshold,
+            keep=keep,
+            has_loss=True,
+            world=job.world,
+        )
     )
 
 
@@ -277,7 +290,7 @@ def _parted(
             f"together. Type batch_size={world.size} or more, or start fewer processes."
         )
     model = fitted.model
-    model.criterion = _criterion_for(dataset, settings, world)
+    work_of(model).set_losses(model, dataset, settings, world)
     if settings.sync_batchnorm:
         model.synchronise_normalisation()
     # what one process has of a batch, so that measuring takes no more memory than training
@@ -312,34 +325,20 @@ def _model_for(
     preprocessing: Preprocessing,
 ) -> FittedModel:
     """Build the model for a dataset's classes, or take the one there is."""
-    batch_size = int(settings.batch_size)
-    criterion = _criterion_for(dataset, settings, ALONE)
+    batch_size, work = int(settings.batch_size), work_of(model_settings)
     if fitted is not None:
         fitted = replace(fitted, batch_size=batch_size, unfinished=None)
     else:
-        model = build_model(model_settings, num_classes=len(dataset.classes), weights=model_settings.weights)
+        model = work.build(dataset, model_settings, preprocessing)
         if model_settings.normalize == "dataset":
             _normalize_by(model, dataset)
         fitted = FittedModel(model, dataset.class_map, preprocessing, batch_size)
     fitted = replace(fitted, split_seed=dataset.seed, validation_fraction=dataset.validation_fraction)
-    fitted.model.criterion = criterion
+    work.set_losses(fitted.model, dataset, settings, ALONE)
     return fitted
 
 
-def _criterion_for(dataset: Dataset, settings: FitSettings, world: World) -> Criterion:
-    class_weights = settings.class_weights
-    if class_weights == "balanced":
-        class_weights = balanced_class_weights(dataset)
-    return build_loss(
-        settings.loss,
-        task=dataset.task,
-        num_classes=len(dataset.classes),
-        class_weights=class_weights,
-        world=world,
-    )
-
-
-def _normalize_by(model: SemanticModel, dataset: Dataset) -> None:
+def _normalize_by(model: Model, dataset: Dataset) -> None:
     """Let the network normalise by the mean and deviation of these images."""
     statistics = channel_statistics(dataset, channels=model.in_channels)
     # a channel that is the same everywhere has no deviation; one level is the least that makes a difference

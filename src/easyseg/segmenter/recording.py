@@ -16,15 +16,13 @@ from easyseg.config import ModelSettings
 from easyseg.data.dataset import Dataset
 from easyseg.errors import OutputError, TrainingError, hint_wording
 from easyseg.io.checkpoints import save_checkpoint
-from easyseg.metrics.semantic import scores
-from easyseg.prediction.scoring import Evaluation, Scored
 from easyseg.reports.run_folder import RunFolder
 from easyseg.results import History
 from easyseg.results.words import counted
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.preparing import Job
+from easyseg.segmenter.tasks import Evaluating, Measured
 from easyseg.training.callbacks import Callback, EpochReport, FitInfo, FitSummary, StopRequest
-from easyseg.training.losses import of_one_process
 from easyseg.training.optim import MovingAverage
 from easyseg.training.run import from_arrays, to_arrays
 
@@ -97,7 +95,7 @@ class Recording(Callback):
     def __init__(
         self,
         fitted: FittedModel,
-        evaluation: Evaluation,
+        evaluation: Evaluating,
         *,
         average: MovingAverage | None,
         monitor: str,
@@ -109,7 +107,7 @@ class Recording(Callback):
         self._announcer = announcer
         self._has_unwritten = False
         self.history = History(monitor=monitor)
-        self._best: Scored | None = None
+        self._best: Measured | None = None
         self._poll = poll
         self._fitted = fitted
         self._evaluation = evaluation
@@ -118,7 +116,7 @@ class Recording(Callback):
         self._folder = announcer.folder
         self._goes_on = goes_on
         self._first_weights: dict[str, Tensor] = {}
-        self._latest: Scored | None = None
+        self._latest: Measured | None = None
         self._best_weights: dict[str, Tensor] = {}
         self._best_metrics: Mapping[str, float] = {}
 
@@ -133,13 +131,11 @@ class Recording(Callback):
         Raises:
             TrainingError: its weights or statistics are no finite numbers.
         """
-        model, class_map = self._fitted.model, self._fitted.class_map
+        model = self._fitted.model
         with self._measured_weights():
             _refuse_infinite(model.state_dict())
-            self._latest = self._evaluation.score(model, criterion=of_one_process(model.criterion), poll=self._poll)
-        figures = scores(self._latest.counts, task=class_map.task).to_dict(class_map.names)
-        loss = {} if self._latest.loss is None else {"val_loss": self._latest.loss}
-        return {**loss, **figures}
+            self._latest = self._evaluation.measure(model, self._poll)
+        return self._latest.figures()
 
     def epoch_ended(self, report: EpochReport) -> StopRequest | None:
         """Add a row to the history, epochs counted from 1; keep the weights where they are the best so far."""
@@ -189,11 +185,10 @@ class Recording(Callback):
             if self._average is not None:
                 self._average.restore(self._best_weights, updates=self._average.updates)
 
-    def best_score(self) -> Scored | None:
+    def best_score(self) -> Measured | None:
         """Return what the best evaluation found, measured anew where an earlier session found it; None without one."""
         if self._best is None and self._best_metrics:
-            model = self.best_model().model
-            self._best = self._evaluation.score(model, criterion=of_one_process(model.criterion))
+            self._best = self._evaluation.measure(self.best_model().model)
         return self._best
 
     def fit_ended(self, summary: FitSummary) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from easyseg.config import FitSettings, ModelSettings
-from easyseg.models.semantic import SemanticModel
 from easyseg.models.weights import is_file
+from easyseg.segmenter.building import Model
 from easyseg.training.parts import is_encoder, names_by_part, resolve_parts
 from easyseg.training.stages import ResolvedStage, resolve_stages
 
 
 def work_out_stages(
-    settings: FitSettings, model: SemanticModel, model_settings: ModelSettings, *, goes_on: bool
+    settings: FitSettings, model: Model, model_settings: ModelSettings, *, goes_on: bool
 ) -> tuple[ResolvedStage, ...]:
     """Return the stages of a training, of which there is at least one.
 
@@ -30,7 +30,7 @@ def work_out_stages(
     return resolve_stages(settings, model, random_parts=random_parts)
 
 
-def freeze_parts(model: SemanticModel, selectors: Sequence[str]) -> None:
+def freeze_parts(model: Model, selectors: Sequence[str]) -> None:
     """Freeze exactly the parts of a model that words stand for.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,8 @@ from easyseg.devices import Compute, processor_count
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.predicting import predict_all
 from easyseg.segmenter.preparing import Job
+from easyseg.segmenter.tasks import AnyResult, work_of
+from easyseg.structures import ImageArray
 from easyseg.training.callbacks import Callback, EpochReport
 from easyseg.training.loggers import LoggedPicture, LoggedRun, RunDescription, build_loggers
 from easyseg.training.optim import MovingAverage
@@ -86,20 +87,19 @@ class ValidationPictures:
         with measured:
             results = list(predict_all(self._fitted, images, PredictSettings(), compute=self._compute))
         return [
-            self._picture(index, image, result.mask)
+            self._picture(index, image, result)
             for index, image, result in zip(self._indices, images, results, strict=True)
         ]
 
-    def _picture(self, index: int, image: Any, prediction: Any) -> LoggedPicture:
-        target = self._dataset.mask(index)
-        truth = np.moveaxis(target, 2, 0) if target.ndim == 3 else target
+    def _picture(self, index: int, image: ImageArray, result: AnyResult) -> LoggedPicture:
+        truth, prediction, class_map = work_of(self._fitted.model).masks_to_show(self._dataset, index, result)
         every = -(-max(image.shape[:2]) // LARGEST_SIDE)
         return LoggedPicture(
             name=f"{index + 1:04d}_{self._dataset[index].name}",  # images of one name may lie in several folders
             image=image[::every, ::every],
             truth=truth[..., ::every, ::every],
             prediction=prediction[..., ::every, ::every],
-            class_map=self._fitted.class_map,
+            class_map=class_map,
         )
 
 

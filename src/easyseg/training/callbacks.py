@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from easyseg.devices import memory_in_words
 from easyseg.errors import ConfigError, closest
-from easyseg.metrics import direction_of
+from easyseg.metrics import Direction, direction_of
 from easyseg.results.words import clock_time, time_left
 from easyseg.training.timing import LossFigures, Pace
 
@@ -188,6 +188,7 @@ class BestTracker:
         min_delta: smallest change that counts.
         check_best_cooldown: so many first epochs are never the best.
         class_names: the classes, where the figure of one of them is monitored.
+        direction: whether more or less of it is better, where its name is none of the figures of pixels.
 
     Raises:
         UnknownNameError: there is no such figure.
@@ -207,11 +208,12 @@ class BestTracker:
         min_delta: float = 0.0,
         check_best_cooldown: int = 0,
         class_names: Iterable[str] = (),
+        direction: Direction | None = None,
     ) -> None:
         self.monitor = monitor
         self.epoch: int | None = None
         self.value: float | None = None
-        self._sign = 1.0 if direction_of(monitor, class_names) == "max" else -1.0
+        self._sign = 1.0 if (direction or direction_of(monitor, class_names)) == "max" else -1.0
         self._min_delta = min_delta
         self._check_best_cooldown = check_best_cooldown
 

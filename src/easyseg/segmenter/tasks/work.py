@@ -1,0 +1,216 @@
+"""What the segmenter asks of either kind of work: giving each pixel a class, and finding objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from easyseg.config import FitSettings, ModelSettings, PredictSettings
+from easyseg.data.dataset import Dataset
+from easyseg.data.loaders import Order, Preparation, TrainingLoader
+from easyseg.data.sampling import Part
+from easyseg.devices import Compute
+from easyseg.metrics import Direction
+from easyseg.prediction.predictor import Stopwatch
+from easyseg.prediction.sources import Source
+from easyseg.preprocessing import Preprocessing
+from easyseg.results import InstanceReport, Report, SemanticResult
+from easyseg.segmenter.building import Model
+from easyseg.segmenter.fitted import FittedModel
+from easyseg.structures import Batch, ClassMap, ImageArray, MaskArray, SizeHW, Task
+from easyseg.training.distributed import World
+
+AnyReport: TypeAlias = Report | InstanceReport
+AnyResult: TypeAlias = SemanticResult
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderRequest:
+    """What a loader of training batches is made from.
+
+    Attributes:
+        dataset: the training images.
+        preprocessing: brings them to the network's canvas.
+        augmentation: what `Work.augmentation` returned.
+        order: which image comes when.
+        batch_size: images in a batch.
+        preparation: how batches come about.
+        part: which part of each batch is wanted here.
+    """
+
+    dataset: Dataset
+    preprocessing: Preprocessing
+    augmentation: Any
+    order: Order
+    batch_size: int
+    preparation: Preparation
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuringRequest:
+    """What an evaluation is made from.
+
+    Attributes:
+        dataset: the images to measure on, all of them.
+        fitted: the model, whose weights may change between two evaluations.
+        compute: device and number format.
+        batch_size: images per forward pass.
+        threshold: probability from which a pixel counts, in 0..1.
+        keep: keep what was read in memory after the first time.
+        has_loss: report the training loss, too.
+        world: the processes that measure together.
+    """
+
+    dataset: Dataset
+    fitted: FittedModel
+    compute: Compute
+    batch_size: int
+    threshold: float
+    keep: bool
+    has_loss: bool
+    world: World
+
+
+@dataclass(frozen=True, slots=True)
+class TrialShape:
+    """What decides how much memory a training step takes, beside the model.
+
+    Attributes:
+        num_classes: to tell apart.
+        task: decides the loss.
+        batch_size: images in a batch.
+        size_hw: height and width of the images in pixels.
+    """
+
+    num_classes: int
+    task: Task
+    batch_size: int
+    size_hw: SizeHW
+
+
+class Measured(Protocol):
+    """What an evaluation found."""
+
+    def figures(self) -> dict[str, float]:
+        """Return every figure that can be monitored, by name."""
+        ...
+
+    def report(self, dataset: Dataset, *, split: str, details: bool = False, origin: str = "") -> AnyReport:
+        """Return the report on the images that were measured.
+
+        Args:
+            dataset: these images.
+            split: what they are called.
+            details: show every image's scores, too.
+            origin: how a split that was drawn came about.
+        """
+        ...
+
+
+class Evaluating(Protocol):
+    """An evaluation that can be repeated."""
+
+    def measure(self, model: Model, poll: Callable[[], None] = lambda: None) -> Measured:
+        """Measure the model as it is now; its mode is as before afterwards.
+
+        Args:
+            model: the network.
+            poll: called after every image; may raise, to break the evaluation off.
+        """
+        ...
+
+
+class Work(Protocol):
+    """What differs between the two kinds of work."""
+
+    @property
+    def monitor(self) -> str:
+        """The figure that decides which epoch is best where nobody chose one."""
+        ...
+
+    def direction_of(self, figure: str, class_names: Iterable[str]) -> Direction:
+        """Return whether more or less of a figure is better.
+
+        Raises:
+            UnknownNameError: there is no such figure; the message offers the nearest one.
+        """
+        ...
+
+    def suited(self, dataset: Dataset) -> Dataset:
+        """Return the dataset as this work needs it.
+
+        Raises:
+            DataError: it does not hold what is to be learnt; the message says what does.
+        """
+        ...
+
+    def check_settings(self, settings: FitSettings) -> None:
+        """Refuse what has no effect on this work, or makes none of it.
+
+        Raises:
+            ConfigError: a setting is for the other kind.
+        """
+        ...
+
+    def notes(self, dataset: Dataset, fitted: FittedModel) -> list[str]:
+        """Return what people should know about the set-up from the data, a line each."""
+        ...
+
+    def build(self, dataset: Dataset, model_settings: ModelSettings, preprocessing: Preprocessing) -> Model:
+        """Build a model for the classes of a dataset and what it shows."""
+        ...
+
+    def set_losses(self, model: Model, dataset: Dataset, settings: FitSettings, world: World) -> None:
+        """Let the model know what it is to minimise."""
+        ...
+
+    def augmentation(self, settings: FitSettings, preprocessing: Preprocessing, *, seed: int) -> Any:
+        """Return what changes training images at random, for `loader`.
+
+        Raises:
+            ConfigError, UnknownNameError: the setting stands for none.
+        """
+        ...
+
+    def loader(self, request: LoaderRequest) -> TrainingLoader:
+        """Prepare the training images' way to the network."""
+        ...
+
+    def evaluation(self, request: MeasuringRequest) -> Evaluating:
+        """Prepare an evaluation."""
+        ...
+
+    def bytes_to_keep(self, dataset: Dataset, preprocessing: Preprocessing) -> int:
+        """Return how much memory an evaluation takes that keeps what it has read."""
+        ...
+
+    def results(
+        self,
+        fitted: FittedModel,
+        sources: Iterable[Source],
+        settings: PredictSettings,
+        *,
+        compute: Compute,
+        batch_size: int,
+        watch: Stopwatch,
+    ) -> Generator[AnyResult, None, None]:
+        """Yield a result for each source, in order."""
+        ...
+
+    def masks_to_show(self, dataset: Dataset, index: int, result: AnyResult) -> tuple[MaskArray, MaskArray, ClassMap]:
+        """Return an image's truth and a prediction as masks that can be drawn beside each other, and their classes."""
+        ...
+
+    def comparison(self, dataset: Dataset, index: int, image: ImageArray, result: AnyResult) -> ImageArray:
+        """Return image, truth and prediction side by side, (H', W', 3) uint8."""
+        ...
+
+    def trial_model(self, settings: ModelSettings, shape: TrialShape) -> Model:
+        """Return a model with random weights that can learn, to try how much memory that takes."""
+        ...
+
+    def trial_batch(self, settings: ModelSettings, shape: TrialShape) -> Batch:
+        """Return a batch of noise that it can learn from."""
+        ...
