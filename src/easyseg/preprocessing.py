@@ -173,6 +173,21 @@ def resize_mask(mask: MaskArray, size_hw: SizeHW) -> MaskArray:
     return _resize(mask, size_hw, cv2.INTER_NEAREST_EXACT)
 
 
+def nearest_sources(length: int, scaled: int) -> npt.NDArray[np.int64]:
+    """Return which pixel along a side each pixel of a mask shows that `resize_mask` has scaled.
+
+    Args:
+        length: of the side before, in pixels.
+        scaled: of the side afterwards, in pixels.
+
+    Returns:
+        (scaled,) ascending, 0 to length - 1.
+    """
+    places = np.arange(length, dtype=np.float32)[:, None]
+    scaled_places = cv2.resize(places, (1, scaled), interpolation=cv2.INTER_NEAREST_EXACT)  # the very same rule
+    return np.asarray(scaled_places, np.int64).reshape(scaled)
+
+
 def _resize(array: npt.NDArray[np.uint8], size_hw: SizeHW, interpolation: int) -> npt.NDArray[np.uint8]:
     height, width = size_hw
     channels = array.shape[2] if array.ndim == 3 else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,21 @@ from easyseg.structures import (
 
 MOST_INSTANCE_BYTES = 4 << 30
 """The masks of an image's instances take a byte per pixel and object; more than this fills most memories."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnObject:
+    """One object as pixels.
+
+    Attributes:
+        mask: (H, W) bool, perhaps without any true pixel.
+        class_id: its place in the dataset's `object_classes`.
+        is_crowd: whether it is a region of objects that were not told apart.
+    """
+
+    mask: BoolMask
+    class_id: int
+    is_crowd: bool
 
 
 def draw_classes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
@@ -96,23 +111,19 @@ def draw_instances(
     """
     masks: list[BoolMask] = []
     boxes, class_ids, crowds = [], [], []
-    places = class_map.object_classes
-    for at, item, place in _with_places(sample, class_map, class_mask):
-        if place is None or place == IGNORE_INDEX:
-            continue
-        mask = _object_mask(sample, at, item, size_hw)
-        box = mask_to_box(mask)
+    for item in drawn_objects(sample, class_map, size_hw, class_mask=class_mask):
+        box = mask_to_box(item.mask)
         if box is None:
             continue
-        if (len(masks) + 1) * mask.size > MOST_INSTANCE_BYTES:
+        if (len(masks) + 1) * item.mask.size > MOST_INSTANCE_BYTES:
             raise SampleError(
                 _place(sample),
                 f"more than {len(masks)} objects in an image of {size_hw[1]} x {size_hw[0]} pixels would fill the "
                 "memory. Cut the image into tiles first.",
             )
-        masks.append(mask)
+        masks.append(item.mask)
         boxes.append(box)
-        class_ids.append(places.index(class_map.names[place]))
+        class_ids.append(item.class_id)
         crowds.append(item.is_crowd)
     return Instances(
         np.stack(masks) if masks else np.zeros((0, *size_hw), bool),
@@ -120,6 +131,35 @@ def draw_instances(
         np.array(class_ids, np.int64),
         np.array(crowds, bool),
     )
+
+
+def drawn_objects(
+    sample: Sample,
+    class_map: ClassMap,
+    size_hw: SizeHW,
+    *,
+    class_mask: MaskArray | None = None,
+    keeps_ignored: bool = False,
+) -> Iterator[DrawnObject]:
+    """Draw a sample's objects one after the other, so that never more than one mask is in memory.
+
+    Args:
+        sample: an image with objects.
+        class_map: the class of each object.
+        size_hw: the image's height and width.
+        class_mask: the sample's mask of class ids, where its objects take their classes from it.
+        keeps_ignored: objects whose class does not count come as crowds of class 0; else they are left out.
+
+    Raises:
+        SampleError: an object is malformed or of a class that there is not.
+    """
+    places = class_map.object_classes
+    for at, item, place in _with_places(sample, class_map, class_mask):
+        if place == IGNORE_INDEX and keeps_ignored:
+            yield DrawnObject(_object_mask(sample, at, item, size_hw), 0, is_crowd=True)
+        elif place is not None and place != IGNORE_INDEX:
+            class_id = places.index(class_map.names[place])
+            yield DrawnObject(_object_mask(sample, at, item, size_hw), class_id, item.is_crowd)
 
 
 def single_objects(
