@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.data.mask_values import load_mask
+from easyseg.data.regions import regions_of
 from easyseg.errors import DataError, SampleError
 from easyseg.geometry import (
     BoolMask,
@@ -30,6 +31,7 @@ from easyseg.structures import (
     ArchivedFile,
     BoxShape,
     ClassMap,
+    ConnectedRegions,
     Instances,
     LabelledObject,
     MaskArray,
@@ -177,6 +179,8 @@ def single_objects(
     """
     if isinstance(sample.objects, NumberedObjects):
         return list(_numbered(sample, sample.objects, class_mask, class_map))
+    if isinstance(sample.objects, ConnectedRegions):
+        return regions_of(class_mask, class_map, sample.objects) if class_mask is not None else ()
     return sample.objects or ()
 
 

@@ -126,6 +126,10 @@ def each_instance(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Itera
 def _single_objects_of(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> tuple[Sample, MaskArray | None]:
     """Return a sample without its stuff, and the mask of class ids that its objects may take their classes from."""
     refuse_other_image(sample, size_hw)
+    if not sample.is_annotated:
+        raise SampleError(
+            place_of(sample.image, sample), "this image has no objects. Annotate it, or choose another split."
+        )
     if sample.objects is None:
         raise SampleError(
             place_of(sample.image, sample),
