@@ -84,7 +84,7 @@ def draw_classes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskAr
         return _draw_planes(sample, class_map, size_hw)
     mask = np.full(size_hw, class_map.uncovered, np.uint8)
     counted = []
-    for at, item, place in _with_places(sample, class_map):
+    for at, item, place in with_places(sample, class_map):
         if not item.is_crowd:
             is_foreground = class_map.task == "binary" and place not in (None, IGNORE_INDEX)
             counted.append((at, item, 1 if is_foreground else class_map.uncovered if place is None else place))
@@ -156,7 +156,7 @@ def drawn_objects(
         SampleError: an object is malformed or of a class that there is not.
     """
     places = class_map.object_classes
-    for at, item, place in _with_places(sample, class_map, class_mask):
+    for at, item, place in with_places(sample, class_map, class_mask):
         if place == IGNORE_INDEX and keeps_ignored:
             yield DrawnObject(_object_mask(sample, at, item, size_hw), 0, is_crowd=True)
         elif place is not None and place != IGNORE_INDEX:
@@ -238,10 +238,14 @@ def with_outlines_of(sample: Sample, count: int) -> Sample:
     return replace(sample, objects=tuple(objects))
 
 
-def _with_places(
+def with_places(
     sample: Sample, class_map: ClassMap, class_mask: MaskArray | None = None
 ) -> Iterator[tuple[int, LabelledObject, int | None]]:
-    """Yield each object: its number, itself, and the place of its class, `IGNORE_INDEX`, or None for no class."""
+    """Yield each object: its number, itself, and the place of its class, `IGNORE_INDEX`, or None for no class.
+
+    Raises:
+        SampleError: an object is of a class that there is not.
+    """
     for at, item in enumerate(single_objects(sample, class_map, class_mask)):
         try:
             place = class_map.class_of_object(item.class_name)
@@ -252,7 +256,7 @@ def _with_places(
 
 def _draw_planes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
     planes = np.zeros((*size_hw, class_map.num_classes), np.uint8)
-    entries = [(at, item, place) for at, item, place in _with_places(sample, class_map) if place is not None]
+    entries = [(at, item, place) for at, item, place in with_places(sample, class_map) if place is not None]
     for at, item, place in sorted(entries, key=lambda entry: not _is_void(entry[1], entry[2])):
         inside = _object_mask(sample, at, item, size_hw)
         if place == IGNORE_INDEX:

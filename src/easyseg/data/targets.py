@@ -101,7 +101,7 @@ def read_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Inst
     Raises:
         SampleError: there are no objects, one is malformed or of no class, or they belong to an image of another size.
     """
-    sample, class_mask = _single_objects_of(sample, class_map, size_hw)
+    sample, class_mask = single_objects_of(sample, class_map, size_hw)
     return draw_instances(sample, class_map, size_hw, class_mask=class_mask)
 
 
@@ -119,12 +119,16 @@ def each_instance(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Itera
     Raises:
         SampleError: as `read_instances` does.
     """
-    sample, class_mask = _single_objects_of(sample, class_map, size_hw)
+    sample, class_mask = single_objects_of(sample, class_map, size_hw)
     return drawn_objects(sample, class_map, size_hw, class_mask=class_mask, keeps_ignored=True)
 
 
-def _single_objects_of(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> tuple[Sample, MaskArray | None]:
-    """Return a sample without its stuff, and the mask of class ids that its objects may take their classes from."""
+def single_objects_of(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> tuple[Sample, MaskArray | None]:
+    """Return a sample without its stuff, and the mask of class ids that its objects may take their classes from.
+
+    Raises:
+        SampleError: it has no objects, or they belong to an image of another size.
+    """
     refuse_other_image(sample, size_hw)
     if not sample.is_annotated:
         raise SampleError(

@@ -116,7 +116,7 @@ def merged_objects(survey: Survey) -> Iterator[Finding]:
         )
         advice = (
             "Give the polygons or the masks of single objects instead, or number the objects 1, 2, 3, ...; where "
-            "objects never touch, connected regions can be taken for them."
+            "objects never touch, take connected regions for them: dataset.as_instances()."
         )
         yield Finding.of("merged_objects", "error", cases, found, advice)
 
