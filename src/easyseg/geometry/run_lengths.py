@@ -81,9 +81,7 @@ class RunLengths:
         return cls.from_patch(inside[top:bottom, left:right], (left, top), inside.shape)
 
     @classmethod
-    def from_patch(
-        cls, patch: npt.NDArray[np.generic], corner_xy: tuple[int, int], size_hw: SizeHW
-    ) -> RunLengths:
+    def from_patch(cls, patch: npt.NDArray[np.generic], corner_xy: tuple[int, int], size_hw: SizeHW) -> RunLengths:
         """Return the run lengths of a mask that is known within a box, and false elsewhere.
 
         Args:
@@ -102,9 +100,9 @@ class RunLengths:
                 "(height, width). Cut it to the mask first."
             )
         # a false pixel under each column ends its last run; where the run goes on in the next column, two flips cancel
-        pixels = np.zeros((width, height + 1), bool)
-        pixels[:, :-1] = _transposed(np.asarray(patch, bool))
-        x, y = np.divmod(np.flatnonzero(np.diff(pixels.ravel(), prepend=False)), height + 1)
+        pixels = np.zeros(1 + width * (height + 1), bool)
+        pixels[1:].reshape(width, height + 1)[:, :-1] = _transposed(np.asarray(patch, bool))
+        x, y = np.divmod(np.flatnonzero(pixels[1:] != pixels[:-1]), height + 1)
         return cls.from_flips((left + x) * size_hw[0] + top + y, size_hw)
 
     @classmethod
