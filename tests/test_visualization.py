@@ -204,9 +204,9 @@ def test_letters_follow_the_height_within_limits():
 @pytest.mark.parametrize("find_spec", [lambda name: None, lambda name: SimpleNamespace(origin="/nowhere/__init__.py")])
 def test_text_is_drawn_without_matplotlibs_font(monkeypatch, find_spec):
     """Where matplotlib's font is not found, Pillow's own is used."""
-    visualization._font.cache_clear()
+    visualization.font.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
     try:
         assert (legend(["road"], [RED], 40) < 100).any()
     finally:
-        visualization._font.cache_clear()
+        visualization.font.cache_clear()

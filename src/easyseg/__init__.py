@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from easyseg.results import Checkup as Checkup
     from easyseg.results import Finding as Finding
     from easyseg.results import History as History
+    from easyseg.results import InstanceReport as InstanceReport
+    from easyseg.results import InstanceResult as InstanceResult
     from easyseg.results import LearningRateCurve as LearningRateCurve
     from easyseg.results import Report as Report
     from easyseg.results import SemanticResult as SemanticResult
@@ -38,6 +40,8 @@ _HOME = {
     "list_encoders": "easyseg.models.registry",
     "Sample": "easyseg.structures",
     "ClassMap": "easyseg.structures",
+    "InstanceReport": "easyseg.results",
+    "InstanceResult": "easyseg.results",
     "SemanticResult": "easyseg.results",
     "LearningRateCurve": "easyseg.results",
     "Report": "easyseg.results",
@@ -58,6 +62,8 @@ __all__ = [
     "Dataset",
     "Finding",
     "History",
+    "InstanceReport",
+    "InstanceResult",
     "LearningRateCurve",
     "Report",
     "Sample",

@@ -120,6 +120,21 @@ class Preprocessing:
             inner[None].float(), size=placement.original_hw, mode="bilinear", align_corners=False, antialias=False
         )[0]
 
+    def boxes_to_original(self, boxes: npt.NDArray[np.floating[Any]], placement: Placement) -> npt.NDArray[np.float32]:
+        """Undo the placement on boxes found on the canvas.
+
+        Args:
+            boxes: (N, 4) x1, y1, x2, y2 in pixels of the canvas.
+            placement: from `place`.
+
+        Returns:
+            (N, 4) float32 in pixels of the image, cut off at its edges; one in the padding has no width or height left.
+        """
+        (top, left), (height, width) = placement.offset_hw, placement.original_hw
+        scale = (width / placement.scaled_hw[1], height / placement.scaled_hw[0]) * 2
+        moved = (boxes.astype(np.float64) - (left, top) * 2) * scale
+        return moved.clip(0, (width, height) * 2).astype(np.float32)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a checkpoint's header; `from_dict` reads them back."""
         return {
@@ -171,6 +186,21 @@ def resize_mask(mask: MaskArray, size_hw: SizeHW) -> MaskArray:
     if mask.shape[:2] == size_hw:
         return mask
     return _resize(mask, size_hw, cv2.INTER_NEAREST_EXACT)
+
+
+def nearest_sources(length: int, scaled: int) -> npt.NDArray[np.int64]:
+    """Return which pixel along a side each pixel of a mask shows that `resize_mask` has scaled.
+
+    Args:
+        length: of the side before, in pixels.
+        scaled: of the side afterwards, in pixels.
+
+    Returns:
+        (scaled,) ascending, 0 to length - 1.
+    """
+    places = np.arange(length, dtype=np.float32)[:, None]
+    scaled_places = cv2.resize(places, (1, scaled), interpolation=cv2.INTER_NEAREST_EXACT)  # the very same rule
+    return np.asarray(scaled_places, np.int64).reshape(scaled)
 
 
 def _resize(array: npt.NDArray[np.uint8], size_hw: SizeHW, interpolation: int) -> npt.NDArray[np.uint8]:

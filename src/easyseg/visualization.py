@@ -152,11 +152,11 @@ def legend(names: Sequence[str], colors: Sequence[Color], height: int = 0, *, fo
     Returns:
         (H, W, 3) uint8, H at least `height`.
     """
-    font = _font(font_pixels)
+    letters = font(font_pixels)
     row, chip, margin = round(font_pixels * 1.7), font_pixels, round(font_pixels * 0.8)
     rows = max(1, (max(height, row + margin) - margin) // row)
     widths = [
-        max(round(font.getlength(name)) for name in names[start : start + rows]) + 2 * chip + margin
+        max(round(letters.getlength(name)) for name in names[start : start + rows]) + 2 * chip + margin
         for start in range(0, len(names), rows)
     ]
     canvas_height = max(height, min(rows, len(names)) * row + margin)
@@ -166,7 +166,7 @@ def legend(names: Sequence[str], colors: Sequence[Color], height: int = 0, *, fo
         column, line = divmod(index, rows)
         left, top = margin + sum(widths[:column]), margin // 2 + line * row + (row - chip) // 2
         draw.rounded_rectangle((left, top, left + chip, top + chip), chip // 4, fill=color, outline=INK)
-        draw.text((left + round(1.6 * chip), top + chip / 2), name, fill=INK, font=font, anchor="lm")
+        draw.text((left + round(1.6 * chip), top + chip / 2), name, fill=INK, font=letters, anchor="lm")
     return np.asarray(canvas).copy()
 
 
@@ -194,8 +194,8 @@ def side_by_side(
     for index, panel in enumerate(scaled):
         canvas.paste(Image.fromarray(panel), (left, strip))
         if titles:
-            text = _fitted(titles[index], _font(size), panel.shape[1])
-            draw.text((left + 2, strip / 2), text, fill=INK, font=_font(size), anchor="lm")
+            text = _fitted(titles[index], font(size), panel.shape[1])
+            draw.text((left + 2, strip / 2), text, fill=INK, font=font(size), anchor="lm")
         left += panel.shape[1] + _GAP_PIXELS
     return np.asarray(canvas).copy()
 
@@ -257,16 +257,16 @@ def _scaled_to(picture: ImageArray, height: int) -> ImageArray:
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
-def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    if font.getlength(text) <= width - 4:
+def _fitted(text: str, letters: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    if letters.getlength(text) <= width - 4:
         return text
-    while text and font.getlength(text + "…") > width - 4:
+    while text and letters.getlength(text + "…") > width - 4:
         text = text[:-1]
     return text + "…"
 
 
 @functools.cache
-def _font(pixels: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(pixels: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Return DejaVu Sans, which has Greek and Cyrillic too and comes with matplotlib, without importing that."""
     package = importlib.util.find_spec("matplotlib")
     if package is not None and package.origin is not None:

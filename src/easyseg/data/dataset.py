@@ -19,6 +19,7 @@ from easyseg.data.describing import description, empty_split, no_masks
 from easyseg.data.drawing import with_outlines_of
 from easyseg.data.export import write_coco, write_masks
 from easyseg.data.mask_values import mask_sources
+from easyseg.data.regions import with_regions
 from easyseg.data.sample_files import identity_of, listed, objects_identity, problems_of
 from easyseg.data.sequences import annotated_places, chosen, splits_of
 from easyseg.data.splitting import assign_splits
@@ -173,6 +174,28 @@ class Dataset:
                 annotation was made for an image of another size.
         """
         return read_instances(self.samples[index], self.class_map, self.size_hw(index))
+
+    def as_instances(self, *, classes: Sequence[str] | None = None, smallest_pixels: int = 16) -> Dataset:
+        """Return the dataset with each connected region of a class as an object, for masks that tell none apart.
+
+        Objects that touch become one; only single masks, polygons or numbers of them can tell them apart. The regions
+        are found when `instances` asks for them, and the masks stay what they are.
+
+        To train on *one* object per image, as a comparison, build such samples: `Sample(image, objects=(
+        LabelledObject("roof", MaskPart("masks/1.png")),))`. `check(instances=True)` calls these merged objects.
+
+        Args:
+            classes: the classes whose regions are objects; None: all but the background, where one is named so or the
+                masks have a single class.
+            smallest_pixels: regions of fewer pixels are left out.
+
+        Raises:
+            DataError: there are no masks of classes; or none of the classes is called a background, so that it is not
+                clear what is an object.
+            UnknownNameError: a class is unknown.
+            ConfigError: `smallest_pixels` is less than 1.
+        """
+        return with_regions(self, classes=classes, smallest_pixels=smallest_pixels)
 
     def annotation(self, index: int) -> SemanticResult:
         """Return an image's annotation in the form of a prediction, to look at or save: `dataset.annotation(0).show()`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.data.mask_values import load_mask
+from easyseg.data.regions import regions_of
 from easyseg.errors import DataError, SampleError
 from easyseg.geometry import (
     BoolMask,
@@ -30,6 +31,7 @@ from easyseg.structures import (
     ArchivedFile,
     BoxShape,
     ClassMap,
+    ConnectedRegions,
     Instances,
     LabelledObject,
     MaskArray,
@@ -44,6 +46,21 @@ from easyseg.structures import (
 
 MOST_INSTANCE_BYTES = 4 << 30
 """The masks of an image's instances take a byte per pixel and object; more than this fills most memories."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnObject:
+    """One object as pixels.
+
+    Attributes:
+        mask: (H, W) bool, perhaps without any true pixel.
+        class_id: its place in the dataset's `object_classes`.
+        is_crowd: whether it is a region of objects that were not told apart.
+    """
+
+    mask: BoolMask
+    class_id: int
+    is_crowd: bool
 
 
 def draw_classes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
@@ -67,7 +84,7 @@ def draw_classes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskAr
         return _draw_planes(sample, class_map, size_hw)
     mask = np.full(size_hw, class_map.uncovered, np.uint8)
     counted = []
-    for at, item, place in _with_places(sample, class_map):
+    for at, item, place in with_places(sample, class_map):
         if not item.is_crowd:
             is_foreground = class_map.task == "binary" and place not in (None, IGNORE_INDEX)
             counted.append((at, item, 1 if is_foreground else class_map.uncovered if place is None else place))
@@ -96,23 +113,19 @@ def draw_instances(
     """
     masks: list[BoolMask] = []
     boxes, class_ids, crowds = [], [], []
-    places = class_map.object_classes
-    for at, item, place in _with_places(sample, class_map, class_mask):
-        if place is None or place == IGNORE_INDEX:
-            continue
-        mask = _object_mask(sample, at, item, size_hw)
-        box = mask_to_box(mask)
+    for item in drawn_objects(sample, class_map, size_hw, class_mask=class_mask):
+        box = mask_to_box(item.mask)
         if box is None:
             continue
-        if (len(masks) + 1) * mask.size > MOST_INSTANCE_BYTES:
+        if (len(masks) + 1) * item.mask.size > MOST_INSTANCE_BYTES:
             raise SampleError(
                 _place(sample),
                 f"more than {len(masks)} objects in an image of {size_hw[1]} x {size_hw[0]} pixels would fill the "
                 "memory. Cut the image into tiles first.",
             )
-        masks.append(mask)
+        masks.append(item.mask)
         boxes.append(box)
-        class_ids.append(places.index(class_map.names[place]))
+        class_ids.append(item.class_id)
         crowds.append(item.is_crowd)
     return Instances(
         np.stack(masks) if masks else np.zeros((0, *size_hw), bool),
@@ -120,6 +133,35 @@ def draw_instances(
         np.array(class_ids, np.int64),
         np.array(crowds, bool),
     )
+
+
+def drawn_objects(
+    sample: Sample,
+    class_map: ClassMap,
+    size_hw: SizeHW,
+    *,
+    class_mask: MaskArray | None = None,
+    keeps_ignored: bool = False,
+) -> Iterator[DrawnObject]:
+    """Draw a sample's objects one after the other, so that never more than one mask is in memory.
+
+    Args:
+        sample: an image with objects.
+        class_map: the class of each object.
+        size_hw: the image's height and width.
+        class_mask: the sample's mask of class ids, where its objects take their classes from it.
+        keeps_ignored: objects whose class does not count come as crowds of class 0; else they are left out.
+
+    Raises:
+        SampleError: an object is malformed or of a class that there is not.
+    """
+    places = class_map.object_classes
+    for at, item, place in with_places(sample, class_map, class_mask):
+        if place == IGNORE_INDEX and keeps_ignored:
+            yield DrawnObject(_object_mask(sample, at, item, size_hw), 0, is_crowd=True)
+        elif place is not None and place != IGNORE_INDEX:
+            class_id = places.index(class_map.names[place])
+            yield DrawnObject(_object_mask(sample, at, item, size_hw), class_id, item.is_crowd)
 
 
 def single_objects(
@@ -137,6 +179,8 @@ def single_objects(
     """
     if isinstance(sample.objects, NumberedObjects):
         return list(_numbered(sample, sample.objects, class_mask, class_map))
+    if isinstance(sample.objects, ConnectedRegions):
+        return regions_of(class_mask, class_map, sample.objects) if class_mask is not None else ()
     return sample.objects or ()
 
 
@@ -194,10 +238,14 @@ def with_outlines_of(sample: Sample, count: int) -> Sample:
     return replace(sample, objects=tuple(objects))
 
 
-def _with_places(
+def with_places(
     sample: Sample, class_map: ClassMap, class_mask: MaskArray | None = None
 ) -> Iterator[tuple[int, LabelledObject, int | None]]:
-    """Yield each object: its number, itself, and the place of its class, `IGNORE_INDEX`, or None for no class."""
+    """Yield each object: its number, itself, and the place of its class, `IGNORE_INDEX`, or None for no class.
+
+    Raises:
+        SampleError: an object is of a class that there is not.
+    """
     for at, item in enumerate(single_objects(sample, class_map, class_mask)):
         try:
             place = class_map.class_of_object(item.class_name)
@@ -208,7 +256,7 @@ def _with_places(
 
 def _draw_planes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
     planes = np.zeros((*size_hw, class_map.num_classes), np.uint8)
-    entries = [(at, item, place) for at, item, place in _with_places(sample, class_map) if place is not None]
+    entries = [(at, item, place) for at, item, place in with_places(sample, class_map) if place is not None]
     for at, item, place in sorted(entries, key=lambda entry: not _is_void(entry[1], entry[2])):
         inside = _object_mask(sample, at, item, size_hw)
         if place == IGNORE_INDEX:

@@ -45,6 +45,55 @@ class ForeignTransform:
         return checked_pair(result, image, mask, name=_name(self._function), has_fixed_size=self._has_fixed_size)
 
 
+class ForeignObjectTransform:
+    """Runs a function (image, masks) -> (image, masks) on single objects, in the same way.
+
+    Args:
+        function: gets an (H, W, C) and an (N, H, W) uint8 array, a mask of 0 and 1 for each object, N of 0 included. A
+            transform from torchvision.transforms.v2 gets `tv_tensors.Image` and `tv_tensors.Mask` instead.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, image: ImageArray, masks: MaskArray, generator: np.random.Generator) -> tuple[Any, Any]:
+        """Return what the function makes of image and masks; `checked_objects` looks at it."""
+        call = _call_torchvision_with_masks if _is_torchvision(self._function) else _call_on_copies
+        with _shared_generators_seeded(int(generator.integers(2**32))):
+            result = call(self._function, image, masks)
+        if not isinstance(result, tuple) or len(result) != 2:
+            name, found = _name(self._function), type(result).__name__
+            raise DataError(f"augment={name} returned {found}; it must return (image, masks).")
+        return result
+
+
+def checked_objects(
+    result: tuple[Any, Any], image: ImageArray, masks: MaskArray, *, name: str, has_fixed_size: bool
+) -> Pair:
+    """Return what a transform made of an image and the masks of its objects if it can be trained on.
+
+    Args:
+        result: image and masks as returned.
+        image: as given to the transform.
+        masks: as given to the transform, (N, H, W).
+        name: of the transform, for messages.
+        has_fixed_size: whether the size must have stayed.
+
+    Raises:
+        DataError: another number of objects, type, number of channels, or size; or image and masks no longer match.
+    """
+    after = np.asarray(result[1]) if isinstance(result[1], (list, tuple)) else result[1]
+    if isinstance(after, np.ndarray) and (after.ndim != 3 or len(after) != len(masks)):
+        raise DataError(
+            f"augment={name} turned the masks of {len(masks)} objects from shape {masks.shape} into {after.shape}; "
+            "expected is a mask for each object, in the same order. Give empty masks back for objects that are gone."
+        )
+    last = np.moveaxis(after, 0, 2) if isinstance(after, np.ndarray) else after
+    pair = (result[0], last)
+    checked = checked_pair(pair, image, np.moveaxis(masks, 0, 2), name=name, has_fixed_size=has_fixed_size)
+    return checked[0], np.ascontiguousarray(np.moveaxis(checked[1], 2, 0))
+
+
 def checked_pair(
     result: tuple[Any, Any], image: ImageArray, mask: MaskArray, *, name: str, has_fixed_size: bool
 ) -> Pair:
@@ -98,6 +147,11 @@ def _call_torchvision(function: Callable[..., Any], image: ImageArray, mask: Mas
     image_after, mask_after = function(image_tensor, mask_tensor)
     image_array, mask_array = image_after.permute(1, 2, 0).numpy(), mask_after.numpy()
     return image_array, np.moveaxis(mask_array, 0, 2) if mask.ndim == 3 else mask_array
+
+
+def _call_torchvision_with_masks(function: Callable[..., Any], image: ImageArray, masks: MaskArray) -> Any:
+    image_after, masks_after = _call_torchvision(function, image, np.moveaxis(masks, 0, 2))
+    return image_after, np.moveaxis(masks_after, 2, 0)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,11 @@ from torch.utils.data import DataLoader, Sampler
 
 from easyseg.data.cache import Allocate, DecodedCache, shared_bytes
 from easyseg.data.dataset import Dataset
+from easyseg.data.instance_augmentation import InstanceAugmentation
 from easyseg.data.mask_values import mask_sources
+from easyseg.data.object_batches import ChangeObjects, DecodeObjects, collated_objects
 from easyseg.data.sampling import WHOLE, Part
+from easyseg.data.stacking import stacked, to_images
 from easyseg.data.threads import map_in_threads
 from easyseg.data.transforms import Augmentation
 from easyseg.errors import DataError, EasySegError, SampleError
@@ -31,8 +35,10 @@ from easyseg.preprocessing import PAD_VALUE, Preprocessing
 from easyseg.structures import IGNORE_INDEX, Batch, ImageArray, MaskArray, SizeHW
 
 Pair = tuple[ImageArray, MaskArray]
-Item = tuple[ImageArray, MaskArray, int]
+Item = tuple[ImageArray, Any, int]
+"""An image, its mask or its objects, and its number."""
 Read = Callable[[int], Pair]
+Change = Callable[..., tuple[ImageArray, Any]]
 Order = Callable[[int], npt.NDArray[np.int64]]
 Key = tuple[int, int]
 """An epoch and an item's number in the dataset."""
@@ -71,7 +77,8 @@ class TrainingLoader:
     Args:
         dataset: the training images.
         preprocessing: brings them to the network's canvas.
-        augmentation: changes them at random.
+        augmentation: changes them at random. One for instances makes batches of objects, not of masks of classes:
+            their targets are a tuple with an `InstanceTarget` for each image, also for images without objects.
         order: returns which image comes when in an epoch, (len(dataset),) integers; see `sampling.epoch_order`.
         batch_size: images per batch; the last batch of an epoch may be smaller.
         preparation: how they come about.
@@ -89,7 +96,7 @@ class TrainingLoader:
         dataset: Dataset,
         *,
         preprocessing: Preprocessing,
-        augmentation: Augmentation,
+        augmentation: Augmentation | InstanceAugmentation,
         order: Order,
         batch_size: int,
         preparation: Preparation = Preparation(),
@@ -99,13 +106,19 @@ class TrainingLoader:
             raise DataError("The training split is empty; a run needs at least one image.")
         self.num_images = len(dataset)
         self._batches = _EpochBatches(len(dataset), batch_size, order, part)
-        read = _reader(dataset, preprocessing, preparation)
+        change: Change = augmentation
+        if isinstance(augmentation, InstanceAugmentation):
+            decode = DecodeObjects(dataset, preprocessing)
+            read = _reader(decode, dataset, preprocessing, preparation)
+            change = ChangeObjects(augmentation, decode, read, len(dataset))
+        else:
+            read = _reader(_Decode(dataset, preprocessing), dataset, preprocessing, preparation)
         workers = preparation.workers
         self.cached_bytes = read.size_bytes if isinstance(read, DecodedCache) else 0
         self.cache_file = read.file if isinstance(read, DecodedCache) else None
         self.spare_bytes = preparation.cache_bytes - (0 if self.cache_file else self.cached_bytes)
         self._loader = DataLoader(
-            _Items(read, augmentation, in_threads=workers == 0),
+            _Items(read, change, in_threads=workers == 0),
             batch_sampler=self._batches,
             num_workers=workers,
             collate_fn=_collate,
@@ -202,13 +215,13 @@ class _Items(torch.utils.data.Dataset[Item | _Failure]):
 
     Args:
         read: returns an item's image and mask on the canvas.
-        augmentation: changes them.
+        change: augments them; gets the epoch and the item's number, too.
         in_threads: read the items of a batch side by side; for the main process, whose other processors would wait.
     """
 
-    def __init__(self, read: Read, augmentation: Augmentation, *, in_threads: bool) -> None:
+    def __init__(self, read: Read, change: Change, *, in_threads: bool) -> None:
         self._read = read
-        self._augmentation = augmentation
+        self._change = change
         self._in_threads = in_threads
 
     def __getitem__(self, key: Key) -> Item | _Failure:
@@ -234,10 +247,10 @@ class _Items(torch.utils.data.Dataset[Item | _Failure]):
             return pair
         epoch, index = key
         try:
-            image, mask = self._augmentation(*pair, epoch=epoch, index=_number_of(key))
+            image, target = self._change(*pair, epoch=epoch, index=_number_of(key))
         except EasySegError as error:
             return _Failure.of(error)
-        return image, mask, index
+        return image, target, index
 
 
 def _number_of(key: Key) -> int:
@@ -245,23 +258,27 @@ def _number_of(key: Key) -> int:
     return key[1] if key[1] >= 0 else _COUNTS_NOT - key[1]
 
 
-def _reader(dataset: Dataset, preprocessing: Preprocessing, preparation: Preparation) -> Read:
-    decode = _Decode(dataset, preprocessing)
+def _reader(
+    decode: _Decode | DecodeObjects, dataset: Dataset, preprocessing: Preprocessing, preparation: Preparation
+) -> Read:
     # a mapping reaches forked workers only
     most = max(preparation.cache_bytes, preparation.cache_file_bytes)
     if not most or (preparation.workers and start_method() != "fork"):
         return decode
-    sizes, channels, mask_channels = decode.sizes_hw(), preprocessing.in_channels, _mask_channels(dataset)
+    are_objects = isinstance(decode, DecodeObjects)
+    sizes, channels = _canvas_sizes(dataset, preprocessing), preprocessing.in_channels
+    mask_channels = 0 if are_objects else _mask_channels(dataset)
     needed = DecodedCache.bytes_needed(sizes, channels=channels, mask_channels=mask_channels)
     if needed > most:
         return decode
+    name = "" if needed <= preparation.cache_bytes else _cache_name(dataset, preprocessing, are_objects=are_objects)
     return DecodedCache(
         decode,
         sizes_hw=sizes,
         channels=channels,
         mask_channels=mask_channels,
         allocate=preparation.allocate,
-        file=None if needed <= preparation.cache_bytes else _cache_file(dataset, preprocessing),
+        file=decoded_folder() / name if name else None,
     )
 
 
@@ -270,21 +287,31 @@ def decoded_folder() -> Path:
     return cache_folder("decoded")
 
 
-def _cache_file(dataset: Dataset, preprocessing: Preprocessing) -> Path:
-    """Return the file of decoded images of exactly these files, classes and sizes; old ones beside it are removed."""
+def _cache_name(dataset: Dataset, preprocessing: Preprocessing, *, are_objects: bool) -> str:
+    """Return the name of the file for exactly these files, classes and sizes, decoded; old files are removed."""
     remove_unused(decoded_folder(), CACHE_SUFFIX)
     digest = hashlib.sha256(f"{_CACHE_VERSION}\n{preprocessing}\n{dataset.path}\n{dataset.fingerprint()}".encode())
     for sample in dataset.samples:
         for source in (sample.image_path, *mask_sources(sample)):
             if isinstance(source, Path):  # sizes and times of modification are kept by many a tool that changes files
                 digest.update(f"{source.stat().st_ctime_ns}\n".encode())
-    return decoded_folder() / f"{digest.hexdigest()[:32]}{CACHE_SUFFIX}"
+    return f"{digest.hexdigest()[:32]}{'.objects' if are_objects else ''}{CACHE_SUFFIX}"
 
 
-def cache_bytes_needed(dataset: Dataset, preprocessing: Preprocessing) -> int:
-    """Return how much memory a dataset takes, decoded and on the canvas; reads the headers of its images."""
-    sizes = _Decode(dataset, preprocessing).sizes_hw()
-    return DecodedCache.bytes_needed(sizes, channels=preprocessing.in_channels, mask_channels=_mask_channels(dataset))
+def cache_bytes_needed(dataset: Dataset, preprocessing: Preprocessing, *, instances: bool = False) -> int:
+    """Return how much memory a dataset takes, decoded and on the canvas; reads the headers of its images.
+
+    Args:
+        dataset: the images.
+        preprocessing: brings them to the canvas.
+        instances: single objects are kept with them, not masks of classes.
+    """
+    sizes, mask_channels = _canvas_sizes(dataset, preprocessing), 0 if instances else _mask_channels(dataset)
+    return DecodedCache.bytes_needed(sizes, channels=preprocessing.in_channels, mask_channels=mask_channels)
+
+
+def _canvas_sizes(dataset: Dataset, preprocessing: Preprocessing) -> list[SizeHW]:
+    return [preprocessing.place(dataset.size_hw(index)).canvas_hw for index in range(len(dataset))]
 
 
 def _mask_channels(dataset: Dataset) -> int:
@@ -303,10 +330,6 @@ class _Decode:
         mask = self._dataset.mask(index)
         return self._preprocessing.image_to_canvas(image), self._preprocessing.mask_to_canvas(mask)
 
-    def sizes_hw(self) -> list[SizeHW]:
-        sizes = (self._dataset.size_hw(index) for index in range(len(self._dataset)))
-        return [self._preprocessing.place(size).canvas_hw for size in sizes]
-
 
 def _collate(items: list[Item | _Failure]) -> Batch | _Failure:
     """Stack items to a batch whose images lie in channels-last memory; smaller ones are filled up."""
@@ -315,22 +338,13 @@ def _collate(items: list[Item | _Failure]) -> Batch | _Failure:
         if isinstance(item, _Failure):
             return item
         ready.append(item)
-    images = torch.from_numpy(_stack([image for image, _, _ in ready], PAD_VALUE)).permute(0, 3, 1, 2)
-    targets = torch.from_numpy(_stack([mask for _, mask, _ in ready], IGNORE_INDEX))
+    if isinstance(ready[0][1], tuple):
+        return collated_objects(ready)
+    images = to_images(stacked([image for image, _, _ in ready], PAD_VALUE))
+    targets = torch.from_numpy(stacked([mask for _, mask, _ in ready], IGNORE_INDEX))
     if targets.ndim == 4:
         targets = targets.permute(0, 3, 1, 2)
     return Batch(images, targets, tuple(index for _, _, index in ready if index >= 0))
-
-
-def _stack(arrays: list[npt.NDArray[np.uint8]], fill: int) -> npt.NDArray[np.uint8]:
-    height = max(array.shape[0] for array in arrays)
-    width = max(array.shape[1] for array in arrays)
-    if all(array.shape[:2] == (height, width) for array in arrays):
-        return np.stack(arrays)
-    stacked = np.full((len(arrays), height, width, *arrays[0].shape[2:]), fill, np.uint8)
-    for place, array in zip(stacked, arrays, strict=True):
-        place[: array.shape[0], : array.shape[1]] = array
-    return stacked
 
 
 def start_method() -> str:

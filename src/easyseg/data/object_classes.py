@@ -45,8 +45,8 @@ def names_in_memory(samples: Iterable[Sample]) -> tuple[str, ...]:
         objects = sample.objects
         if isinstance(objects, NumberedObjects):
             names |= set(objects.class_names.values()) or {objects.class_name or UNNAMED}
-        else:
-            names |= {item.class_name for item in objects or ()}
+        elif isinstance(objects, tuple):
+            names |= {item.class_name for item in objects}
     return tuple(sorted(names))
 
 

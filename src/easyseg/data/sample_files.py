@@ -17,6 +17,7 @@ from easyseg.io.image_sources import check_source
 from easyseg.structures import (
     ArchivedFile,
     BoxShape,
+    ConnectedRegions,
     EmbeddedImage,
     ImageWindow,
     MaskPart,
@@ -76,7 +77,7 @@ def find_problem(sample: Sample) -> SampleError | None:
 
 def _scaled_parts(sample: Sample) -> Iterator[Path | ArchivedFile]:
     """Yield the mask files of a sample that need not have the image's size."""
-    for item in () if isinstance(sample.objects, NumberedObjects) else sample.objects or ():
+    for item in sample.objects if isinstance(sample.objects, tuple) else ():
         shape = item.shape
         if isinstance(shape, MaskPart) and shape.is_scaled and isinstance(shape.mask, (Path, ArchivedFile)):
             yield shape.mask
@@ -123,6 +124,8 @@ def objects_identity(sample: Sample, identity: Callable[[object], bytes]) -> byt
     digest = hashlib.sha256()
     if isinstance(sample.objects, NumberedObjects):
         digest.update(repr((sample.objects.class_name, sample.objects.class_names)).encode())
+    elif isinstance(sample.objects, ConnectedRegions):
+        digest.update(repr(sample.objects).encode())
     else:
         for item in sample.objects:
             digest.update(f"{item.class_name} {item.is_crowd}{' stuff' if item.is_stuff else ''}\n".encode())
@@ -149,7 +152,7 @@ def _mask_sources_of_objects(
     if isinstance(objects, NumberedObjects):
         yield objects.mask
         return
-    for item in objects or ():
+    for item in objects if isinstance(objects, tuple) else ():
         shape = item.shape
         is_whole = isinstance(shape, MaskPart) and isinstance(shape.mask, Path) and not shape.is_scaled
         if isinstance(shape, MaskPart) and not isinstance(shape.mask, bytes) and (is_whole or not are_whole):

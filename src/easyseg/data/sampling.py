@@ -5,12 +5,14 @@ Resuming in the middle of an epoch is a slice of the same array, whatever the nu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from easyseg.errors import ConfigError
+from easyseg.structures import SizeHW
 
 _ORDER_STREAM = 1
 """First word of the seed, so that no other random numbers of the run follow the same sequence."""
@@ -76,6 +78,34 @@ def epoch_order(
         places = random.choice(length, size=num_drawn, replace=False)
         order[places] = random.choice(length, size=num_drawn, p=weights / total)
     return order
+
+
+def grouped_by_shape(
+    order: npt.NDArray[np.int64], sizes_hw: Sequence[SizeHW], *, batch_size: int
+) -> npt.NDArray[np.int64]:
+    """Return an order in which batches hold either upright or lying images, as far as numbers allow.
+
+    For images that keep their own sizes, `resize=None`, which a batch fills up to its highest and its widest: mixed,
+    half of it would be filling. On a canvas of one size it changes nothing but the order.
+
+    Args:
+        order: which image comes when, from `epoch_order`.
+        sizes_hw: height and width of every image.
+        batch_size: images per batch.
+
+    Returns:
+        the same numbers, a function of these arguments: each batch comes when its last image would, and what is left of
+        both kinds at the end.
+    """
+    waiting: dict[bool, list[int]] = {False: [], True: []}
+    batches: list[int] = []
+    for index in order.tolist():
+        kind = waiting[sizes_hw[index][0] > sizes_hw[index][1]]
+        kind.append(index)
+        if len(kind) == batch_size:
+            batches += kind
+            kind.clear()
+    return np.array([*batches, *waiting[False], *waiting[True]], np.int64)
 
 
 def rare_class_weights(pixel_counts: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.brightness import ValueRange
-from easyseg.data.drawing import draw_classes, draw_instances
+from easyseg.data.drawing import DrawnObject, draw_classes, draw_instances, drawn_objects
 from easyseg.data.mask_values import load_mask, mask_sources
 from easyseg.data.memory import image_array
 from easyseg.data.sample_files import place_of, refuse_other_image, refuse_other_size
@@ -100,17 +101,50 @@ def read_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Inst
     Raises:
         SampleError: there are no objects, one is malformed or of no class, or they belong to an image of another size.
     """
+    sample, class_mask = single_objects_of(sample, class_map, size_hw)
+    return draw_instances(sample, class_map, size_hw, class_mask=class_mask)
+
+
+def each_instance(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Iterator[DrawnObject]:
+    """Yield a sample's objects one by one, for images whose masks would fill the memory if all lay there at once.
+
+    Objects of classes that do not count are crowds of class 0 here: nothing is to be learnt from them, and a detector
+    asks only where a crowd is.
+
+    Args:
+        sample: an image with objects.
+        class_map: what the names of the objects mean.
+        size_hw: the image's height and width.
+
+    Raises:
+        SampleError: as `read_instances` does.
+    """
+    sample, class_mask = single_objects_of(sample, class_map, size_hw)
+    return drawn_objects(sample, class_map, size_hw, class_mask=class_mask, keeps_ignored=True)
+
+
+def single_objects_of(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> tuple[Sample, MaskArray | None]:
+    """Return a sample without its stuff, and the mask of class ids that its objects may take their classes from.
+
+    Raises:
+        SampleError: it has no objects, or they belong to an image of another size.
+    """
     refuse_other_image(sample, size_hw)
+    if not sample.is_annotated:
+        raise SampleError(
+            place_of(sample.image, sample), "this image has no objects. Annotate it, or choose another split."
+        )
     if sample.objects is None:
         raise SampleError(
             place_of(sample.image, sample),
             "this image has a mask of classes, in which objects are not told apart. Give a dataset with objects, such "
-            "as COCO or labelme files, or one mask file per object.",
+            "as COCO or labelme files, or one mask file per object; or type dataset.as_instances(), which takes each "
+            "connected region for an object.",
         )
     class_mask = read_target(sample, class_map, size_hw) if sample.mask is not None else None
     if isinstance(sample.objects, tuple) and any(item.is_stuff for item in sample.objects):
         sample = replace(sample, objects=tuple(item for item in sample.objects if not item.is_stuff))
-    return draw_instances(sample, class_map, size_hw, class_mask=class_mask)
+    return sample, class_mask
 
 
 def _encoded(source: Path | npt.NDArray[Any], sample: Sample, class_map: ClassMap) -> MaskArray:

@@ -6,6 +6,7 @@ mask it came from.
 """
 
 from easyseg.geometry.coco_polygons import coco_rings_to_run_lengths
+from easyseg.geometry.components import connected_components
 from easyseg.geometry.faults import PolygonFault, polygon_faults
 from easyseg.geometry.outlines import polygon_box, polygon_centroid, resample_polygon, simplify_polygon
 from easyseg.geometry.polygons import (
@@ -29,6 +30,7 @@ __all__ = [
     "PolygonFault",
     "RunLengths",
     "coco_rings_to_run_lengths",
+    "connected_components",
     "mask_area",
     "mask_to_box",
     "mask_to_polygons",

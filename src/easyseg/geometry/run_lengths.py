@@ -78,11 +78,32 @@ class RunLengths:
         top, bottom = int(rows[0]), int(rows[-1]) + 1
         columns = np.flatnonzero(inside[top:bottom].any(axis=0))
         left, right = int(columns[0]), int(columns[-1]) + 1
+        return cls.from_patch(inside[top:bottom, left:right], (left, top), inside.shape)
+
+    @classmethod
+    def from_patch(cls, patch: npt.NDArray[np.generic], corner_xy: tuple[int, int], size_hw: SizeHW) -> RunLengths:
+        """Return the run lengths of a mask that is known within a box, and false elsewhere.
+
+        Args:
+            patch: (h, w), true (or not 0) inside.
+            corner_xy: the column and row of the mask where the patch begins.
+            size_hw: height and width of the mask.
+
+        Raises:
+            DataError: the patch reaches beyond the mask.
+        """
+        size_hw = checked_size(size_hw)
+        (height, width), (left, top) = patch.shape, corner_xy
+        if min(left, top) < 0 or top + height > size_hw[0] or left + width > size_hw[1]:
+            raise DataError(
+                f"A patch of {patch.shape} pixels at row {top} and column {left} reaches beyond a mask of {size_hw} "
+                "(height, width). Cut it to the mask first."
+            )
         # a false pixel under each column ends its last run; where the run goes on in the next column, two flips cancel
-        pixels = np.zeros((right - left, bottom - top + 1), bool)
-        pixels[:, :-1] = _transposed(inside[top:bottom, left:right])
-        x, y = np.divmod(np.flatnonzero(np.diff(pixels.ravel(), prepend=False)), pixels.shape[1])
-        return cls.from_flips((left + x) * inside.shape[0] + top + y, inside.shape)
+        pixels = np.zeros(1 + width * (height + 1), bool)
+        pixels[1:].reshape(width, height + 1)[:, :-1] = _transposed(np.asarray(patch, bool))
+        x, y = np.divmod(np.flatnonzero(pixels[1:] != pixels[:-1]), height + 1)
+        return cls.from_flips((left + x) * size_hw[0] + top + y, size_hw)
 
     @classmethod
     def from_flips(cls, positions: npt.NDArray[np.integer[Any]], size_hw: SizeHW) -> RunLengths:
@@ -179,14 +200,27 @@ class RunLengths:
     def to_mask(self) -> BoolMask:
         """Return the (H, W) bool mask."""
         mask = np.zeros(self.size_hw, bool)
-        starts, ends = self._runs()
-        if starts.size:  # most objects are small, so only the columns they touch are filled
-            height = self.size_hw[0]
-            left, right = int(starts[0] // height), int((ends[-1] - 1) // height + 1)
-            bounds = np.concatenate([[left * height], np.stack([starts, ends], axis=1).ravel(), [right * height]])
-            pixels = np.repeat(np.arange(len(bounds) - 1) % 2 == 1, np.diff(bounds))
-            mask[:, left:right] = _transposed(pixels.reshape(right - left, height))
+        patch, (left, top) = self.to_patch()
+        mask[top : top + patch.shape[0], left : left + patch.shape[1]] = patch
         return mask
+
+    def to_patch(self) -> tuple[BoolMask, tuple[int, int]]:
+        """Return the mask within its box.
+
+        Returns:
+            (h, w) bool, and the column and row of the mask where it begins; (0, 0) in size and place without any true
+            pixel.
+        """
+        box = self.box
+        if box is None:
+            return np.zeros((0, 0), bool), (0, 0)
+        left, top, right, bottom = (int(side) for side in box)
+        height = self.size_hw[0]
+        starts, ends = self._runs()
+        bounds = np.concatenate([[left * height], np.stack([starts, ends], axis=1).ravel(), [right * height]])
+        pixels = np.repeat(np.arange(len(bounds) - 1) % 2 == 1, np.diff(bounds))
+        columns = pixels.reshape(right - left, height)[:, top:bottom]
+        return _transposed(columns), (left, top)
 
     def to_compressed(self) -> str:
         """Return COCO's compressed string; `from_compressed` reads it back."""

@@ -29,8 +29,8 @@ USUAL_HW: SizeHW = (512, 512)
 class Network(Protocol):
     """What prediction asks of a model; every `nn.Module` with an `infer` has it."""
 
-    def infer(self, images: Tensor) -> Tensor:
-        """Return logits (N, classes, h, w) for images (N, C, h, w) with values 0..255."""
+    def infer(self, images: Tensor) -> Any:
+        """Return logits (N, classes, h, w), or the `RawObjects` of each, for images (N, C, h, w) in 0..255."""
         ...
 
     def eval(self) -> Any:
@@ -88,7 +88,8 @@ class Predictor:
     """Runs a network over images, several at a time.
 
     Args:
-        network: takes (N, C, h, w) with values 0..255 and returns logits (N, classes, h, w); its mode is left alone.
+        network: takes (N, C, h, w) with values 0..255 and returns logits (N, classes, h, w), or a list with the
+            `RawObjects` of each image; its mode is left alone.
         preprocessing: what the network was trained with.
         compute: device and number format.
         batch_size: images per forward pass. Images of different canvas sizes never share one; larger ones than the
@@ -107,12 +108,21 @@ class Predictor:
         Raises:
             ModelError: the memory of the device does not suffice.
         """
+        for batch, logits in self.passes(items, watch):
+            for item, one in zip(batch, logits, strict=True):
+                yield one, item.tag, item.placement
+
+    def passes(self, items: Iterable[Prepared[Tag]], watch: Stopwatch) -> Iterator[tuple[list[Prepared[Tag]], Any]]:
+        """Yield images a forward pass at a time, with what the network returns for them.
+
+        Raises:
+            ModelError: the memory of the device does not suffice.
+        """
         for batch in _batches(watch.waiting(items, "reading"), self._images_per_pass):
             with watch.on("network"):
                 canvases = torch.from_numpy(np.stack([item.canvas for item in batch])).permute(0, 3, 1, 2)
-                logits = self._forward(canvases)
-            for item, one in zip(batch, logits, strict=True):
-                yield one, item.tag, item.placement
+                found = self._forward(canvases)
+            yield batch, found
 
     def at_original_size(self, logits: Tensor, placement: Placement) -> Tensor:
         """Return logits (classes, h, w) brought back to the image's own size, (classes, H, W).
@@ -139,7 +149,7 @@ class Predictor:
         pixels: int = item.canvas.shape[0] * item.canvas.shape[1]
         return max(1, min(self._batch_size, self._batch_size * height * width // pixels))
 
-    def _forward(self, images: Tensor) -> Tensor:
+    def _forward(self, images: Tensor) -> Any:
         try:
             with torch.inference_mode(), self._compute.autocast():
                 return self._network.infer(images.to(self._compute.device, non_blocking=True))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from easyseg.devices import Compute
 from easyseg.metrics.semantic import ConfusionMatrix
 from easyseg.prediction.predictor import Network, Predictor, Prepared, Stopwatch, decide, evaluation_mode
+from easyseg.prediction.sharing import Sharing, in_order, parts_of
 from easyseg.prediction.sources import ahead
 from easyseg.preprocessing import Placement, Preprocessing
 from easyseg.structures import ClassMap, ImageArray, MaskArray
@@ -56,28 +56,6 @@ class Scored:
     loss: float | None
     seconds: float
     timing: dict[str, float]
-
-
-class Sharing(Protocol):
-    """The processes that measure together; such as `training.distributed.World`."""
-
-    @property
-    def rank(self) -> int:
-        """Number of this process, from 0."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """Number of processes."""
-        ...
-
-    def added(self, part: Tensor) -> Tensor:
-        """Return the sum of all processes' tensors."""
-        ...
-
-    def stacked(self, rows: Tensor) -> Tensor:
-        """Return all processes' rows below each other, in the order of their ranks."""
-        ...
 
 
 class Evaluation:
@@ -139,7 +117,7 @@ class Evaluation:
         matrix = ConfusionMatrix(class_map.num_classes, task=class_map.task, device=self._compute.device)
         per_image = _Blocks()
         losses: list[Tensor] = []
-        parts = self._parts()
+        parts = parts_of(self._images.count, self._batch_size, self._sharing)
         own = parts[self._sharing.rank] if self._sharing is not None else parts[0]
         prepared = ahead(own, self._prepared, threads=self._threads, depth=predictor.depth)
         with evaluation_mode(network), torch.inference_mode():
@@ -151,29 +129,13 @@ class Evaluation:
                 poll()
             for _ in range(len(own), max(map(len, parts))):
                 poll()
-            counts = self._of_all(per_image.stacked(like=matrix.counts), parts)
+            counts = in_order(per_image.stacked(like=matrix.counts), parts, self._sharing)
             # to the CPU first: Apple's GPU has no float64
             own_losses = torch.stack(losses).cpu().double() if losses else torch.zeros(0, dtype=torch.float64)
-            loss = float(self._of_all(own_losses, parts).mean()) if criterion is not None else None
+            loss = float(in_order(own_losses, parts, self._sharing).mean()) if criterion is not None else None
             total = matrix.counts.cpu() if self._sharing is None else self._sharing.added(matrix.counts.cpu())
         seconds = time.perf_counter() - begun
         return Scored(total, counts, loss, seconds, dict(watch.seconds))
-
-    def _parts(self) -> list[list[int]]:
-        """Return the images of each process: in turn as many as a forward pass takes, so that passes are the same."""
-        count, size = self._images.count, self._sharing.size if self._sharing is not None else 1
-        passes = [
-            list(range(start, min(start + self._batch_size, count))) for start in range(0, count, self._batch_size)
-        ]
-        return [[index for one in passes[rank::size] for index in one] for rank in range(size)]
-
-    def _of_all(self, rows: Tensor, parts: list[list[int]]) -> Tensor:
-        """Return what all processes found, an image a row, in the order of the images."""
-        if self._sharing is None or self._sharing.size == 1:
-            return rows
-        found = self._sharing.stacked(rows)
-        places = torch.tensor([index for part in parts for index in part])
-        return torch.empty_like(found).index_copy_(0, places, found)
 
     def _prepared(self, index: int) -> Prepared[MaskArray]:
         if self._kept is not None and index in self._kept:

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from easyseg.results.checkup import Checkup as Checkup
     from easyseg.results.checkup import ClassShare as ClassShare
     from easyseg.results.checkup import Finding as Finding
+    from easyseg.results.found_object import FoundObject as FoundObject
     from easyseg.results.history import History as History
     from easyseg.results.instance_report import InstanceReport as InstanceReport
+    from easyseg.results.instances import InstanceResult as InstanceResult
     from easyseg.results.learning_rates import LearningRateCurve as LearningRateCurve
     from easyseg.results.report import ImageScores as ImageScores
     from easyseg.results.report import Report as Report
@@ -22,9 +24,11 @@ _HOME = {
     "Checkup": "checkup",
     "ClassShare": "checkup",
     "Finding": "checkup",
+    "FoundObject": "found_object",
     "History": "history",
     "ImageScores": "report",
     "InstanceReport": "instance_report",
+    "InstanceResult": "instances",
     "LearningRateCurve": "learning_rates",
     "Report": "report",
     "SemanticResult": "semantic",
@@ -35,9 +39,11 @@ __all__ = [
     "Checkup",
     "ClassShare",
     "Finding",
+    "FoundObject",
     "History",
     "ImageScores",
     "InstanceReport",
+    "InstanceResult",
     "LearningRateCurve",
     "Report",
     "SemanticResult",

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import importlib
-import io
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from easyseg import geometry, visualization
 from easyseg.errors import ConfigError, OutputError, unknown_name
-from easyseg.geometry import Polygon
+from easyseg.geometry import Polygon, RunLengths
 from easyseg.io.images import write_image
 from easyseg.io.palette_png import write_ids
+from easyseg.metrics.instance import PredictedObjects
+from easyseg.results.instances import InstanceResult
+from easyseg.results.showing import html_figure, show_picture
 from easyseg.structures import ClassMap, Color, ImageArray, MaskArray
 
 Probabilities: TypeAlias = npt.NDArray[np.float32]
@@ -107,6 +104,47 @@ class SemanticResult:
         """Return how many pixels each class covers, by its name."""
         return {name: geometry.mask_area(self.class_mask(name)) for name in self.class_map.names}
 
+    def instances(self, *, smallest_area: int = 1, class_names: Sequence[str] | None = None) -> InstanceResult:
+        """Return every connected region of a class as an object, to be counted, measured and outlined.
+
+        Regions that touch at a corner only are one (8-connected); so are objects of a class that touch each other.
+        Their scores are 1: a model of classes does not say how certain it is of an object.
+
+        Args:
+            smallest_area: leave out regions of fewer pixels, such as the specks that predictions tend to have.
+            class_names: of these classes only; None: of all but a background.
+
+        Raises:
+            ConfigError: `smallest_area` is less than 1.
+            UnknownNameError: there is no such class.
+        """
+        names = self.class_map.object_classes
+        masks: list[RunLengths] = []
+        class_ids: list[int] = []
+        for name in names if class_names is None else class_names:
+            if name not in names:
+                raise unknown_name("class of objects", name, names)
+            found = geometry.connected_components(self.class_mask(name), smallest_area=smallest_area)
+            masks += found
+            class_ids += [names.index(name)] * len(found)
+        return InstanceResult(
+            PredictedObjects(np.array(class_ids, np.int64), np.ones(len(masks)), tuple(masks)),
+            class_names=names,
+            size_hw=(self.mask.shape[-2], self.mask.shape[-1]),
+            image=self.image,
+            path=self.path,
+        )
+
+    @property
+    def largest_area(self) -> int:
+        """Pixels of the largest of `instances()`; 0 where there is none."""
+        return self.instances().largest_area
+
+    @property
+    def mean_area(self) -> float:
+        """Mean number of pixels of `instances()`; NaN where there is none."""
+        return self.instances().mean_area
+
     def polygons(self, class_name: str | None = None) -> dict[str, list[Polygon]]:
         """Return the outlines of each class's regions, holes included.
 
@@ -148,11 +186,7 @@ class SemanticResult:
 
     def show(self, kind: PlotKind = "overlay") -> None:
         """Show the result: in a notebook below the cell, elsewhere in the system's picture viewer."""
-        picture = Image.fromarray(self.plot(kind))
-        if "ipykernel" in sys.modules:
-            importlib.import_module("IPython.display").display(picture)
-        else:
-            picture.show(title=self.name)
+        show_picture(self.plot(kind), self.name)
 
     def save(self, path: str | Path, kind: PlotKind = "overlay", *, legend: bool = False) -> Path:
         """Write the result as a picture and return its path.
@@ -194,13 +228,7 @@ class SemanticResult:
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the picture and one line of text."""
         kind: PlotKind = "mask" if self.image is None else "overlay"
-        data = io.BytesIO()
-        Image.fromarray(self.plot(kind)).save(data, "PNG")
-        encoded = base64.b64encode(data.getvalue()).decode("ascii")
-        text = html.escape(repr(self))
-        return (
-            f'<figure><img src="data:image/png;base64,{encoded}" alt="{text}"><figcaption>{text}</figcaption></figure>'
-        )
+        return html_figure(self.plot(kind), repr(self))
 
     def _colors_of_ids(self) -> list[Color]:
         background: list[Color] = [(0, 0, 0)] if self.class_map.task == "binary" else []

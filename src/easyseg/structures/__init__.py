@@ -21,6 +21,7 @@ from easyseg.structures.kinds import (
 from easyseg.structures.objects import (
     ArchivedFile,
     BoxShape,
+    ConnectedRegions,
     Instances,
     LabelledObject,
     MaskPart,
@@ -41,6 +42,7 @@ __all__ = [
     "BoxShape",
     "ClassMap",
     "Color",
+    "ConnectedRegions",
     "EmbeddedImage",
     "Ignored",
     "ImageArray",

@@ -63,6 +63,7 @@ class ClassMap:
         ignored_names: with "names", the names of objects whose pixels become `IGNORE_INDEX` where nothing else is.
         background_names: with "names", the names of objects of no class; they cover what lies below them.
         uncovered: with "names", what pixels become that no object covers: 0, or `IGNORE_INDEX`.
+        stuff: names of classes that are ground, such as road or sky, and have no objects.
         note: one sentence for people on how this map came about.
         hints: lines for people on what may be meant otherwise, with the argument to type; not stored in files.
     """
@@ -82,6 +83,7 @@ class ClassMap:
     ignored_names: tuple[str, ...] = ()
     background_names: tuple[str, ...] = ()
     uncovered: int = 0
+    stuff: tuple[str, ...] = ()
     note: str = field(default="", compare=False)
     hints: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
@@ -119,7 +121,7 @@ class ClassMap:
 
     @property
     def object_classes(self) -> tuple[str, ...]:
-        """The names of the classes that objects can have: all but a background."""
+        """The names of the classes that objects can have: all but a background, and stuff."""
         return tuple(self.names[at] for at in self._object_places())
 
     def class_of_object(self, name: str) -> int | None:
@@ -205,6 +207,7 @@ class ClassMap:
             "ignored_colors": [list(color) for color in self.ignored_colors],
             "background_colors": [list(color) for color in self.background_colors],
             "note": self.note,
+            **({"stuff": list(self.stuff)} if self.stuff else {}),
             **(of_objects if self.encoding == "names" else {}),
         }
 
@@ -212,7 +215,7 @@ class ClassMap:
     def from_dict(cls, values: Mapping[str, Any]) -> ClassMap:
         """Read what `to_dict` wrote."""
         known = dict(values)
-        for key in ("names", "values", "ignored", "background", "ignored_names", "background_names"):
+        for key in ("names", "values", "ignored", "background", "ignored_names", "background_names", "stuff"):
             known[key] = tuple(known.get(key, ()))
         for key in ("colors", "ignored_colors", "background_colors"):
             known[key] = tuple(tuple(int(part) for part in color) for color in known.get(key, ()))
@@ -229,8 +232,10 @@ class ClassMap:
 
     def _object_places(self) -> list[int]:
         if self.encoding == "names":
-            return [at for at, names in enumerate(self.object_names) if names]
-        return [at for at, name in enumerate(self.names) if name.lower() not in BACKGROUND_NAMES]
+            places = [at for at, names in enumerate(self.object_names) if names]
+        else:
+            places = [at for at, name in enumerate(self.names) if name.lower() not in BACKGROUND_NAMES]
+        return [at for at in places if self.names[at] not in self.stuff]
 
     def _place_of_object(self, name: str) -> int | None:
         places = self._object_places()

@@ -139,6 +139,19 @@ class NumberedObjects:
     void: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectedRegions:
+    """The objects of an image whose mask of classes tells no objects apart: each connected region of a class.
+
+    Pixels are connected that touch at a side or a corner.
+
+    Attributes:
+        smallest_pixels: regions of fewer pixels are specks, and no objects.
+    """
+
+    smallest_pixels: int = 16
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Instances:
     """The objects of an image as arrays, N of them; each covers at least one pixel.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from easyseg.errors import DataError
 from easyseg.pictures import brightness_of, ids_of, is_picture, upright
 from easyseg.structures.kinds import SPLITS, ImageArray, SizeHW, Split
-from easyseg.structures.objects import LabelledObject, NumberedObjects
+from easyseg.structures.objects import ConnectedRegions, LabelledObject, NumberedObjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Sample:
     split: Split | None = None
     source_format: str = "memory"
     label: str | None = None
-    objects: tuple[LabelledObject, ...] | NumberedObjects | None = None
+    objects: tuple[LabelledObject, ...] | NumberedObjects | ConnectedRegions | None = None
     size_hw: SizeHW | None = None
 
     def __post_init__(self) -> None:

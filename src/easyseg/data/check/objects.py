@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from easyseg.data.check.sources import read_any_mask
 from easyseg.data.check.survey import Survey, check, is_ground
+from easyseg.data.drawing import shape_mask
 from easyseg.data.mask_values import evenly_spread
 from easyseg.data.threads import map_in_threads
-from easyseg.errors import EasySegError, SampleError
-from easyseg.geometry import polygon_faults
+from easyseg.errors import DataError, EasySegError, SampleError
+from easyseg.geometry import RunLengths, polygon_faults
 from easyseg.results.checkup import Case, Finding, Severity
 from easyseg.results.words import counted
-from easyseg.structures import IGNORE_INDEX, NumberedObjects, Polygons, Shape
+from easyseg.structures import IGNORE_INDEX, MaskPart, NumberedObjects, Polygons, Sample, Shape
 
 MOST_MASKS = 200
 """Of so many evenly spread masks the single shapes are looked at."""
@@ -97,6 +98,7 @@ def merged_objects(survey: Survey) -> Iterator[Finding]:
         return
     if any(sample.objects is not None for sample in survey.samples[:100]):
         yield from _merged_numbers(survey)
+        yield from _merged_masks(survey)
         return
     names = survey.class_map.names if survey.class_map else ()
     grounds = {at for at, name in enumerate(names) if is_ground(name, is_drawn=survey.is_drawn)}
@@ -114,7 +116,7 @@ def merged_objects(survey: Survey) -> Iterator[Finding]:
         )
         advice = (
             "Give the polygons or the masks of single objects instead, or number the objects 1, 2, 3, ...; where "
-            "objects never touch, connected regions can be taken for them."
+            "objects never touch, take connected regions for them: dataset.as_instances()."
         )
         yield Finding.of("merged_objects", "error", cases, found, advice)
 
@@ -136,6 +138,50 @@ def _merged_numbers(survey: Survey) -> Iterator[Finding]:
     )
     advice = "Number the objects in them, too: 1, 2, 3, ...; where they never touch, by connected regions."
     yield Finding.of("merged_objects", "error", cases, found, advice)
+
+
+def _merged_masks(survey: Survey) -> Iterator[Finding]:
+    """Images with a single object whose mask has several separate regions, where most images are so.
+
+    A few such images are objects with something in front of them.
+    """
+    samples = [at for at, sample in enumerate(survey.samples) if _lone_mask(sample) is not None]
+    chosen = evenly_spread(samples, MOST_MASKS)
+    regions = map_in_threads(lambda at: _regions_of_mask(survey, at), chosen)
+    merged = [(at, count) for at, count in zip(chosen, regions, strict=True) if count > 1]
+    annotated = sum(bool(sample.objects) for sample in survey.samples)
+    if not merged or 2 * len(merged) <= len(chosen) or 2 * len(samples) <= annotated:
+        return
+    merged.sort(key=lambda entry: -entry[1])
+    cases = [survey.image_case(at, f"one object of {count} separate regions") for at, count in merged]
+    found = (
+        f"In {counted(f'{len(cases):,}', 'image')} of {len(chosen):,} looked at, the only object has several separate "
+        "regions: each mask seems to hold all objects of its image."
+    )
+    advice = (
+        "Give each object a mask of its own; where they never touch, give the masks as masks of classes, and take "
+        "their connected regions: dataset.as_instances()."
+    )
+    yield Finding.of("merged_objects", "error", cases, found, advice)
+
+
+def _lone_mask(sample: Sample) -> MaskPart | RunLengths | None:
+    """Return the mask of a sample's only object; None where it has more, or something else than a mask."""
+    objects = sample.objects if isinstance(sample.objects, tuple) else ()
+    shape = objects[0].shape if len(objects) == 1 and not objects[0].is_crowd else None
+    return shape if isinstance(shape, (MaskPart, RunLengths)) else None
+
+
+def _regions_of_mask(survey: Survey, at: int) -> int:
+    """Return how many large separate regions the only object of an image has, 0 where it cannot be read."""
+    height, width = survey.images.size_hw[at].tolist()
+    shape = _lone_mask(survey.samples[at])
+    try:
+        areas = _areas(shape_mask(shape, (height, width))) if shape is not None else ()
+    except DataError:  # told where it is drawn
+        return 0
+    least = max(_LEAST_SHAPE, _LARGE_PART * max(areas, default=0))
+    return sum(area >= least for area in areas)
 
 
 def _regions_of_numbers(survey: Survey, at: int) -> list[int]:

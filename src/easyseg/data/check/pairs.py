@@ -95,7 +95,7 @@ def _files_of_objects(samples: Sequence[Sample]) -> Iterator[Path]:
             if isinstance(sample.objects.mask, Path):
                 yield sample.objects.mask
             continue
-        for item in sample.objects or ():
+        for item in sample.objects if isinstance(sample.objects, tuple) else ():
             if isinstance(item.shape, MaskPart) and isinstance(item.shape.mask, Path):
                 yield item.shape.mask
 

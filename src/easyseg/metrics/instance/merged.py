@@ -53,11 +53,10 @@ def count_parts(
 
 def _num_shapes(mask: RunLengths) -> int:
     """Return how many shapes of about the same size, which do not even touch at corners, a mask consists of."""
-    if mask.box is None:
+    patch, _ = mask.to_patch()
+    if not patch.size:
         return 0
-    left, top, right, bottom = (int(side) for side in mask.box)
-    inside = np.ascontiguousarray(mask.to_mask()[top:bottom, left:right]).view(np.uint8)
-    _, _, figures, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
+    _, _, figures, _ = cv2.connectedComponentsWithStats(patch.view(np.uint8), connectivity=8)
     areas = figures[1:, cv2.CC_STAT_AREA]
     return int((areas >= _SMALLEST_PART * areas.max()).sum())
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from easyseg.errors import DataError
 from easyseg.geometry import RunLengths
 from easyseg.metrics.instance.overlap import StackedRuns, box_areas
+from easyseg.structures import Instances
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
@@ -54,6 +55,12 @@ class TruthObjects:
             raise DataError("The area of a true object is negative or not finite; give pixels, or leave areas out.")
         object.__setattr__(self, "is_crowd", is_crowd)
         object.__setattr__(self, "areas", areas)
+
+    @classmethod
+    def from_instances(cls, instances: Instances) -> TruthObjects:
+        """Return an image's annotated objects with their masks as run lengths, which take a fraction of the memory."""
+        masks = tuple(RunLengths.from_mask(mask) for mask in instances.masks)
+        return cls(instances.class_ids, masks, instances.boxes.astype(np.float64), instances.is_crowd)
 
     def __len__(self) -> int:
         return len(self.class_ids)

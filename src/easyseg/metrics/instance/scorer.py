@@ -21,7 +21,7 @@ MAX_DETECTIONS = 100
 
 
 class InstanceScorer:
-    """Collects what COCO's figures and the diagnosis need, image by image, in any order.
+    """Collects what COCO's figures and the diagnosis need, image by image, in any order, from any threads.
 
     Args:
         num_classes: the user's classes, without a background.

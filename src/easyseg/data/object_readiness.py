@@ -1,0 +1,95 @@
+"""What must be known before the first step of a training on objects: faults by name, and what is worth a note."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from easyseg.data.instance_augmentation import MOST_OBJECTS
+from easyseg.data.object_sizes import TINY_SIDE, ObjectSizes
+from easyseg.errors import DataError
+from easyseg.results.words import counted
+
+_MANY_TINY = 0.1
+"""From this share of all objects on, tiny ones are told."""
+
+
+def refuse_unlearnable(sizes: ObjectSizes, *, num_classes: int) -> None:
+    """Refuse objects that nothing can be learnt from; `measure_objects` has refused what cannot be read.
+
+    Args:
+        sizes: of the training split.
+        num_classes: of the model, without background.
+
+    Raises:
+        DataError: there is no object, or nothing but crowds; or one is of a class that the model has not.
+    """
+    images = counted(len(sizes.counts), "image")
+    if not len(sizes.boxes):
+        if sizes.num_crowds:
+            raise DataError(
+                f"The {images} of the training split hold {counted(sizes.num_crowds, 'crowd')} or objects that do not "
+                "count, and not a single object to learn from. Annotate objects one by one, or take back ignore=."
+            )
+        vanished = ""
+        if sizes.num_vanished:
+            covers = "covers no pixel" if sizes.num_vanished == 1 else "cover no pixels"
+            vanished = f" ({counted(sizes.num_vanished, 'object')} {covers}: a larger image_size may help)"
+        raise DataError(
+            f"None of the {images} of the training split has an object{vanished}, so there is nothing to learn. Check "
+            "the annotation and its class names: dataset.check(instances=True)."
+        )
+    wrong = np.flatnonzero((sizes.class_ids < 0) | (sizes.class_ids >= num_classes))
+    if wrong.size:
+        image = int(np.searchsorted(np.cumsum(sizes.counts), wrong[0], side="right"))
+        raise DataError(
+            f"Image {sizes.names[image]} has an object of class {sizes.class_ids[wrong[0]]}; the model has "
+            f"{counted(num_classes, 'class', 'classes')}, numbered from 0 on without background. Type classes=[...] as "
+            "the model was trained with, or build a new Segmenter."
+        )
+
+
+def notes_on_objects(
+    sizes: ObjectSizes, *, detections_per_image: int, most_objects: int = MOST_OBJECTS
+) -> tuple[str, ...]:
+    """Return lines for people on what the data means for the training; those to act on begin with "Note: ".
+
+    Args:
+        sizes: of the training split.
+        detections_per_image: how many objects the model finds in an image at the most.
+        most_objects: how many objects of an image are trained on at the most.
+    """
+    images = counted(len(sizes.counts), "image")
+    middle = sizes.count_quantile(0.5)
+    lines = [f"{len(sizes.boxes):,} objects in {images}, {middle} in the middle, {sizes.most} at the most."]
+    if sizes.num_empty:
+        lines.append(f"{counted(sizes.num_empty, 'image')} without objects: examples of what is none.")
+    if sizes.num_crowds:
+        lines.append(f"{counted(f'{sizes.num_crowds:,}', 'crowd')}: found or not, nothing is learnt there.")
+    if sizes.num_vanished:
+        lines.append(
+            f"Note: {counted(f'{sizes.num_vanished:,}', 'object')} without any pixel left out, drawn without area or "
+            "too small for the canvas; dataset.check() names those drawn so."
+        )
+    if sizes.num_tiny > _MANY_TINY * len(sizes.boxes):
+        lines.append(
+            f"Note: {sizes.num_tiny / len(sizes.boxes):.0%} of the objects are less than {TINY_SIDE:g} pixels wide or "
+            "high on the canvas and will hardly be found; type a larger image_size, or resize='crop'."
+        )
+    above = int(np.count_nonzero(sizes.counts > detections_per_image))
+    if above:
+        lines.append(
+            f"Note: {counted(above, 'image')} with more than {detections_per_image} objects, the most that the model "
+            f"finds in one; type detections_per_image={_rounded_up(sizes.most)}, or cut images into tiles."
+        )
+    crowded = int(np.count_nonzero(sizes.counts > most_objects))
+    if crowded:
+        lines.append(
+            f"Note: {counted(crowded, 'image')} with more than {most_objects} objects; so many of each, others in "
+            "every epoch, are trained on. Crops of such images hold fewer: resize='crop'."
+        )
+    return tuple(lines)
+
+
+def _rounded_up(count: int) -> int:
+    """Return a round number with some room above a count."""
+    return -(-5 * count // 4 // 50) * 50 if count > 40 else 50

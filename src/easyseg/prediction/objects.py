@@ -1,0 +1,167 @@
+"""From images of any size to the objects in them, at the images' own size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from easyseg.errors import ConfigError
+from easyseg.geometry import RunLengths
+from easyseg.metrics.instance import PredictedObjects
+from easyseg.metrics.instance.overlap import box_areas, box_intersections, intersection_over_union
+from easyseg.prediction.pasting import paste_mask
+from easyseg.prediction.predictor import Predictor, Prepared, Stopwatch
+from easyseg.preprocessing import Placement, Preprocessing
+from easyseg.structures import RawObjects
+
+Tag = TypeVar("Tag")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectLimits:
+    """Which of the objects that a network finds are kept. A network's own limits come first.
+
+    Attributes:
+        score_threshold: objects with a lower score are dropped, in 0..1.
+        mask_threshold: a pixel belongs to an object where its probability is greater, in 0..1.
+        nms_iou: of two objects of a class whose boxes overlap more than this, the less certain one is dropped, in 0..1.
+        max_detections: the most certain ones that are kept of an image.
+
+    Raises:
+        ConfigError: one of them is out of its range.
+    """
+
+    score_threshold: float = 0.05
+    mask_threshold: float = 0.5
+    nms_iou: float = 0.5
+    max_detections: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("score_threshold", "mask_threshold", "nms_iou"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ConfigError(f"{name}={value}; expected a number from 0 to 1. Type {name}=0.5.")
+        if self.max_detections < 1:
+            raise ConfigError(f"max_detections={self.max_detections}; expected 1 or more. Type max_detections=100.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CanvasObjects:
+    """What a network found in one image, in memory of its own on the CPU.
+
+    Attributes:
+        boxes: (K, 4) float32 x1, y1, x2, y2 in pixels of the canvas.
+        scores: (K,) float32 in 0..1.
+        class_ids: (K,) int64, from 0 on.
+        patches: (K, M, M) float32 probabilities in 0..1, each stretched over its box; None where only boxes are found.
+    """
+
+    boxes: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    class_ids: npt.NDArray[np.int64]
+    patches: npt.NDArray[np.float32] | None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+class ObjectPredictor:
+    """Runs a detector over images, several at a time, and brings what it finds to the images' own size.
+
+    Args:
+        predictor: runs the network.
+        preprocessing: what the network was trained with.
+        limits: which objects are kept.
+    """
+
+    def __init__(self, predictor: Predictor, *, preprocessing: Preprocessing, limits: ObjectLimits) -> None:
+        self._predictor = predictor
+        self._preprocessing = preprocessing
+        self._limits = limits
+
+    def found(self, items: Iterable[Prepared[Tag]], watch: Stopwatch) -> Iterator[tuple[CanvasObjects, Prepared[Tag]]]:
+        """Yield what the network finds in each image, on the canvas, before any limit.
+
+        Raises:
+            ModelError: the memory of the device does not suffice.
+        """
+        for batch, raw in self._predictor.passes(items, watch):
+            with watch.on("network"):
+                fetched = fetch(raw)
+            yield from zip(fetched, batch, strict=True)
+
+    def at_original_size(self, found: CanvasObjects, placement: Placement) -> PredictedObjects:
+        """Return the objects that are kept, the most certain first, at the image's own size.
+
+        Masks are pasted one at a time straight into run lengths. Objects that lie in the padding, and those whose mask
+        has no pixel, are dropped. Several threads may call this at once.
+        """
+        limits = self._limits
+        boxes = self._preprocessing.boxes_to_original(found.boxes, placement)
+        fits = (boxes[:, :2] < boxes[:, 2:]).all(axis=1) & (found.scores >= limits.score_threshold)
+        order = np.argsort(-found.scores, kind="stable")
+        kept = order[fits[order]]
+        kept = kept[suppress(boxes[kept], found.class_ids[kept], iou=limits.nms_iou)][: limits.max_detections]
+        masks: list[RunLengths] | None = None
+        if found.patches is not None:
+            pasted = [
+                paste_mask(found.patches[place], found.boxes[place], placement, threshold=limits.mask_threshold)
+                for place in kept.tolist()
+            ]
+            masks = [mask for mask in pasted if mask.area]
+            kept = kept[np.array([mask.area > 0 for mask in pasted], bool)]
+        return PredictedObjects(
+            class_ids=found.class_ids[kept],
+            scores=found.scores[kept].astype(np.float64),
+            masks=None if masks is None else tuple(masks),
+            boxes=boxes[kept].astype(np.float64),
+        )
+
+
+def fetch(raw: Sequence[RawObjects]) -> list[CanvasObjects]:
+    """Bring what was found in the images of a forward pass, one or more, from the device in a single copy."""
+    table = torch.cat([_as_rows(one) for one in raw]).cpu().numpy()
+    ends = np.cumsum([len(one) for one in raw])
+    return [_from_rows(rows, one) for rows, one in zip(np.split(table, ends[:-1]), raw, strict=True)]
+
+
+def suppress(
+    boxes: npt.NDArray[np.floating[Any]], class_ids: npt.NDArray[np.int64], *, iou: float
+) -> npt.NDArray[np.intp]:
+    """Return which objects remain if none may overlap a better one of its class too much.
+
+    Args:
+        boxes: (N, 4) x1, y1, x2, y2, the most certain first.
+        class_ids: (N,).
+        iou: the largest overlap allowed, in 0..1.
+
+    Returns:
+        (M,) places, in order.
+    """
+    wide = boxes.astype(np.float64)
+    areas = box_areas(wide)
+    overlaps = intersection_over_union(box_intersections(wide, wide), areas, areas, np.zeros(len(wide), bool))
+    is_rival = np.triu((overlaps > iou) & (class_ids[:, None] == class_ids), 1)
+    remains = np.ones(len(wide), bool)
+    for place in np.flatnonzero(is_rival.any(axis=1)):
+        if remains[place]:
+            remains &= ~is_rival[place]
+    return np.flatnonzero(remains)
+
+
+def _as_rows(found: RawObjects) -> Tensor:
+    """Return an object a row; float32 holds class ids exactly, up to some millions."""
+    columns = [found.boxes, found.scores[:, None], found.class_ids[:, None]]
+    columns += [] if found.masks is None else [found.masks.flatten(1)]
+    return torch.cat([column.float() for column in columns], dim=1)
+
+
+def _from_rows(rows: npt.NDArray[np.float32], found: RawObjects) -> CanvasObjects:
+    patches = None if found.masks is None else rows[:, 6:].reshape(found.masks.shape)
+    return CanvasObjects(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), patches)
