@@ -274,6 +274,11 @@ class PredictSettings(Settings):
 
     batch_size: Count | Auto = Field("auto", description="Images per forward pass.")
     threshold: Fraction = Field(0.5, description="Probability from which a pixel counts (binary, multilabel).")
+    score_threshold: Fraction = Field(0.5, description="Objects with a lower score are left out (detectors).")
+    nms_iou: Fraction = Field(
+        0.5,
+        description="Of two objects of a class that overlap more than this, the less certain is left out (detectors).",
+    )
     recursive: bool = Field(True, description="Look for images in folders inside the source folder, too.")
 
 

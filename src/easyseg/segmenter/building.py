@@ -22,6 +22,11 @@ def finds_objects(settings: ModelSettings) -> bool:
     return find_model(settings.model).task == "instance"
 
 
+def finds_masks(settings: ModelSettings) -> bool:
+    """Tell whether the detector of these settings finds masks, and not boxes only."""
+    return find_model(settings.model).name == "mask_rcnn"
+
+
 def classes_to_learn(class_map: ClassMap, settings: ModelSettings) -> tuple[str, ...]:
     """Return the names of the classes that a model tells apart; a background is none of a detector's."""
     return class_map.object_classes if finds_objects(settings) else class_map.names

@@ -12,18 +12,14 @@ CACHE_SHARE = 0.25
 """Part of the free memory, or else of the free disk, that decoded images may take; the rest belongs to the network and
 to other people."""
 
-CPU_BATCH = 8
-GPU_BATCH = 16
 
-
-def choose_batch_size(given: int | Auto, *, device_type: str, num_images: int, processes: int = 1) -> int:
-    """Return images per step: 8 on a CPU, 16 on a GPU, fewer where an epoch would have under four steps.
+def choose_batch_size(given: int | Auto, *, usual: int, num_images: int, processes: int = 1) -> int:
+    """Return images per step: the usual number, fewer where an epoch would have under four steps.
 
     Several processes share as many, so that they train what one would; each needs one at least.
     """
     if given != "auto":
         return given
-    usual = CPU_BATCH if device_type == "cpu" else GPU_BATCH
     return max(processes, min(usual, num_images // 4))
 
 

@@ -12,7 +12,7 @@ from easyseg.data.reading import as_dataset
 from easyseg.devices import Compute
 from easyseg.errors import DataError
 from easyseg.segmenter.fitted import FittedModel
-from easyseg.segmenter.tasks import AnyReport, MeasuringRequest, work_of
+from easyseg.segmenter.tasks import AnyReport, MeasuringRequest, Work, work_of
 from easyseg.training.joining import joined_world
 
 
@@ -34,8 +34,19 @@ def evaluate_split(fitted: FittedModel, data: Any, settings: EvaluateSettings, *
             part, fitted, compute, batch_size, settings.threshold, keep=False, has_loss=False, world=world
         )
         measured = work.evaluation(request).measure(fitted.model)
+        learnt = _learnt(dataset, part, measures_all=measures_all, work=work)
+        training = work.evaluation(replace(request, dataset=learnt)).measure(fitted.model) if learnt else None
     split = "all" if measures_all else settings.split
-    return measured.report(part, split=split, details=settings.details, origin=_origin(part, dataset))
+    return measured.report(
+        part, split=split, details=settings.details, origin=_origin(part, dataset), training=training
+    )
+
+
+def _learnt(dataset: Dataset, part: Dataset, *, measures_all: bool, work: Work) -> Dataset | None:
+    """Return training images to compare with, where others are measured and that tells something."""
+    if measures_all or "train" not in dataset.splits() or part[0].split == "train":
+        return None
+    return work.training_sample(dataset.split("train"), len(part))
 
 
 def scaled_as(dataset: Dataset, value_range: ValueRange | None) -> Dataset:

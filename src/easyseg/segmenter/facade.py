@@ -14,18 +14,19 @@ from easyseg.errors import ModelError
 from easyseg.io.checkpoints import save_checkpoint
 from easyseg.models.assembly import check_pair, check_weights
 from easyseg.models.registry import find_encoder, find_model
-from easyseg.models.semantic import SemanticModel
 from easyseg.models.summary import Summary
 from easyseg.prediction.sources import is_single
 from easyseg.reports.run_folder import find_run
-from easyseg.results import History, LearningRateCurve, Report
+from easyseg.results import History, LearningRateCurve
 from easyseg.segmenter.arguments import check_arguments
+from easyseg.segmenter.building import Model
 from easyseg.segmenter.evaluating import evaluate_split
 from easyseg.segmenter.fitted import FittedModel, read_fitted, summarize_any
 from easyseg.segmenter.fitting import run_training
 from easyseg.segmenter.predicting import predict_part
 from easyseg.segmenter.rate_finding import find_learning_rate
 from easyseg.segmenter.staging import freeze_parts
+from easyseg.segmenter.tasks import AnyReport
 from easyseg.structures import ClassMap
 
 
@@ -109,7 +110,7 @@ class Segmenter:
         return self._chosen
 
     @property
-    def network(self) -> SemanticModel:
+    def network(self) -> Model:
         """The torch module: images (N, C, H, W) with values 0..255 to logits (N, classes, H, W).
 
         Raises:
@@ -269,7 +270,7 @@ class Segmenter:
         batch_size: int | Auto = "auto",
         threshold: float = 0.5,
         details: bool = False,
-    ) -> Report:
+    ) -> AnyReport:
         """Measure the model on annotated images, each at its original size.
 
         Args:
@@ -293,6 +294,8 @@ class Segmenter:
         *,
         batch_size: int | Auto = "auto",
         threshold: float = 0.5,
+        score_threshold: float = 0.5,
+        nms_iou: float = 0.5,
         recursive: bool = True,
     ) -> Any:
         """Segment images.
@@ -301,11 +304,13 @@ class Segmenter:
             source: an image file, an (H, W, C) uint8 RGB array, a PIL image; or a folder, a glob pattern, an
                 (N, H, W, C) array, a list or any iterable of these.
             batch_size: images per forward pass.
-            threshold: probability from which a pixel counts (binary and multilabel), in 0..1.
+            threshold: probability from which a pixel counts (binary and multilabel; objects), in 0..1.
+            score_threshold: objects with a lower score are left out, in 0..1.
+            nms_iou: of two objects of a class that overlap more than this IoU, the less certain is left out.
             recursive: look into the folders of a folder, too.
 
         Returns:
-            a `SemanticResult` for one image; for several an iterator of them, which reads and predicts as it is drawn
+            a `SemanticResult` for one image, of a detector an `InstanceResult`; for several an iterator of them, which reads and predicts as it is drawn
             from and holds only a few images at a time.
 
         Raises:

@@ -59,6 +59,7 @@ class Job:
         stages: what learns when; at least one.
         config: what `config.yaml` says.
         world: the processes that train the model together.
+        notes: lines for people on how the model was set up from the data.
     """
 
     data: TrainingData
@@ -71,6 +72,7 @@ class Job:
     stages: tuple[ResolvedStage, ...]
     config: dict[str, Any]
     world: World
+    notes: tuple[str, ...] = ()
 
 
 def read_halves(
@@ -126,7 +128,10 @@ def resolved(
     chosen = {
         "monitor": monitor,
         "batch_size": defaults.choose_batch_size(
-            settings.batch_size, device_type=kind, num_images=len(halves.train), processes=world.size
+            settings.batch_size,
+            usual=work.usual_batch_sizes[kind != "cpu"],
+            num_images=len(halves.train),
+            processes=world.size,
         ),
         "learning_rate": decoder,
         "encoder_learning_rate": encoder,
@@ -155,7 +160,7 @@ def new_job(
     preprocessing = _preprocessing_for(model_settings, fitted, halves.train)
     augmentation = work_of(model_settings).augmentation(settings, preprocessing, seed=model_settings.seed)
     with world.one_before_the_others():  # pretrained weights are fetched once
-        fitted = _model_for(halves.train, settings, model_settings, fitted, preprocessing)
+        fitted, notes = _model_for(halves.train, settings, model_settings, fitted, preprocessing)
     stages = work_out_stages(settings, fitted.model, model_settings, goes_on=goes_on)
     if world.size > 1:
         fitted = _parted(fitted, halves.train, settings, stages, world)
@@ -170,6 +175,7 @@ def new_job(
         stages=stages,
         config=run_config(halves.whole, validation, settings, model_settings),
         world=world,
+        notes=notes,
     )
 
 
@@ -197,7 +203,7 @@ def new_loader(job: Job) -> TrainingLoader:
         ),
         part=Part(world.rank, world.size),
     )
-    loader = work_of(job.fitted.model).loader(request)
+    loader = request.loader()
     if settings.cache in ("ram", "disk") and not loader.cached_bytes:
         raise _too_large_to_cache(job, most=max(cache_bytes, cache_file_bytes))
     return loader
@@ -323,19 +329,19 @@ def _model_for(
     model_settings: ModelSettings,
     fitted: FittedModel | None,
     preprocessing: Preprocessing,
-) -> FittedModel:
-    """Build the model for a dataset's classes, or take the one there is."""
+) -> tuple[FittedModel, tuple[str, ...]]:
+    """Build the model for a dataset, or take the one there is; return what people should know about it, too."""
     batch_size, work = int(settings.batch_size), work_of(model_settings)
+    ready = work.set_up(dataset, model_settings, preprocessing, fitted.model if fitted else None)
     if fitted is not None:
         fitted = replace(fitted, batch_size=batch_size, unfinished=None)
     else:
-        model = work.build(dataset, model_settings, preprocessing)
         if model_settings.normalize == "dataset":
-            _normalize_by(model, dataset)
-        fitted = FittedModel(model, dataset.class_map, preprocessing, batch_size)
+            _normalize_by(ready.model, dataset)
+        fitted = FittedModel(ready.model, dataset.class_map, preprocessing, batch_size)
     fitted = replace(fitted, split_seed=dataset.seed, validation_fraction=dataset.validation_fraction)
     work.set_losses(fitted.model, dataset, settings, ALONE)
-    return fitted
+    return fitted, ready.notes
 
 
 def _normalize_by(model: Model, dataset: Dataset) -> None:

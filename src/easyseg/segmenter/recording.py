@@ -49,6 +49,8 @@ class Announcer:
             f"batch size {settings.batch_size}, learning rate {settings.learning_rate:g} "
             f"(encoder {settings.encoder_learning_rate:g}), {counted(settings.workers, 'worker')}, loss {settings.loss}"
         )
+        for note in job.notes:
+            self.say(note)
         if settings.time_budget is not None:
             self.say(f"training ends after {settings.time_budget:g} s (time_budget), whatever epochs says")
         if len(job.stages) > 1:

@@ -2,7 +2,7 @@
 
 from easyseg.config import ModelSettings
 from easyseg.models.instance.model import InstanceModel
-from easyseg.segmenter.building import Model, finds_objects
+from easyseg.segmenter.building import Model, finds_masks, finds_objects
 from easyseg.segmenter.tasks.instance import InstanceWork
 from easyseg.segmenter.tasks.semantic import SemanticWork
 from easyseg.segmenter.tasks.work import (
@@ -31,5 +31,6 @@ __all__ = [
 
 def work_of(of: Model | ModelSettings) -> Work:
     """Return what a model, or one of these settings, does: give each pixel a class, or find objects."""
-    is_detector = finds_objects(of) if isinstance(of, ModelSettings) else isinstance(of, InstanceModel)
-    return InstanceWork() if is_detector else SemanticWork()
+    if isinstance(of, ModelSettings):
+        return InstanceWork(finds_masks(of)) if finds_objects(of) else SemanticWork()
+    return InstanceWork(of.has_masks) if isinstance(of, InstanceModel) else SemanticWork()

@@ -1,1 +1,351 @@
-class InstanceWork: ...
+"""Finding objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, fields, replace
+from typing import cast
+
+import cv2
+import numpy as np
+import torch
+
+from easyseg import visualization
+from easyseg.config import FitSettings, ModelSettings, PredictSettings
+from easyseg.data.dataset import Dataset
+from easyseg.data.instance_augmentation import InstanceAugmentation, build_instance_augmentation
+from easyseg.data.object_readiness import notes_on_objects, refuse_unlearnable
+from easyseg.data.object_sizes import ObjectSizes, measure_objects
+from easyseg.data.sequences import chosen
+from easyseg.devices import Compute
+from easyseg.errors import ConfigError, unknown_name
+from easyseg.metrics import Direction, InstanceFigures, PredictedObjects, TruthObjects
+from easyseg.models.instance.anchors import AnchorFit, choose_anchors, measure_anchors
+from easyseg.models.instance.heads import DetectionLimits
+from easyseg.models.instance.model import InstanceModel
+from easyseg.models.instance.plan import DetectorPlan
+from easyseg.prediction.object_scoring import AnnotatedObjects, ObjectEvaluation, ScoredObjects
+from easyseg.prediction.objects import ObjectLimits, ObjectPredictor
+from easyseg.prediction.predictor import Predictor, Prepared, Stopwatch, evaluation_mode
+from easyseg.prediction.sources import Source, ahead, read_threads
+from easyseg.preprocessing import Preprocessing
+from easyseg.results import InstanceReport, InstanceResult
+from easyseg.results.words import counted
+from easyseg.segmenter.building import Model, build_model
+from easyseg.segmenter.fitted import FittedModel
+from easyseg.segmenter.tasks.work import AnyResult, Measured, MeasuringRequest, SetUp, TrialShape
+from easyseg.structures import Batch, ClassMap, ImageArray, InstanceTarget, MaskArray, SizeHW
+
+LEAST_RECALL = 0.9
+"""Anchors that overlap fewer of the objects with an IoU of 0.5 are worth a warning."""
+
+USUAL_DETECTIONS = 100
+MOST_DETECTIONS = 1000
+
+_TRAINING_SAMPLE = 50
+"""So many training images at the most are measured beside others, to tell what was learnt from what was not."""
+
+_LARGEST_PANEL = 560
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObjects:
+    """What an evaluation found; see `ScoredObjects`."""
+
+    scored: ScoredObjects
+    class_names: tuple[str, ...]
+
+    def figures(self) -> dict[str, float]:
+        """Return every figure that can be monitored, by name."""
+        scorer = self.scored.scorer
+        return {
+            name: value
+            for kind in scorer.kinds
+            for name, value in scorer.scores(kind).to_dict(self.class_names).items()
+        }
+
+    def report(
+        self,
+        dataset: Dataset,
+        *,
+        split: str,
+        details: bool = False,
+        origin: str = "",
+        training: Measured | None = None,
+    ) -> InstanceReport:
+        """Return the report on the images that were measured."""
+        return InstanceReport.from_scorer(
+            self.scored.scorer,
+            self.class_names,
+            split=split,
+            training=cast(FoundObjects, training).scored.scorer if training is not None else None,
+            seconds=self.scored.seconds,
+            timing=self.scored.timing,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMeasuring:
+    """An evaluation that can be repeated."""
+
+    evaluation: ObjectEvaluation
+    class_names: tuple[str, ...]
+
+    def measure(self, model: Model, poll: Callable[[], None] = lambda: None) -> FoundObjects:
+        """Measure the model as it is now."""
+        return FoundObjects(self.evaluation.score(_detector(model), poll=poll), self.class_names)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceWork:
+    """Finding objects; see `Work`.
+
+    Attributes:
+        has_masks: the model finds masks, and not boxes only.
+    """
+
+    has_masks: bool = True
+
+    @property
+    def monitor(self) -> str:
+        """COCO's main figure."""
+        return "mask_ap" if self.has_masks else "box_ap"
+
+    @property
+    def usual_batch_sizes(self) -> tuple[int, int]:
+        """A detector's step takes several times what that of a semantic model does."""
+        return 2, 4
+
+    def direction_of(self, figure: str, class_names: Iterable[str]) -> Direction:
+        """Return whether more or less of a figure is better."""
+        kinds = ("mask", "box") if self.has_masks else ("box",)
+        known = [f"{kind}_{field.name}" for kind in kinds for field in fields(InstanceFigures)]
+        of_classes = [f"{name}/{class_name}" for class_name in class_names for name in known]
+        if figure == "loss":
+            return "min"
+        if figure not in known and figure not in of_classes:
+            raise unknown_name("metric of objects", figure, [*known, "loss", *of_classes])
+        return "max"
+
+    def suited(self, dataset: Dataset) -> Dataset:
+        """Return a dataset of objects: of masks of classes, each connected region is taken for one."""
+        if not len(dataset) or any(sample.objects is not None for sample in dataset.samples):
+            return dataset
+        classes = dataset.object_classes if dataset.class_map.stuff else None
+        return dataset.as_instances(classes=classes)
+
+    def check_settings(self, settings: FitSettings) -> None:
+        """Refuse what is for pixels."""
+        for name in ("loss", "class_weights", "oversample"):
+            default = FitSettings.model_fields[name].default
+            if getattr(settings, name) != default:
+                raise ConfigError(
+                    f"{name}={getattr(settings, name)!r} is for models that give each pixel a class; a detector has "
+                    f"losses of its own. Take {name} out."
+                )
+
+    def set_up(
+        self, dataset: Dataset, model_settings: ModelSettings, preprocessing: Preprocessing, model: Model | None
+    ) -> SetUp:
+        """Build a detector with anchors of the objects' sizes, or see whether the one there is suits them."""
+        sizes = measure_objects(dataset, preprocessing)
+        classes = dataset.object_classes
+        refuse_unlearnable(sizes, num_classes=len(classes))
+        canvas_hw = _canvas(dataset, preprocessing)
+        if model is None:
+            fit = _anchors(sizes, canvas_hw, model_settings.weights)
+            plan = DetectorPlan(anchors=fit.anchors, limits=DetectionLimits(per_image=_detections(sizes)))
+            model = build_model(model_settings, num_classes=len(classes), weights=model_settings.weights, plan=plan)
+        else:
+            fit = measure_anchors(_detector(model).anchors, sizes.boxes, canvas_hw=canvas_hw)
+        most = _detector(model).plan.limits.per_image
+        return SetUp(model, (*notes_on_objects(sizes, detections_per_image=most), _anchor_note(fit)))
+
+    def set_losses(self, model: Model, dataset: Dataset, settings: FitSettings, world: object) -> None:
+        """Do nothing: a detector knows what it is to minimise."""
+
+    def augmentation(self, settings: FitSettings, preprocessing: Preprocessing, *, seed: int) -> InstanceAugmentation:
+        """Return what changes training images and objects at random."""
+        return build_instance_augmentation(settings.augment, preprocessing=preprocessing, seed=seed)
+
+    def evaluation(self, request: MeasuringRequest) -> ObjectMeasuring:
+        """Prepare an evaluation at the images' original sizes."""
+        dataset, fitted, world = request.dataset, request.fitted, request.world
+        classes = tuple(fitted.class_map.object_classes)
+        channels = fitted.preprocessing.in_channels
+        images = AnnotatedObjects(
+            len(dataset), lambda i: (dataset.image(i, channels), dataset.instances(i)), len(classes), self.has_masks
+        )
+        evaluation = ObjectEvaluation(
+            images,
+            preprocessing=fitted.preprocessing,
+            compute=request.compute,
+            batch_size=request.batch_size,
+            limits=_limits(fitted, mask_threshold=request.threshold),
+            threads=read_threads(),
+            keep=request.keep,
+            sharing=world if world.size > 1 else None,
+        )
+        return ObjectMeasuring(evaluation, classes)
+
+    def training_sample(self, dataset: Dataset, count: int) -> Dataset | None:
+        """Return some of the training images, as many as were measured and not too many."""
+        count = min(count, len(dataset), _TRAINING_SAMPLE)
+        places = np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int)).tolist()
+        return replace(dataset, samples=chosen(dataset.samples, places)) if places else None
+
+    def bytes_to_keep(self, dataset: Dataset, preprocessing: Preprocessing) -> int:
+        """Return how much memory an evaluation takes that keeps its images; run lengths take next to nothing."""
+        sizes = (preprocessing.place(dataset.size_hw(index)).canvas_hw for index in range(len(dataset)))
+        return sum(height * width * preprocessing.in_channels for height, width in sizes)
+
+    def results(
+        self,
+        fitted: FittedModel,
+        sources: Iterable[Source],
+        settings: PredictSettings,
+        *,
+        compute: Compute,
+        batch_size: int,
+        watch: Stopwatch,
+    ) -> Generator[InstanceResult, None, None]:
+        """Yield a result for each source, in order."""
+        preprocessing, network = fitted.preprocessing, _detector(fitted.model)
+        runner = Predictor(network, preprocessing=preprocessing, compute=compute, batch_size=batch_size)
+        limits = _limits(
+            fitted,
+            score_threshold=settings.score_threshold,
+            mask_threshold=settings.threshold,
+            nms_iou=settings.nms_iou,
+        )
+        predictor = ObjectPredictor(runner, preprocessing=preprocessing, limits=limits)
+
+        def prepare(one: Source) -> Prepared[tuple[Source, ImageArray]]:
+            image = one.pixels(preprocessing.in_channels, preprocessing.value_range)
+            return runner.prepare(image, (one, image))
+
+        prepared = ahead(sources, prepare, threads=read_threads(), depth=runner.depth)
+        with evaluation_mode(network):
+            for found, item in predictor.found(prepared, watch):
+                source, image = item.tag
+                with watch.on("way back"):
+                    objects = predictor.at_original_size(found, item.placement)
+                yield InstanceResult(
+                    objects,
+                    class_names=fitted.class_map.object_classes,
+                    size_hw=(image.shape[0], image.shape[1]),
+                    image=image,
+                    path=source.path,
+                )
+
+    def masks_to_show(self, dataset: Dataset, index: int, result: AnyResult) -> tuple[MaskArray, MaskArray, ClassMap]:
+        """Return what an image's true and its predicted objects cover, by class."""
+        names = cast(InstanceResult, result).class_names
+        taken = ClassMap(names=("background", *names), task="multiclass", values=tuple(range(len(names) + 1)))
+        truth = annotated(dataset, index)
+        return _painted(truth), _painted(cast(InstanceResult, result)), taken
+
+    def comparison(self, dataset: Dataset, index: int, image: ImageArray, result: AnyResult) -> ImageArray:
+        """Return image, truth and prediction side by side."""
+        found, truth = cast(InstanceResult, result), annotated(dataset, index, image)
+        panels = [_panel(picture) for picture in (visualization.as_rgb(image), truth.plot(), found.plot())]
+        titles = ["image", f"truth: {counted(len(truth), 'object')}", f"prediction: {counted(len(found), 'object')}"]
+        return visualization.side_by_side(panels, titles)
+
+    def trial_model(self, settings: ModelSettings, shape: TrialShape) -> Model:
+        """Return a model with random weights that can learn."""
+        return build_model(settings, num_classes=shape.num_classes, weights=None)
+
+    def trial_batch(self, settings: ModelSettings, shape: TrialShape) -> Batch:
+        """Return a batch of noise with a few squares that it can learn from."""
+        count, (height, width) = shape.batch_size, shape.size_hw
+        images = torch.randint(0, 256, (count, settings.in_channels, height, width), dtype=torch.uint8)
+        targets = tuple(_squares(height, width) for _ in range(count))
+        return Batch(images.contiguous(memory_format=torch.channels_last), targets, tuple(range(count)))
+
+
+def annotated(dataset: Dataset, index: int, image: ImageArray | None = None) -> InstanceResult:
+    """Return an image's annotated objects in the form of a prediction; crowds left out."""
+    truth = TruthObjects.from_instances(dataset.instances(index))
+    kept = np.flatnonzero(~truth.is_crowd)
+    objects = PredictedObjects(truth.class_ids, np.ones(len(truth)), truth.masks, truth.boxes).take(kept)
+    return InstanceResult(objects, class_names=dataset.object_classes, size_hw=dataset.size_hw(index), image=image)
+
+
+def _canvas(dataset: Dataset, preprocessing: Preprocessing) -> SizeHW:
+    if preprocessing.image_size is not None:
+        return preprocessing.image_size
+    sizes = [dataset.size_hw(index) for index in range(len(dataset))]
+    return max(height for height, _ in sizes), max(width for _, width in sizes)
+
+
+def _anchors(sizes: ObjectSizes, canvas_hw: SizeHW, weights: str | None) -> AnchorFit:
+    """Return anchors for these objects; those that weights for COCO were trained with, where they suit."""
+    if weights is not None and str(weights).startswith("coco"):
+        usual = measure_anchors(DetectorPlan().anchors, sizes.boxes, canvas_hw=canvas_hw)
+        if usual.recall_50 >= LEAST_RECALL:
+            return usual
+    return choose_anchors(sizes.boxes, canvas_hw=canvas_hw)
+
+
+def _detections(sizes: ObjectSizes) -> int:
+    """Return how many objects the model may find in an image: COCO's 100, or with some room what there is."""
+    wanted = max(USUAL_DETECTIONS, -(-5 * sizes.most // 4))
+    return min(MOST_DETECTIONS, -(-wanted // 50) * 50)
+
+
+def _anchor_note(fit: AnchorFit) -> str:
+    recall = f"best possible recall {fit.recall_50:.1%} at IoU .5, {fit.recall_70:.1%} at IoU .7"
+    if fit.recall_50 >= LEAST_RECALL:
+        return f"Anchors fit the objects: {recall}."
+    return (
+        f"Note: anchors miss many objects: {recall}. They are too small, too thin or too large at this size; type a "
+        "larger image_size, or look at dataset.statistics()."
+    )
+
+
+def _limits(
+    fitted: FittedModel, *, score_threshold: float = 0.0, mask_threshold: float, nms_iou: float = 1.0
+) -> ObjectLimits:
+    """Return what is kept of what a detector finds, which has limits of its own."""
+    return ObjectLimits(
+        score_threshold=score_threshold,
+        mask_threshold=mask_threshold,
+        nms_iou=nms_iou,
+        max_detections=_detector(fitted.model).plan.limits.per_image,
+    )
+
+
+def _painted(result: InstanceResult) -> MaskArray:
+    """Return (H, W) uint8, 0 where nothing is and else one more than the class; boxes stand for missing masks."""
+    painted = np.zeros(result.size_hw, np.uint8)
+    for one in reversed(list(result)):
+        if result.has_masks:
+            patch, (left, top) = one.patch()
+            painted[top : top + patch.shape[0], left : left + patch.shape[1]][patch] = one.class_id + 1
+        else:
+            x1, y1, x2, y2 = (round(side) for side in one.box)
+            painted[y1:y2, x1:x2] = one.class_id + 1
+    return painted
+
+
+def _panel(picture: ImageArray) -> ImageArray:
+    scale = _LARGEST_PANEL / max(picture.shape[:2])
+    size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(picture, size, interpolation=method), np.uint8)
+
+
+def _squares(height: int, width: int, count: int = 20) -> InstanceTarget:
+    side = max(2, min(height, width) // 8)
+    masks = torch.zeros(count, height, width, dtype=torch.uint8)
+    tops = torch.linspace(0, height - side, count).long()
+    lefts = torch.linspace(0, width - side, count).long()
+    for mask, top, left in zip(masks, tops.tolist(), lefts.tolist(), strict=True):
+        mask[top : top + side, left : left + side] = 1
+    boxes = torch.stack([lefts, tops, lefts + side, tops + side], dim=1).float()
+    return InstanceTarget(boxes, torch.zeros(count, dtype=torch.int64), masks, torch.zeros(count, dtype=torch.bool))
+
+
+def _detector(model: Model) -> InstanceModel:
+    return cast(InstanceModel, model)  # this is the work of no other

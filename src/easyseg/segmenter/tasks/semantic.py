@@ -14,7 +14,6 @@ from torch import Tensor
 from easyseg.config import FitSettings, ModelSettings, PredictSettings
 from easyseg.data.class_weights import balanced_class_weights
 from easyseg.data.dataset import Dataset
-from easyseg.data.loaders import TrainingLoader
 from easyseg.data.transforms import Augmentation, build_augmentation
 from easyseg.devices import Compute
 from easyseg.metrics.semantic import Direction, direction_of, scores
@@ -27,7 +26,7 @@ from easyseg.reports.plots import comparison
 from easyseg.results import Report, SemanticResult
 from easyseg.segmenter.building import Model, build_model
 from easyseg.segmenter.fitted import FittedModel
-from easyseg.segmenter.tasks.work import AnyResult, LoaderRequest, MeasuringRequest, TrialShape
+from easyseg.segmenter.tasks.work import AnyResult, Measured, MeasuringRequest, SetUp, TrialShape
 from easyseg.structures import IGNORE_INDEX, Batch, ClassMap, ImageArray, MaskArray, Task
 from easyseg.training.distributed import World
 from easyseg.training.losses import build_loss, of_one_process
@@ -47,7 +46,15 @@ class ScoredPixels:
         loss = {} if self.scored.loss is None else {"val_loss": self.scored.loss}
         return loss | scores(self.scored.counts, task=self.class_map.task).to_dict(self.class_map.names)
 
-    def report(self, dataset: Dataset, *, split: str, details: bool = False, origin: str = "") -> Report:
+    def report(
+        self,
+        dataset: Dataset,
+        *,
+        split: str,
+        details: bool = False,
+        origin: str = "",
+        training: Measured | None = None,
+    ) -> Report:
         """Return the report on the images that were measured."""
         report = Report.from_counts(
             self.scored.counts,
@@ -81,6 +88,7 @@ class SemanticWork:
     """Giving each pixel a class; see `Work`."""
 
     monitor = "mean_iou"
+    usual_batch_sizes = (8, 16)
 
     def direction_of(self, figure: str, class_names: Iterable[str]) -> Direction:
         """Return whether more or less of a figure is better."""
@@ -93,9 +101,12 @@ class SemanticWork:
     def check_settings(self, settings: FitSettings) -> None:
         """Take them all."""
 
-    def build(self, dataset: Dataset, model_settings: ModelSettings, preprocessing: Preprocessing) -> Model:
-        """Build a model for the classes of a dataset."""
-        return build_model(model_settings, num_classes=len(dataset.classes), weights=model_settings.weights)
+    def set_up(
+        self, dataset: Dataset, model_settings: ModelSettings, preprocessing: Preprocessing, model: Model | None
+    ) -> SetUp:
+        """Build a model for the classes of a dataset where there is none."""
+        num_classes = len(dataset.classes)
+        return SetUp(model or build_model(model_settings, num_classes=num_classes, weights=model_settings.weights))
 
     def set_losses(self, model: Model, dataset: Dataset, settings: FitSettings, world: World) -> None:
         """Give the model its criterion."""
@@ -114,18 +125,6 @@ class SemanticWork:
         """Return what changes training images and masks at random."""
         return build_augmentation(settings.augment, preprocessing=preprocessing, seed=seed)
 
-    def loader(self, request: LoaderRequest) -> TrainingLoader:
-        """Prepare the training images' way to the network."""
-        return TrainingLoader(
-            request.dataset,
-            preprocessing=request.preprocessing,
-            augmentation=request.augmentation,
-            order=request.order,
-            batch_size=request.batch_size,
-            preparation=request.preparation,
-            part=request.part,
-        )
-
     def evaluation(self, request: MeasuringRequest) -> PixelEvaluation:
         """Prepare an evaluation at the images' original sizes."""
         dataset, fitted, world = request.dataset, request.fitted, request.world
@@ -141,6 +140,10 @@ class SemanticWork:
             sharing=world if world.size > 1 else None,
         )
         return PixelEvaluation(evaluation, fitted.class_map, has_loss=request.has_loss)
+
+    def training_sample(self, dataset: Dataset, count: int) -> Dataset | None:
+        """Return none: the loss tells it."""
+        return None
 
     def bytes_to_keep(self, dataset: Dataset, preprocessing: Preprocessing) -> int:
         """Return how much memory an evaluation takes that keeps its images; reads the headers of the images."""

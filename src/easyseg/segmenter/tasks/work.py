@@ -15,14 +15,14 @@ from easyseg.metrics import Direction
 from easyseg.prediction.predictor import Stopwatch
 from easyseg.prediction.sources import Source
 from easyseg.preprocessing import Preprocessing
-from easyseg.results import InstanceReport, Report, SemanticResult
+from easyseg.results import InstanceReport, InstanceResult, Report, SemanticResult
 from easyseg.segmenter.building import Model
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.structures import Batch, ClassMap, ImageArray, MaskArray, SizeHW, Task
 from easyseg.training.distributed import World
 
 AnyReport: TypeAlias = Report | InstanceReport
-AnyResult: TypeAlias = SemanticResult
+AnyResult: TypeAlias = SemanticResult | InstanceResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,18 @@ class LoaderRequest:
     batch_size: int
     preparation: Preparation
     part: Part
+
+    def loader(self) -> TrainingLoader:
+        """Prepare the way."""
+        return TrainingLoader(
+            self.dataset,
+            preprocessing=self.preprocessing,
+            augmentation=self.augmentation,
+            order=self.order,
+            batch_size=self.batch_size,
+            preparation=self.preparation,
+            part=self.part,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,14 @@ class TrialShape:
     size_hw: SizeHW
 
 
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """A model that is ready to learn from a dataset, and lines for people on how it was set up from the data."""
+
+    model: Model
+    notes: tuple[str, ...] = ()
+
+
 class Measured(Protocol):
     """What an evaluation found."""
 
@@ -97,7 +117,15 @@ class Measured(Protocol):
         """Return every figure that can be monitored, by name."""
         ...
 
-    def report(self, dataset: Dataset, *, split: str, details: bool = False, origin: str = "") -> AnyReport:
+    def report(
+        self,
+        dataset: Dataset,
+        *,
+        split: str,
+        details: bool = False,
+        origin: str = "",
+        training: Measured | None = None,
+    ) -> AnyReport:
         """Return the report on the images that were measured.
 
         Args:
@@ -105,6 +133,7 @@ class Measured(Protocol):
             split: what they are called.
             details: show every image's scores, too.
             origin: how a split that was drawn came about.
+            training: the same measured on training images.
         """
         ...
 
@@ -124,6 +153,11 @@ class Evaluating(Protocol):
 
 class Work(Protocol):
     """What differs between the two kinds of work."""
+
+    @property
+    def usual_batch_sizes(self) -> tuple[int, int]:
+        """Images per step where nobody chose: on a CPU, on a GPU."""
+        ...
 
     @property
     def monitor(self) -> str:
@@ -154,12 +188,20 @@ class Work(Protocol):
         """
         ...
 
-    def notes(self, dataset: Dataset, fitted: FittedModel) -> list[str]:
-        """Return what people should know about the set-up from the data, a line each."""
-        ...
+    def set_up(
+        self, dataset: Dataset, model_settings: ModelSettings, preprocessing: Preprocessing, model: Model | None
+    ) -> SetUp:
+        """Build a model for the classes of a dataset and what it shows, or look at how the one there is suits it.
 
-    def build(self, dataset: Dataset, model_settings: ModelSettings, preprocessing: Preprocessing) -> Model:
-        """Build a model for the classes of a dataset and what it shows."""
+        Args:
+            dataset: the training images.
+            model_settings: of the model.
+            preprocessing: brings images to the network's canvas.
+            model: the one to go on with, None for a new one.
+
+        Raises:
+            DataError: there is nothing to learn from.
+        """
         ...
 
     def set_losses(self, model: Model, dataset: Dataset, settings: FitSettings, world: World) -> None:
@@ -174,12 +216,12 @@ class Work(Protocol):
         """
         ...
 
-    def loader(self, request: LoaderRequest) -> TrainingLoader:
-        """Prepare the training images' way to the network."""
-        ...
-
     def evaluation(self, request: MeasuringRequest) -> Evaluating:
         """Prepare an evaluation."""
+        ...
+
+    def training_sample(self, dataset: Dataset, count: int) -> Dataset | None:
+        """Return the training images to measure beside `count` others, for comparison; None where that tells little."""
         ...
 
     def bytes_to_keep(self, dataset: Dataset, preprocessing: Preprocessing) -> int:
