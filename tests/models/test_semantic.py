@@ -17,6 +17,7 @@ from easyseg.models import assembly
 from easyseg.models.construction import Construction
 from easyseg.models.registry import MODELS
 from easyseg.models.semantic import SemanticModel, build_semantic
+from easyseg.models.strided_pointwise import StridedPointwiseConv2d
 from easyseg.structures import Batch
 
 SMALL_ENCODERS = ("resnet18", "mobilenet_v2", "convnext_atto", "mit_b0")
@@ -279,6 +280,21 @@ def test_the_seed_decides_the_random_start() -> None:
     first, same, other = (build("fpn", "mobilenet_v2", seed=seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], same[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("encoder", ["mobileone_s0", "tu-repvgg_a0"])
+def test_first_layers_that_damage_memory_are_replaced(encoder: str) -> None:
+    """Strided convolutions of one pixel on few channels crash in training; there is none left, names and all stay."""
+    model = build("unet", encoder)
+    pointwise = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.in_channels < 16
+    ]
+    strided = [module for module in pointwise if max(module.stride) > 1]
+    assert strided
+    assert all(isinstance(module, StridedPointwiseConv2d) for module in strided)
+    check_parts(model)
 
 
 def test_the_criterion_is_no_part_of_the_state() -> None:

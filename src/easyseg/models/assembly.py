@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
-
-from huggingface_hub.errors import LocalEntryNotFoundError
 
 from easyseg.errors import ModelError, WeightsError
 from easyseg.models import smp_zoo, torchvision_zoo
 from easyseg.models.construction import Construction, Trial, drop_idle, try_out
+from easyseg.models.hub import cannot_fetch, first_line
+from easyseg.models.instance.coco import STRUCTURE_OF, check_coco
 from easyseg.models.registry import EncoderEntry, ModelEntry, why_not
 from easyseg.models.single_value import allow_single_values
+from easyseg.models.strided_pointwise import avoid_strided_pointwise
 from easyseg.models.weights import check_file, is_file
 from easyseg.structures import SizeHW
 
@@ -60,13 +61,8 @@ def check_pair(model: ModelEntry, encoder: EncoderEntry) -> None:
     """Refuse a pair of which it is known without building it that it does not work.
 
     Raises:
-        ModelError: the model is no semantic one, or model and encoder do not fit; the message names what does.
+        ModelError: they do not fit together; the message names what does.
     """
-    if model.task != "semantic":
-        raise ModelError(
-            f"The model {model.name!r} finds objects, and a semantic model is expected here, such as 'unet'; see "
-            "list_models(task='semantic'). Objects are found by easyseg.models.instance.building.build_instance."
-        )
     if (reason := why_not(model, encoder)) is not None:
         raise misfit(model, encoder, reason)
 
@@ -75,9 +71,14 @@ def assemble(order: Order) -> Assembly:
     """Build what is ordered.
 
     Raises:
-        ModelError: model and encoder do not fit; the message names encoders that do.
+        ModelError: the model is no semantic one, or the encoder does not fit; the message names what does.
         WeightsError: the weights do not exist, or cannot be fetched.
     """
+    if order.model.task != "semantic":
+        raise ModelError(
+            f"The model {order.model.name!r} finds objects, and a semantic model is expected here, such as 'unet'; see "
+            "list_models(task='semantic'). Objects are found by easyseg.models.instance.building.build_instance."
+        )
     check_pair(order.model, order.encoder)
     check_weights(order.model, order.encoder, order.weights)
     construction, options = _find_options(order)
@@ -87,6 +88,7 @@ def assemble(order: Order) -> Assembly:
     # before the replacement below: the trial knows modules by identity
     drop_idle(construction.network.get_submodule(construction.encoder), trial)
     allow_single_values(construction.network, trial.single_value)
+    avoid_strided_pointwise(construction.network)
     return Assembly(construction, trial.stage_of, _statistics(order))
 
 
@@ -137,7 +139,7 @@ def _trial(construction: Construction, order: Order) -> Trial:
     return trial
 
 
-def check_weights(model: ModelEntry, encoder: EncoderEntry, weights: str | None) -> None:
+def check_weights(model: ModelEntry, encoder: EncoderEntry, weights: str | Path | None) -> None:
     """Refuse weights of which it is known without reading or fetching anything that they cannot be had.
 
     Args:
@@ -152,6 +154,12 @@ def check_weights(model: ModelEntry, encoder: EncoderEntry, weights: str | None)
         return
     if is_file(weights):
         check_file(weights)
+        return
+    weights = str(weights)
+    if model.task == "instance" and weights in STRUCTURE_OF:
+        check_coco(model, encoder, weights)
+    elif model.task == "instance":
+        smp_zoo.check_weights(encoder, weights)
     elif model.zoo == "torchvision":
         torchvision_zoo.check_weights(model, encoder, weights)
     elif weights == "coco":
@@ -169,30 +177,6 @@ def _fetch(order: Order, options: dict[str, Any]) -> Construction:
     except Exception as error:
         home: Literal["TORCH_HOME", "HF_HOME"] = "TORCH_HOME" if order.model.zoo == "torchvision" else "HF_HOME"
         raise cannot_fetch(str(order.weights), order.encoder, error, home=home) from error
-
-
-def cannot_fetch(
-    weights: str, encoder: EncoderEntry, error: Exception, *, home: Literal["TORCH_HOME", "HF_HOME"]
-) -> WeightsError:
-    """Return the error that says shortly what failed, and then what can be done about it.
-
-    Args:
-        weights: their name.
-        encoder: whose they are.
-        error: what went wrong.
-        home: the environment variable that names the folder of the cache.
-    """
-    reason = textwrap.shorten(first_line(error), 120, placeholder=" ...").rstrip(".")
-    if isinstance(error, LocalEntryNotFoundError):
-        reason = "they are not in the cache, and the Hub cannot be reached"
-    ways = [
-        "weights=None starts from random weights",
-        "weights='file.safetensors' takes a file of your own",
-        f"the environment variable {home} names a folder into which they were fetched before",
-        *(["the environment variable HF_ENDPOINT names a mirror of the Hub"] if home == "HF_HOME" else []),
-    ]
-    listed = "".join(f"\n  - {way}" for way in ways)
-    return WeightsError(f"The weights {weights!r} for {encoder.name!r} cannot be fetched: {reason}. Ways on:{listed}")
 
 
 def _statistics(order: Order) -> smp_zoo.Statistics:
@@ -218,9 +202,3 @@ def misfit(model: ModelEntry, encoder: EncoderEntry, reason: str) -> ModelError:
         f"The model {model.name!r} does not go with the encoder {encoder.name!r}: {reason.rstrip('.')}. "
         f"These work: {fitting}; more: easyseg.list_encoders(model={model.name!r})."
     )
-
-
-def first_line(error: Exception | None) -> str:
-    """Return what a message quotes of an error."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else 'no message'}"

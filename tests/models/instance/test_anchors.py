@@ -10,6 +10,7 @@ import torch
 from torchvision.ops import box_iou
 
 from easyseg.errors import ConfigError, DataError
+from easyseg.models.instance import anchors
 from easyseg.models.instance.anchors import COCO_ANCHORS, STRIDES, Anchors, choose_anchors, measure_anchors
 from easyseg.models.instance.proposals import PyramidAnchors, to_images
 
@@ -47,6 +48,25 @@ def test_chosen_anchors_suit_the_objects(sides: tuple[float, float]) -> None:
     assert fit.recall_50 > 0.9
     assert fit.mean_iou > usual.mean_iou
     assert fit.recall_70 >= usual.recall_70
+
+
+def test_places_go_to_objects_that_nothing_suits() -> None:
+    """One object met badly is worth more than several met well already; beyond a match little is to be had."""
+    ious = np.array([[0.75, 0.75, 0.75, 0.3], [0.95, 0.95, 0.95, 0.3], [0.0, 0.0, 0.0, 0.6]])
+    assert anchors._greedily([anchors._value(ious)], per_position=2) == [[1, 2]]
+    assert anchors._greedily([anchors._value(ious[[0, 2, 1]])], per_position=3) == [[2, 1]]
+    assert anchors._exchanged([[0, 2]], [anchors._value(ious)]) == [[1, 2]]
+    beyond = np.array([[0.72, 0.72, 0.2], [0.99, 0.99, 0.0], [0.0, 0.0, 0.4]])
+    assert anchors._exchanged([[0, 1]], [anchors._value(beyond)]) == [[2, 1]]
+
+
+def test_exchanges_only_improve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was taken first may be of no use in the end; in its place comes what is."""
+    boxes = random_boxes(600, (6, 70), (512, 512))
+    fit = choose_anchors(boxes, canvas_hw=(512, 512))
+    monkeypatch.setattr(anchors, "_exchanged", lambda chosen, _: chosen)
+    without = choose_anchors(boxes, canvas_hw=(512, 512))
+    assert fit.recall_50 > without.recall_50
 
 
 def test_long_objects_get_long_anchors() -> None:

@@ -11,12 +11,14 @@ import torch
 from detectors import build, save
 
 from easyseg.errors import ModelError, UnknownNameError, WeightsError
-from easyseg.models.instance import building, timm_encoder
+from easyseg.models import assembly
+from easyseg.models.assembly import check_pair, check_weights
+from easyseg.models.instance import timm_encoder
 from easyseg.models.instance.anchors import Anchors
-from easyseg.models.instance.building import check_instance_weights
 from easyseg.models.instance.plan import DetectorPlan
 from easyseg.models.registry import MODELS, EncoderEntry, find_encoder, list_encoders, list_models
 from easyseg.models.semantic import build_semantic
+from easyseg.models.strided_pointwise import StridedPointwiseConv2d
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_what_the_rules_do_not_know_is_found_out(
     encoder: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     """Without the rules, building and a trial image tell."""
-    monkeypatch.setattr(building, "why_not", lambda *_: None)
+    monkeypatch.setattr(assembly, "why_not", lambda *_: None)
     with pytest.raises(ModelError, match=rf"does not go with the encoder '{encoder}': .*{reason}"):
         build("mask_rcnn", encoder)
 
@@ -108,15 +110,29 @@ def test_encoders_that_fit_are_listed() -> None:
     assert len(list_encoders(model="mask_rcnn")) > 900
 
 
+@pytest.mark.parametrize("model", ["mask_rcnn", "faster_rcnn"])
+def test_names_alone_tell_what_does_not_work(model: str) -> None:
+    """The checks of semantic models answer for detectors, too, and nothing is built."""
+    entry = MODELS[model]
+    assert find_encoder(None, entry).name == "resnet50"
+    for encoder in ("convnext_tiny", "vit_small_patch16_dinov3", None):
+        check_pair(entry, find_encoder(encoder, entry))
+        check_weights(entry, find_encoder(encoder, entry), "imagenet")
+    with pytest.raises(ModelError, match=rf"'{model}' does not go with the encoder 'mit_b0'.*'{model}', 'resnet50'"):
+        check_pair(entry, find_encoder("mit_b0", entry))
+    with pytest.raises(WeightsError, match=rf"'coco' of '{model}' exist for the encoder 'resnet50' only"):
+        check_weights(entry, find_encoder("convnext_tiny", entry), "coco")
+
+
 def test_weights_that_do_not_exist_are_refused_at_once() -> None:
     """Before anything is built; the message names what there is."""
     model, encoder = MODELS["mask_rcnn"], find_encoder("resnet50", MODELS["mask_rcnn"])
     for name in (None, "imagenet", "coco", "coco_v1"):
-        check_instance_weights(model, encoder, name)
+        check_weights(model, encoder, name)
     with pytest.raises(WeightsError, match="Unknown weights 'swsl' for 'resnet50'"):
-        check_instance_weights(model, encoder, "swsl")
+        check_weights(model, encoder, "swsl")
     with pytest.raises(WeightsError, match=r"none.safetensors: no such file"):
-        check_instance_weights(model, encoder, "none.safetensors")
+        check_weights(model, encoder, "none.safetensors")
     with pytest.raises(WeightsError, match="timm has no pretrained weights for the encoder 'cs3darknet_s'"):
         build("mask_rcnn", "cs3darknet_s", weights="imagenet")
 
@@ -159,7 +175,7 @@ def test_a_file_of_our_own(tmp_path: Path) -> None:
     path = save(source.state_dict(), tmp_path / "whole.safetensors")
     model = build("mask_rcnn", "test_resnet", seed=1, weights=path)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in source.state_dict().items())
-    assert model.anchors == plan.anchors
+    assert model.anchors == model.plan.anchors == plan.anchors
     assert model.plan.held == "encoder"
     other = build("mask_rcnn", "test_resnet", seed=1, num_classes=5, weights=str(path))
     assert "last layer starts fresh" in other.weights_note
@@ -184,6 +200,14 @@ def test_layers_beyond_the_pyramid_are_left_out() -> None:
     assert model.network.encoder.reductions == (16, 32)
     assert not any("stages_2" in name for name, _ in model.network.named_parameters())
     assert model.stride == 32
+
+
+def test_first_layers_that_damage_memory_are_replaced() -> None:
+    """An encoder with a strided convolution of one pixel on the image itself; the names of its weights stay."""
+    model = build("faster_rcnn", "repvgg_a0")
+    convolution = model.network.get_submodule("encoder.body.stem.conv_1x1.conv")
+    assert isinstance(convolution, StridedPointwiseConv2d)
+    assert convolution.stride == (2, 2)
 
 
 def test_encoders_that_need_larger_multiples_get_them() -> None:

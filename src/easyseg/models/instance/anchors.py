@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -28,6 +29,12 @@ _MOST_BOXES = 4000
 """As many boxes are enough to choose by; the figures reported are of all of them."""
 
 _BOXES_AT_ONCE = 20_000
+
+_MATCH_IOU = 0.7
+_WORTH_BEYOND = 1e-3
+_MOST_ROUNDS = 20
+_NO_GAIN = 1e-9
+"""What rounding makes of sums that are equal; exchanges for less would go round in circles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,10 @@ def measure_anchors(anchors: Anchors, boxes: Any, *, canvas_hw: SizeHW) -> Ancho
 def choose_anchors(boxes: Any, *, canvas_hw: SizeHW, per_position: int = 3) -> AnchorFit:
     """Choose anchors for objects, and measure them.
 
-    One shape after the other is taken, that which brings most to the mean IoU of the objects with their best anchor.
+    One shape after the other is taken, that which brings most to the IoU of the objects with their best anchor, and
+    then exchanged for a better one of its level as long as there is one. IoU beyond 0.7 counts for little: such an
+    anchor is right in training already, and the places are for objects that none suits.
+
     Each level takes sizes of 1 to 16 of its strides: smaller ones would fall between the positions, and what larger
     ones cover is beyond the sight of its features. Places that bring nothing keep the usual shapes.
 
@@ -132,26 +142,62 @@ def choose_anchors(boxes: Any, *, canvas_hw: SizeHW, per_position: int = 3) -> A
     """
     checked = _checked(boxes)
     seen = checked[:: max(1, -(-len(checked) // _MOST_BOXES))]
-    usual = Anchors.of(tuple(8.0 * stride for stride in STRIDES), ratios=_usual_ratios(per_position))
     candidates = _candidates(seen)
-    places = [(level, shape) for level, shapes in enumerate(candidates) for shape in shapes]
-    overlaps = np.stack([_level_ious(shape[None], seen, level, canvas_hw)[:, 0] for level, shape in places])
-    chosen: list[list[tuple[float, float]]] = [[] for _ in STRIDES]
-    best = np.zeros(len(seen))
-    for _ in range(per_position * len(STRIDES)):
-        is_full = [len(chosen[level]) == per_position for level, _ in places]
-        gains = np.where(is_full, 0, np.maximum(overlaps - best, 0).sum(axis=1))
-        if gains.max() <= 0:
-            break
-        place = int(gains.argmax())
-        level, (width, height) = places[place]
-        chosen[level].append((float(width), float(height)))
-        best = np.maximum(best, overlaps[place])
+    values = [_value(_level_ious(shapes, seen, level, canvas_hw).T) for level, shapes in enumerate(candidates)]
+    chosen = _exchanged(_greedily(values, per_position), values)
+    usual = Anchors.of(tuple(8.0 * stride for stride in STRIDES), ratios=_usual_ratios(per_position))
     filled = tuple(
-        tuple(sorted(itertools.islice((*mine, *others), per_position)))
-        for mine, others in zip(chosen, usual.shapes, strict=True)
+        tuple(sorted(itertools.islice((*((float(w), float(h)) for w, h in shapes[places]), *others), per_position)))
+        for shapes, places, others in zip(candidates, chosen, usual.shapes, strict=True)
     )
     return _fit(Anchors(filled), checked, canvas_hw)
+
+
+def _value(ious: FloatArray) -> FloatArray:
+    """Return what IoUs are worth: all up to that of a match, and next to nothing beyond it."""
+    worth: FloatArray = np.minimum(ious, _MATCH_IOU) + _WORTH_BEYOND * ious
+    return worth
+
+
+def _greedily(values: Sequence[FloatArray], per_position: int) -> list[list[int]]:
+    """Return for each level the candidates taken, at most `per_position`, none of which brings nothing.
+
+    Args:
+        values: (candidates, boxes) of each level.
+        per_position: see above.
+    """
+    chosen: list[list[int]] = [[] for _ in values]
+    best = np.zeros(values[0].shape[1])
+    for _ in range(per_position * len(values)):
+        gains = [
+            np.maximum(each - best, 0).sum(axis=1) if len(places) < per_position else np.zeros(1)
+            for each, places in zip(values, chosen, strict=True)
+        ]
+        level = int(np.argmax([each.max() for each in gains]))
+        place = int(gains[level].argmax())
+        if gains[level][place] <= 0:
+            break
+        chosen[level].append(place)
+        best = np.maximum(best, values[level][place])
+    return chosen
+
+
+def _exchanged(chosen: list[list[int]], values: Sequence[FloatArray]) -> list[list[int]]:
+    """Return the choice after exchanges of one candidate for a better one of its level, until there is none."""
+    chosen = [list(places) for places in chosen]
+    for _ in range(_MOST_ROUNDS):
+        before = [list(places) for places in chosen]
+        for level, slot in [(level, slot) for level, places in enumerate(chosen) for slot in range(len(places))]:
+            now, chosen[level][slot] = chosen[level][slot], -1
+            rest = np.zeros(values[0].shape[1])
+            for each, places in zip(values, chosen, strict=True):
+                rest = np.maximum(rest, each[[place for place in places if place >= 0]].max(axis=0, initial=0))
+            sums = np.maximum(values[level], rest).sum(axis=1)
+            better = int(sums.argmax())
+            chosen[level][slot] = better if sums[better] > sums[now] + _NO_GAIN else now
+        if chosen == before:
+            break
+    return chosen
 
 
 def _usual_ratios(count: int) -> tuple[float, ...]:
@@ -166,7 +212,8 @@ def _candidates(boxes: FloatArray) -> FloatArray:
     ratios = np.unique(ratios.round(2).clip(0.05, 20))
     sizes = np.multiply.outer(STRIDES, _SIZES_PER_STRIDE)[..., None]
     pairs = np.stack([sizes / np.sqrt(ratios), sizes * np.sqrt(ratios)], axis=-1)
-    return pairs.reshape(len(STRIDES), -1, 2).round(1)
+    eighths: FloatArray = (8 * pairs.reshape(len(STRIDES), -1, 2)).round() / 8  # they stay what they are in float32
+    return eighths
 
 
 def _fit(anchors: Anchors, boxes: FloatArray, canvas_hw: SizeHW) -> AnchorFit:

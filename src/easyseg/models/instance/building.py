@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from easyseg.errors import ModelError
 from easyseg.models import smp_zoo
-from easyseg.models.assembly import cannot_fetch, first_line, in_turn, misfit
+from easyseg.models.assembly import check_pair, check_weights, in_turn, misfit
 from easyseg.models.construction import Construction, Trial, drop_idle, try_out
+from easyseg.models.hub import cannot_fetch, first_line
 from easyseg.models.instance.coco import LAST_LAYERS, STRUCTURE_OF, check_coco, load_coco
 from easyseg.models.instance.detector import Detector
 from easyseg.models.instance.heads import build_heads
@@ -22,10 +23,10 @@ from easyseg.models.instance.plan import STRUCTURES, DetectorPlan, Held, Structu
 from easyseg.models.instance.proposals import build_proposals
 from easyseg.models.instance.pyramid import REDUCTIONS, FeaturePyramid, SimpleFeaturePyramid
 from easyseg.models.instance.timm_encoder import ATTEMPTS, TimmEncoder, build_encoder
-from easyseg.models.registry import EncoderEntry, ModelEntry, find_encoder, find_model, why_not
+from easyseg.models.registry import EncoderEntry, ModelEntry, find_encoder, find_model
 from easyseg.models.single_value import allow_single_values
 from easyseg.models.strided_pointwise import avoid_strided_pointwise
-from easyseg.models.weights import check_file, is_file, load_weights_file
+from easyseg.models.weights import is_file, load_weights_file
 
 _STRIDES = (REDUCTIONS[-1], 2 * REDUCTIONS[-1])
 """Multiples to pad images to that are tried in turn: some encoders halve the deepest features once more inside."""
@@ -97,9 +98,8 @@ def build_instance(
     source = find_encoder(encoder, entry)
     if num_classes < 1 or in_channels < 1:
         raise ModelError(f"num_classes={num_classes} and in_channels={in_channels} must both be at least 1.")
-    if (reason := why_not(entry, source)) is not None:
-        raise misfit(entry, source, reason)
-    check_instance_weights(entry, source, weights)
+    check_pair(entry, source)
+    check_weights(entry, source, weights)
     name = None if weights is None or is_file(weights) else str(weights)
     plan = _completed(plan or DetectorPlan(), entry, source, weights)
     known = smp_zoo.IMAGENET if name in STRUCTURE_OF else smp_zoo.statistics(source, None)
@@ -110,22 +110,6 @@ def build_instance(
         built.weights_note = _load(built, order, weights)
     built.hold_statistics(_batch_norms(built.network, plan.held or "none"))
     return built
-
-
-def check_instance_weights(model: ModelEntry, encoder: EncoderEntry, weights: str | Path | None) -> None:
-    """Refuse weights of which it is known without reading or fetching anything that they cannot be had.
-
-    Raises:
-        WeightsError: there are none of that name, or no such file; the message names what there is.
-    """
-    if weights is None:
-        return
-    if is_file(weights):
-        check_file(weights)
-    elif str(weights) in STRUCTURE_OF:
-        check_coco(model, encoder, str(weights), None)
-    else:
-        smp_zoo.check_weights(encoder, str(weights))
 
 
 def _completed(

@@ -10,7 +10,7 @@ from torchvision.models import WeightsEnum
 from torchvision.models import detection as zoo
 
 from easyseg.errors import WeightsError
-from easyseg.models.assembly import cannot_fetch
+from easyseg.models.hub import cannot_fetch
 from easyseg.models.instance.plan import Structure
 from easyseg.models.registry import EncoderEntry, ModelEntry
 from easyseg.models.weights import fit_channels
@@ -56,7 +56,7 @@ _RECIPES: dict[tuple[str, Structure], _Recipe] = {
 }  # fmt: skip
 
 
-def check_coco(model: ModelEntry, encoder: EncoderEntry, weights: str, structure: Structure | None) -> Structure:
+def check_coco(model: ModelEntry, encoder: EncoderEntry, weights: str, structure: Structure | None = None) -> Structure:
     """Return the structure that weights need.
 
     Raises:

@@ -12,6 +12,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import initLevelMapper
 
+from easyseg.errors import ConfigError
 from easyseg.models.instance.pyramid import CHANNELS, REDUCTIONS, Norm, norm_layer
 
 BACKGROUND = 1
@@ -28,12 +29,22 @@ class DetectionLimits:
     Attributes:
         score_threshold: objects with a lower score are dropped, in 0..1.
         nms_iou: of two objects of a class that overlap more than this, the less certain one is dropped, in 0..1.
-        per_image: the most certain ones that are kept of an image.
+        per_image: the most certain ones that are kept of an image, at least 1.
+
+    Raises:
+        ConfigError: a value is out of its range.
     """
 
     score_threshold: float = 0.05
     nms_iou: float = 0.5
     per_image: int = 100
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.score_threshold <= 1 and 0 <= self.nms_iou <= 1 and self.per_image >= 1):
+            raise ConfigError(
+                f"score_threshold={self.score_threshold}, nms_iou={self.nms_iou} and per_image={self.per_image} of a "
+                "detector; give thresholds of 0 to 1, and at least 1 object per image."
+            )
 
 
 class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision has no types

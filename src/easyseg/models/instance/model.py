@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,6 @@ class InstanceModel(PixelModel):
 
     Attributes:
         num_classes: without background.
-        plan: what it was built with; the same names, weights=None and this plan build the same network again.
         weights_note: one sentence for people on what weights it started from.
     """
 
@@ -59,9 +58,14 @@ class InstanceModel(PixelModel):
         self.model_name = order.model.name
         self.encoder_name = order.encoder.name
         self.num_classes = order.num_classes
-        self.plan = order.plan
+        self._plan = order.plan
         self.weights_note = "random weights"
         self._stage_of = stage_of
+
+    @property
+    def plan(self) -> DetectorPlan:
+        """What it is built with; the same names, `weights=None` and this plan build the same network again."""
+        return replace(self._plan, anchors=self.anchors)  # a file of weights may have brought others
 
     @property
     def anchors(self) -> Anchors:

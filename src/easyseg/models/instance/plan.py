@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
 
+from easyseg.errors import CheckpointError, ConfigError
 from easyseg.models.instance.anchors import COCO_ANCHORS, Anchors
 from easyseg.models.instance.heads import DetectionLimits
 from easyseg.models.instance.pyramid import Norm
@@ -28,12 +30,53 @@ class DetectorPlan:
             say little: the running ones would drift away from what the weights were trained with, and predictions,
             which use them, would be of another network than the one trained. Without pretrained weights there are no
             statistics worth holding, and they follow the batches.
+
+    Raises:
+        ConfigError: there is no such structure, or nothing of that name to hold.
     """
 
     anchors: Anchors = COCO_ANCHORS
     limits: DetectionLimits = field(default_factory=DetectionLimits)
     structure: Structure | None = None
     held: Held | None = None
+
+    def __post_init__(self) -> None:
+        for name, found, known in (
+            ("structure", self.structure, get_args(Structure)),
+            ("held", self.held, get_args(Held)),
+        ):
+            if found is not None and found not in known:
+                raise ConfigError(f"{name}={found!r} of a detector is unknown; give {', '.join(map(repr, known))}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for a file's header."""
+        return {
+            "anchors": [[list(shape) for shape in level] for level in self.anchors.shapes],
+            "limits": asdict(self.limits),
+            "structure": self.structure,
+            "held": self.held,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DetectorPlan:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            CheckpointError: something is missing, or no detector can be built with it; the message shows what is there.
+        """
+        try:
+            levels, limits = values["anchors"], values["limits"]
+            return cls(
+                Anchors(tuple(tuple((float(width), float(height)) for width, height in level) for level in levels)),
+                DetectionLimits(float(limits["score_threshold"]), float(limits["nms_iou"]), int(limits["per_image"])),
+                values["structure"],
+                values["held"],
+            )
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
+            raise CheckpointError(
+                f"What the file says of its detector cannot be read ({type(error).__name__}: {error}): {values!r}. "
+                "Expected are anchors, limits, structure and held, as easyseg writes them; save the model again."
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
