@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from easyseg.data.canvas_objects import Annotated, CanvasObjects, boxes_of, packed, to_canvas, unpacked
+from easyseg.data.canvas_objects import Annotated, CanvasObjects, boxes_of, packed, to_canvas, to_masks, unpacked
 from easyseg.data.dataset import Dataset
 from easyseg.data.instance_augmentation import InstanceAugmentation
 from easyseg.data.stacking import stacked, to_images
@@ -112,13 +112,11 @@ def collated_objects(items: Sequence[tuple[ImageArray, CanvasObjects, int]]) -> 
 
 
 def _to_target(objects: CanvasObjects, size_hw: SizeHW) -> InstanceTarget:
-    masks = torch.zeros(len(objects), *size_hw, dtype=torch.uint8)
-    for mask, item in zip(masks.numpy(), objects, strict=True):
-        mask[item.rows, item.columns] = item.mask
     return InstanceTarget(
         boxes=torch.from_numpy(boxes_of(objects)),
         class_ids=torch.from_numpy(np.array([item.class_id for item in objects], np.int64)),
-        masks=masks,
+        # torch.zeros would write every page; most of them are never looked at
+        masks=torch.from_numpy(to_masks(objects, size_hw)),
         is_crowd=torch.from_numpy(np.array([item.is_crowd for item in objects], bool)),
     )
 

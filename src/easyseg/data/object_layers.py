@@ -37,6 +37,8 @@ def to_layers(objects: CanvasObjects, size_hw: SizeHW) -> Layers:
             layers.append(np.zeros(size_hw, np.uint16))
             window = layers[-1][item.rows, item.columns]
         window[inside] = number
+    if len(layers) == 1:
+        return layers[0][None]
     return np.stack(layers) if layers else np.zeros((0, *size_hw), np.uint16)
 
 

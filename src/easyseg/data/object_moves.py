@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -102,11 +103,10 @@ def pasted(onto: Annotated, image: ImageArray, objects: Sequence[CanvasObject]) 
     covered = np.zeros(below.shape[:2], np.uint8)
     for item in objects:
         covered[item.rows, item.columns] |= item.mask
-    result = below.copy()
-    np.copyto(result, image, where=covered[..., None].view(bool))
+    result = cv2.copyTo(image, covered, below.copy()).reshape(below.shape)  # drops a channel axis of 1
     free = 1 - covered
     left = [replace(item, mask=item.mask & free[item.rows, item.columns]) for item in others]
-    return result, (*trimmed(left), *objects)
+    return np.asarray(result, np.uint8), (*trimmed(left), *objects)
 
 
 def _scale(axis: Axis) -> float:

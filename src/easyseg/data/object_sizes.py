@@ -47,7 +47,7 @@ class ObjectSizes:
 
     Attributes:
         boxes: (M, 4) float32 x1, y1, x2, y2 in pixels of the canvas; crowds left out. Those from outlines may be off by
-            a pixel.
+            a pixel, and hold corners too thin to cover any.
         class_ids: (M,) int64, places in the dataset's `object_classes`.
         counts: (N,) int64, objects in each image, crowds left out.
         num_crowds: regions of objects that were not told apart, and objects that do not count.
