@@ -175,18 +175,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--draw", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--measure", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.draw:
+        draw(Path(options.folder), options.images)
+        return
     if options.measure:
         print(json.dumps(measure(options.measure, Path(options.folder), options.images)))
         return
     seconds: dict[str, list[float]] = {name: [] for name in options.only}
     with tempfile.TemporaryDirectory() as folder:
-        draw(Path(folder), options.images)
+        # in a process of its own: a process that is started from a large one counts its peak, too
+        count = ["--folder", folder, "--images", str(options.images)]
+        subprocess.run([sys.executable, __file__, "--draw", *count], check=True)
         for number in range(1, options.rounds + 1):
             for name in options.only:
-                command = [sys.executable, __file__, "--measure", name, "--folder", folder]
-                command += ["--images", str(options.images)]
+                command = [sys.executable, __file__, "--measure", name, *count]
                 found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
                 seconds[name].append(found["processor seconds"])
                 words = "  ".join(f"{what} {value}" for what, value in found.items())
