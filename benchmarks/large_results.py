@@ -2,8 +2,8 @@
 
     python benchmarks/large_results.py [--objects 100]
 
-The network is left out: its output is drawn. Discs of 60 to 1,200 pixels across, patches of 28x28. Peak memory is that of
-the whole process, imports and image included.
+The network is left out: its output is drawn. Discs of 60 to 1,200 pixels across, patches of 28x28. Peak memory is that
+of the whole process, imports and image included.
 """
 
 from __future__ import annotations

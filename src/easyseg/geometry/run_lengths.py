@@ -99,6 +99,8 @@ class RunLengths:
                 f"A patch of {patch.shape} pixels at row {top} and column {left} reaches beyond a mask of {size_hw} "
                 "(height, width). Cut it to the mask first."
             )
+        if not patch.size:
+            return cls.from_flips(np.zeros(0, np.intp), size_hw)
         # a false pixel under each column ends its last run; where the run goes on in the next column, two flips cancel
         pixels = np.zeros(1 + width * (height + 1), bool)
         pixels[1:].reshape(width, height + 1)[:, :-1] = _transposed(np.asarray(patch, bool))
