@@ -9,11 +9,10 @@ from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.ops import MultiScaleRoIAlign
-from torchvision.ops.poolers import initLevelMapper
 
 from easyseg.errors import ConfigError
-from easyseg.models.instance.pyramid import CHANNELS, REDUCTIONS, Norm, norm_layer
+from easyseg.models.instance.pooling import PyramidRoIAlign
+from easyseg.models.instance.pyramid import CHANNELS, Norm, norm_layer
 
 BACKGROUND = 1
 """Torchvision has the background as class 0, so its classes are one more, and one later, than ours."""
@@ -47,20 +46,7 @@ class DetectionLimits:
             )
 
 
-class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision has no types
-    """Cuts boxes out of the pyramid's levels, whose scales are known.
-
-    Torchvision's works them out from the first image it sees and keeps them, right or wrong.
-    """
-
-    def __init__(self, output_size: int) -> None:
-        names = [str(place) for place in range(len(REDUCTIONS))]
-        super().__init__(featmap_names=names, output_size=output_size, sampling_ratio=2)
-        self.scales = [1 / reduction for reduction in REDUCTIONS]
-        self.map_levels = initLevelMapper(REDUCTIONS[0].bit_length() - 1, REDUCTIONS[-1].bit_length() - 1)
-
-
-class BoxPredictor(FastRCNNPredictor):  # type: ignore[misc]  # likewise
+class BoxPredictor(FastRCNNPredictor):  # type: ignore[misc]  # torchvision has no types
     """Torchvision's last layers for boxes, with float32 results under autocast, too."""
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
