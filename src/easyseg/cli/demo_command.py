@@ -14,7 +14,7 @@ from easyseg.data.shapes import write_shapes
 from easyseg.errors import OutputError
 
 if TYPE_CHECKING:
-    from easyseg import Report
+    from easyseg import InstanceReport, Report
 
 IMAGES = 400
 SIZE = 64
@@ -94,8 +94,8 @@ def free_folder(wanted: str | None) -> Path:
     return folder
 
 
-def _mean_iou(report: Report) -> float:
-    return float(report.mean_iou)
+def _mean_iou(report: Report | InstanceReport) -> float:
+    return float(report.metrics["mean_iou"])
 
 
 def _say(text: str) -> None:

@@ -17,8 +17,8 @@ from easyseg.config import ModelSettings, PredictSettings
 from easyseg.errors import OutputError
 
 if TYPE_CHECKING:
-    from easyseg import SemanticResult
     from easyseg.results.semantic import PlotKind
+    from easyseg.segmenter.tasks import AnyResult
 
 _EPILOG = """\
 examples:
@@ -80,7 +80,7 @@ def _shared_names(names: PictureNames, source: str, *, recursive: bool) -> Calla
 
 
 def save_pictures(
-    results: SemanticResult | Iterable[SemanticResult],
+    results: AnyResult | Iterable[AnyResult],
     place_of: Callable[[Path], Path],
     *,
     kind: PlotKind,
@@ -95,8 +95,14 @@ def save_pictures(
         legend: add the names of the classes.
     """
     count = 0
-    for result in results if isinstance(results, Iterable) else [results]:
-        result.save(place_of(result.path or Path(result.name)), kind=kind, legend=legend)
+    from easyseg.results import InstanceResult, SemanticResult  # load torch, which is loaded by now
+
+    for result in [results] if isinstance(results, (SemanticResult, InstanceResult)) else results:
+        place = place_of(result.path or Path(result.name))
+        if isinstance(result, InstanceResult):  # its objects have their names beside them
+            result.save(place, kind=kind)
+        else:
+            result.save(place, kind=kind, legend=legend)
         count += 1
     return count
 

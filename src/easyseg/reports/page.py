@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from easyseg.io.atomic import write_text
 from easyseg.metrics import CLASS_METRICS
 from easyseg.reports.markup import bar, chip, document, embedded, escaped, number, section
-from easyseg.results import History, Report
+from easyseg.reports.object_page import object_cards, object_sections
+from easyseg.results import History, InstanceReport, Report
 from easyseg.results.charts import CSS_VARIABLES, curves, to_svg
 from easyseg.results.words import counted, metric_title
 from easyseg.structures import ImageArray
@@ -33,7 +34,7 @@ def write_report(
     title: str,
     settings: Mapping[str, Any],
     history: History | None = None,
-    report: Report | None = None,
+    report: Report | InstanceReport | None = None,
     pictures: Sequence[tuple[str, ImageArray]] = (),
     notes: Sequence[str] = (),
 ) -> Path:
@@ -56,22 +57,30 @@ def write_report(
         *(f"<p class='note'><b>Note</b>{escaped(note.removeprefix('Note: '))}</p>" for note in notes),
         _figures(history, report),
         section("Course of the training", _chart(curves(history))) if history is not None and len(history) else "",
-        _classes(report) if report is not None else "",
-        section("Confusion", _chart(report.confusion_figure())) if report is not None else "",
-        section("Worst images", _worst(report)) if report is not None and report.images else "",
+        *_sections(report),
         section("Pictures", _pictures(pictures, report)) if pictures else "",
         section("Settings", _definitions(settings)),
         section("Environment", _definitions(_environment())),
     ]
+    over = "objects" if isinstance(report, InstanceReport) else "pixels"
     footer = (
-        "All figures are shares from 0 to 1, over all pixels of the dataset, at the images' original sizes. "
+        f"All figures are shares from 0 to 1, over all {over} of the dataset, at the images' original sizes. "
         "Classes that are not in the dataset count in no mean."
     )
     write_text(path, document(title, body, footer=footer))
     return Path(path)
 
 
-def verdict(history: History | None, report: Report | None) -> str:
+def _sections(report: Report | InstanceReport | None) -> list[str]:
+    if report is None:
+        return []
+    if isinstance(report, InstanceReport):
+        return object_sections(report)
+    worst = [section("Worst images", _worst(report))] if report.images else []
+    return [_classes(report), section("Confusion", _chart(report.confusion_figure())), *worst]
+
+
+def verdict(history: History | None, report: Report | InstanceReport | None) -> str:
     """Say in words how the run went."""
     sentences = []
     if history is not None and len(history):
@@ -85,7 +94,9 @@ def verdict(history: History | None, report: Report | None) -> str:
             sentences.append(f"{counted(last['epoch'], 'epoch')}, and no evaluation was kept as the best.")
         if history.stopped:
             sentences.append(f"Training ended: {history.stopped.rstrip('.')}.")
-    if report is not None:
+    if isinstance(report, InstanceReport):
+        sentences.append(report.verdict)
+    elif report is not None:
         known = sorted((row for row in report.per_class if not math.isnan(row.iou)), key=lambda row: row.iou)
         if len(known) > 1:
             weak = ", ".join(f"{row.name} ({row.iou:.2f})" for row in known[: min(_WEAK_CLASSES, len(known) - 1)])
@@ -96,9 +107,11 @@ def verdict(history: History | None, report: Report | None) -> str:
     return " ".join(sentences) or "Nothing was measured."
 
 
-def _figures(history: History | None, report: Report | None) -> str:
+def _figures(history: History | None, report: Report | InstanceReport | None) -> str:
     figures: list[tuple[str, str]] = []
-    if report is not None:
+    if isinstance(report, InstanceReport):
+        figures += object_cards(report)
+    elif report is not None:
         figures += [
             (number(report.mean_iou), "mean IoU" if len(report.classes) > 1 else "IoU"),
             (number(report.mean_dice), "mean Dice" if len(report.classes) > 1 else "Dice"),
@@ -147,9 +160,9 @@ def _worst(report: Report) -> str:
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
-def _pictures(pictures: Sequence[tuple[str, ImageArray]], report: Report | None) -> str:
+def _pictures(pictures: Sequence[tuple[str, ImageArray]], report: Report | InstanceReport | None) -> str:
     legend = ""
-    if report is not None:
+    if isinstance(report, Report):
         mistakes, colors = error_legend(report.class_map.task)
         chips = zip((*report.classes, *mistakes), (*report.class_map.colors, *colors), strict=True)
         legend = "".join(f"<span>{chip(color)}{escaped(name)}</span>" for name, color in chips)

@@ -144,6 +144,10 @@ class InstanceReport:
         plain: dict[str, Any] = _plain(values)
         return plain
 
+    def timing_line(self) -> str:
+        """Return in words how long measuring took; empty where that is not known."""
+        return timing_line(self.scores.num_images, self.seconds, self.timing) if self.seconds else ""
+
     def to_json(self) -> str:
         """Return `to_dict` as JSON text."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
@@ -153,7 +157,7 @@ class InstanceReport:
         lines = [f"{self.split}: {counted(self.scores.num_images, 'image')}, {objects}"]
         lines += [*self._class_lines(), self._recall_line(), "", *self._mistake_lines(), "", self.verdict]
         if self.seconds:
-            lines.append(timing_line(self.scores.num_images, self.seconds, self.timing))
+            lines.append(self.timing_line())
         return "\n".join(lines)
 
     def __repr__(self) -> str:

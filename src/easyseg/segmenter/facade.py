@@ -310,8 +310,8 @@ class Segmenter:
             recursive: look into the folders of a folder, too.
 
         Returns:
-            a `SemanticResult` for one image, of a detector an `InstanceResult`; for several an iterator of them, which reads and predicts as it is drawn
-            from and holds only a few images at a time.
+            a `SemanticResult` for one image, of a detector an `InstanceResult`; for several an iterator of them, which
+            reads and predicts as it is drawn from and holds only a few images at a time.
 
         Raises:
             ModelError: the model has not been trained or loaded.

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from easyseg.config import PredictSettings
 from easyseg.data.dataset import Dataset
 from easyseg.devices import Compute
 from easyseg.reports.page import write_report
 from easyseg.reports.run_folder import RunFolder
+from easyseg.results import Report
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.predicting import predict_all
 from easyseg.segmenter.recording import Recording
@@ -66,8 +69,8 @@ def _file_names(names: list[str]) -> list[str]:
 
 def _shown(report: AnyReport | None, count: int) -> list[int]:
     """Return the images to show: the worst ones, then the best one, for what the model can do at all."""
-    if report is None:
-        return list(range(min(PICTURES, count)))
+    if not isinstance(report, Report):
+        return np.unique(np.linspace(0, count - 1, PICTURES).round().astype(int)).tolist()
     ranked = [image.index for image in report.worst(count)]
     return ranked if len(ranked) <= PICTURES else [*ranked[: PICTURES - 1], ranked[-1]]
 

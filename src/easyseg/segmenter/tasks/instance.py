@@ -76,7 +76,7 @@ class FoundObjects:
         """Return the report on the images that were measured."""
         return InstanceReport.from_scorer(
             self.scored.scorer,
-            self.class_names,
+            names=self.class_names,
             split=split,
             training=cast(FoundObjects, training).scored.scorer if training is not None else None,
             seconds=self.scored.seconds,

@@ -187,7 +187,7 @@ class SemanticWork:
 
     def masks_to_show(self, dataset: Dataset, index: int, result: AnyResult) -> tuple[MaskArray, MaskArray, ClassMap]:
         """Return an image's truth and prediction."""
-        target = dataset.mask(index)
+        target, result = dataset.mask(index), cast(SemanticResult, result)
         return np.moveaxis(target, 2, 0) if target.ndim == 3 else target, result.mask, result.class_map
 
     def comparison(self, dataset: Dataset, index: int, image: ImageArray, result: AnyResult) -> ImageArray:
