@@ -17,10 +17,11 @@ from easyseg.errors import ConfigError, DataError, UnknownNameError
 from easyseg.preprocessing import PAD_VALUE, Preprocessing
 
 CANVAS = (64, 80)
+PADDED = Preprocessing(CANVAS)
 CHANGING = [name for name in PRESETS if name != "none"]
 
 
-def build(augment: object, preprocessing: Preprocessing = Preprocessing(CANVAS), **given: int) -> InstanceAugmentation:
+def build(augment: object, preprocessing: Preprocessing = PADDED, **given: int) -> InstanceAugmentation:
     """Build an augmentation for a small canvas."""
     return build_instance_augmentation(augment, preprocessing=preprocessing, **{"seed": 5} | given)
 

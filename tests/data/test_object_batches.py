@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ NAMES = ClassMap("multiclass", ("car", "bus"), "names", object_names=(("car",), 
 
 
 def picture(number: int, size: int = 40) -> Sample:
-    """Return an image with `number` modulo 4 squares of a colour of their own, the last one a crowd where they are 3."""
+    """Return an image with `number` modulo 4 bright squares, the last one a crowd where they are 3."""
     generator = np.random.default_rng(number)
     image = np.full((size, size, 3), 30 + number, np.uint8)
     objects = []
@@ -226,13 +225,18 @@ def test_faults_name_the_file(pictures: Dataset) -> None:
     loader.close()
 
 
+def open_files() -> int:
+    """Count what this process holds open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files the Linux way")
 def test_targets_of_a_batch_share_memory(pictures: Dataset) -> None:
     """A batch from a worker takes a handful of open files, however many images it has."""
     loader = new_loader(pictures, workers=1, batch_size=7)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     held = list(loader.epoch(0))
-    opened = len(os.listdir("/proc/self/fd")) - before
+    opened = open_files() - before
     loader.close()
     assert len(held[0].targets) == 7
     assert opened < 7 + 12  # five of the batch, and the worker's own pipes

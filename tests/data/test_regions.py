@@ -124,11 +124,11 @@ def test_long_sequences_stay_lazy() -> None:
 def test_antialiased_masks_of_files(tmp_path: Path) -> None:
     """Files are read by their class map, whatever greys their edges have; verifying and COCO files work."""
     for number in range(4):
-        write_image(tmp_path / f"images/{number}.png", IMAGE)
+        write_image(tmp_path / f"roofs/images/{number}.png", IMAGE)
         mask = (mask_of((0, 0, 8, 8, 1), (10, 12, 8, 8, 1)) * 255).astype(np.uint8)
         mask[8, :8] = 90
-        write_image(tmp_path / f"masks/{number}.png", mask)
-    dataset = load_dataset(tmp_path, class_map={"roof": 255}, task="binary").as_instances()
+        write_image(tmp_path / f"roofs/masks/{number}.png", mask)
+    dataset = load_dataset(tmp_path / "roofs", class_map={"roof": 255}, task="binary").as_instances()
     dataset.verify()
     assert len(dataset.instances(0)) == 2
     assert "Each connected region" in dataset.describe()
