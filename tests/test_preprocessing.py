@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from easyseg.errors import CheckpointError
-from easyseg.preprocessing import PAD_VALUE, Preprocessing, resize_image, resize_mask
+from easyseg.preprocessing import PAD_VALUE, Preprocessing, nearest_sources, resize_image, resize_mask
 from easyseg.structures import IGNORE_INDEX
 
 Resize = Literal["pad", "crop", "stretch"] | None
@@ -170,3 +170,12 @@ def test_broken_headers_are_refused(values: dict[str, Any]) -> None:
     """A header that is no preprocessing is an error that shows it."""
     with pytest.raises(CheckpointError, match="preprocessing"):
         Preprocessing.from_dict(values)
+
+
+@pytest.mark.parametrize("lengths", [(7, 7), (7, 20), (20, 7), (1, 9), (9, 1), (500, 333), (333, 500)])
+def test_sources_of_a_scaled_mask(lengths: tuple[int, int]) -> None:
+    """Taking these places from a mask is scaling it."""
+    mask = np.random.default_rng(0).integers(0, 256, (lengths[0], 3)).astype(np.uint8)
+    places = nearest_sources(*lengths)
+    assert places.dtype == np.int64
+    assert np.array_equal(mask[places], resize_mask(mask, (lengths[1], 3)))

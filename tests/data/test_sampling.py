@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from easyseg.data.sampling import epoch_order, rare_class_weights
+from easyseg.data.sampling import epoch_order, grouped_by_shape, rare_class_weights
 from easyseg.errors import ConfigError
 
 
@@ -69,3 +69,28 @@ def test_foreground_images_are_preferred_in_the_binary_task():
 def test_images_without_any_class_weigh_nothing():
     """Where no image shows a class, all weights are 0."""
     assert rare_class_weights(np.zeros((3, 2), np.int64)).tolist() == [0, 0, 0]
+
+
+def test_batches_of_one_shape():
+    """Every image comes once, batches hold one shape but for those at the end, and order within a shape stays."""
+    sizes = [(60, 40) if number % 3 else (40, 60) for number in range(50)]
+    order = epoch_order(50, seed=0, epoch=0)
+    grouped = grouped_by_shape(order, sizes, batch_size=4)
+    assert grouped.dtype == np.int64
+    assert sorted(grouped) == list(range(50))
+    kinds = [number % 3 == 0 for number in grouped]
+    mixed = [at for at in range(0, 50, 4) if len(set(kinds[at : at + 4])) > 1]
+    assert len(mixed) <= 1
+    assert not mixed or mixed[0] >= 50 - 2 * 4
+    for kind in (True, False):
+        before = [number for number in order if (number % 3 == 0) == kind]
+        assert [number for number in grouped if (number % 3 == 0) == kind] == before
+    assert len(set(kinds[:24])) == 2
+    assert (grouped == grouped_by_shape(order, sizes, batch_size=4)).all()
+
+
+def test_images_of_one_shape_keep_their_order():
+    """Where there is nothing to group, nothing changes; squares lie."""
+    order = epoch_order(11, seed=0, epoch=0)
+    assert (grouped_by_shape(order, [(5, 5)] * 11, batch_size=4) == order).all()
+    assert grouped_by_shape(order[:0], [], batch_size=4).shape == (0,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -99,3 +101,14 @@ def test_as_many_names_of_objects_as_classes() -> None:
 def test_any_word_for_background_is_black() -> None:
     """The background is drawn in black, whatever it is called."""
     assert ClassMap("multiclass", ("_background_", "a")).colors[0] == (0, 0, 0)
+
+
+@pytest.mark.parametrize("class_map", [NAMES, ClassMap("multiclass", ("background", "vehicle", "tree"))])
+def test_stuff_has_no_objects(class_map: ClassMap) -> None:
+    """Ground is a class of masks, and none of objects; it survives a file, and older files have none."""
+    ground = replace(class_map, stuff=("vehicle",))
+    assert ground.object_classes == ("tree",)
+    assert ground.names == class_map.names
+    assert ground.place_among_objects("tree") == 0
+    assert ClassMap.from_dict(ground.to_dict()) == ground
+    assert "stuff" not in class_map.to_dict()

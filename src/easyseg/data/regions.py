@@ -84,6 +84,6 @@ def _stuff(class_map: ClassMap, classes: Sequence[str] | None) -> tuple[str, ...
     if class_map.task == "multiclass" and not grounds:
         raise DataError(
             f"None of the classes {', '.join(class_map.names)} is called background, so it is not clear which of them "
-            f"have objects. Type classes=[...] with those that do, such as classes=[{class_map.names[-1]!r}]."
+            f"have objects. Type classes=[...] with those that do, such as classes={list(class_map.names[1:4])}."
         )
     return tuple(name for name in possible if name.lower() in VOID_NAMES)

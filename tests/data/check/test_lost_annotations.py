@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from easyseg.data.check.pairs import unused_files
+from easyseg.data.dataset import Dataset
+from easyseg.data.reading import load_dataset
 from easyseg.io.images import write_image
 from easyseg.results import Checkup
-from easyseg.structures import LabelledObject, MaskPart, Sample
+from easyseg.structures import ClassMap, LabelledObject, MaskPart, Sample
 
 Examine = Callable[..., Checkup]
 
@@ -173,3 +176,69 @@ def test_a_second_mask_under_a_longer_name(shapes: Path, examine: Examine) -> No
     assert [case.name for case in checkup["second_masks"].cases] == [f"train/masks/{mask.stem}_mask.png"]
     assert checkup["second_masks"].severity == "error"
     assert "orphan_masks" not in checkup
+
+
+def lone_masks(count: int, merged: int, *, own_masks: int = 0) -> Dataset:
+    """Return images with one mask as their only object, of several regions in some; and images with two masks."""
+    generator = np.random.default_rng(0)
+    samples = []
+    for number in range(count):
+        first, second = np.zeros((2, 40, 60), np.uint8)
+        first[5 : 30 + number % 5, 3:15] = 1
+        second[5:30, 21:40] = 1
+        masks = [first, second] if number < own_masks else [first | second * (number < own_masks + merged)]
+        objects = tuple(LabelledObject("roof", MaskPart(mask)) for mask in masks)
+        image = generator.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+        samples.append(Sample(image, objects=objects, split="train", label=f"image {number}"))
+    return Dataset(tuple(samples), ClassMap("binary", ("roof",), "names", object_names=(("roof",),)))
+
+
+@pytest.mark.parametrize(
+    ("merged", "own_masks", "found"),
+    [
+        (12, 0, True),
+        (7, 0, True),
+        (6, 0, False),  # half of the images may show an object with something in front of it
+        (3, 7, False),  # most images tell objects apart
+        (5, 5, True),
+    ],
+)
+def test_all_objects_of_an_image_in_one_mask(merged: int, own_masks: int, found: bool) -> None:
+    """Where most images have one object of several regions, each mask seems to hold all objects."""
+    dataset = lone_masks(12, merged, own_masks=own_masks)
+    findings = dataset.check(instances=True, verbose=False, workers=0)
+    assert ("merged_objects" in findings) is found
+    if found:
+        assert findings["merged_objects"].count == merged
+        assert findings["merged_objects"].cases[0].detail == "one object of 2 separate regions"
+        assert "as_instances()" in findings["merged_objects"].advice
+    assert "merged_objects" not in dataset.check(verbose=False, workers=0)
+
+
+def test_lone_masks_that_cannot_be_read() -> None:
+    """A mask of another size is told elsewhere, and is not counted here."""
+    dataset = lone_masks(12, 12)
+    broken = LabelledObject("roof", MaskPart(np.ones((9, 9, 3), np.uint8)))
+    samples = (*dataset.samples, Sample(np.zeros((40, 60, 3), np.uint8), objects=(broken,), label="broken"))
+    findings = replace(dataset, samples=samples).check(instances=True, verbose=False, workers=0)
+    assert findings["merged_objects"].count == 12
+
+
+def test_connected_regions_are_not_merged() -> None:
+    """What the check advises silences it."""
+    masks = [sample.objects[0].shape.mask for sample in lone_masks(12, 12).samples]  # type: ignore[index, union-attr]
+    samples = tuple(Sample(np.full((40, 60, 3), at, np.uint8), mask) for at, mask in enumerate(masks))
+    dataset = Dataset(samples, ClassMap("binary", ("roof",)))
+    assert "merged_objects" in dataset.check(instances=True, verbose=False, workers=0)
+    assert "merged_objects" not in dataset.as_instances().check(instances=True, verbose=False, workers=0)
+
+
+def test_rooftops_as_one_object_and_as_many(shared_data: Path) -> None:
+    """Real masks of roofs: as one object per image an error, by connected regions none."""
+    dataset = load_dataset(shared_data / "rooftops").split("train")
+    name = dataset.classes[0]
+    samples = tuple(replace(s, mask=None, objects=(LabelledObject(name, MaskPart(s.mask)),)) for s in dataset.samples)  # type: ignore[arg-type]
+    as_one = replace(dataset, samples=samples)
+    given = {"instances": True, "verbose": False, "workers": 0, "near_duplicates": False}
+    assert as_one.check(**given)["merged_objects"].severity == "error"
+    assert "merged_objects" not in dataset.as_instances().check(**given)

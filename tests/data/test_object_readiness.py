@@ -1,0 +1,65 @@
+"""Faults of objects by name, before the first step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from easyseg.data.object_readiness import notes_on_objects, refuse_unlearnable
+from easyseg.data.object_sizes import ObjectSizes
+from easyseg.errors import DataError
+
+
+def sizes(*counts: int, side: float = 20, class_id: int = 0, **given: Any) -> ObjectSizes:
+    """Return so many objects in each image, all of one size and class."""
+    boxes = np.tile(np.array([[0, 0, side, side]], np.float32), (sum(counts), 1))
+    known = {"num_crowds": 0, "num_vanished": 0, "names": tuple(f"{at}.png" for at in range(len(counts)))} | given
+    return ObjectSizes(boxes, np.full(sum(counts), class_id, np.int64), np.array(counts, np.int64), **known)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, r"None of the 2 images of the training split has an object, so"),
+        ({"num_vanished": 3}, r"has an object \(3 objects cover no pixels.*image_size"),
+        ({"num_vanished": 1}, r"1 object covers no pixel:"),
+        ({"num_crowds": 4, "num_vanished": 3}, r"4 crowds or objects that do not count, and not a single object"),
+    ],
+)
+def test_nothing_to_learn(given: dict[str, int], message: str) -> None:
+    """No objects, and only crowds, are refused with what was found instead."""
+    with pytest.raises(DataError, match=message):
+        refuse_unlearnable(sizes(0, 0, **given), num_classes=1)
+
+
+def test_classes_that_the_model_has_not() -> None:
+    """The first image with an object of an unknown class is named."""
+    refuse_unlearnable(sizes(0, 2, 1, class_id=2), num_classes=3)
+    with pytest.raises(DataError, match=r"Image 1\.png has an object of class 2; the model has 2 classes"):
+        refuse_unlearnable(sizes(0, 2, 1, class_id=2), num_classes=2)
+    with pytest.raises(DataError, match=r"class -1"):
+        refuse_unlearnable(sizes(1, class_id=-1), num_classes=2)
+
+
+def test_notes() -> None:
+    """Each fact that matters has a line, and those that do not have none."""
+    assert notes_on_objects(sizes(3, 1, 2), detections_per_image=100) == (
+        "6 objects in 3 images, 2 in the middle, 3 at the most.",
+    )
+    found = sizes(0, 120, 400, side=3, num_crowds=1, num_vanished=2)
+    lines = notes_on_objects(found, detections_per_image=100)
+    assert lines[1:] == (
+        "1 image without objects: examples of what is none.",
+        "1 crowd: found or not, nothing is learnt there.",
+        "Note: 2 objects without any pixel left out, drawn without area or too small for the canvas; dataset.check() "
+        "names those drawn so.",
+        "Note: 100% of the objects are less than 4 pixels wide or high on the canvas and will hardly be found; type a "
+        "larger image_size, or resize='crop'.",
+        "Note: 2 images with more than 100 objects, the most that the model finds in one; type "
+        "detections_per_image=500, or cut images into tiles.",
+        "Note: 1 image with more than 300 objects; so many of each, others in every epoch, are trained on. Crops of "
+        "such images hold fewer: resize='crop'.",
+    )
+    assert "detections_per_image=50," in notes_on_objects(sizes(20), detections_per_image=10)[-1]
