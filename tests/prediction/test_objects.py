@@ -49,9 +49,7 @@ def back(found: RawObjects, original_hw: tuple[int, int] = (32, 64), **limits: A
     """Return objects at the size of an image of half the canvas's height, without suppression if nothing is said."""
     preprocessing = CANVAS
     predictor = Predictor(Finder(), preprocessing=preprocessing, compute=CPU, batch_size=2)
-    objects = ObjectPredictor(
-        predictor, preprocessing=preprocessing, limits=ObjectLimits(**{"nms_iou": 1.0, **limits})
-    )
+    objects = ObjectPredictor(predictor, preprocessing=preprocessing, limits=ObjectLimits(**{"nms_iou": 1.0, **limits}))
     return objects.at_original_size(fetch([found])[0], preprocessing.place(original_hw))
 
 
