@@ -216,6 +216,11 @@ def _spots(box: Sequence[int], size_wh: tuple[int, int], picture_hw: SizeHW) -> 
 
 
 def _ink_on(color: Color) -> Color:
-    """Return black or white, whichever can be read on the colour."""
-    red, green, blue = color
-    return visualization.INK if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else visualization.PAPER
+    """Return the dark or the white ink, whichever has the greater contrast with the colour (WCAG 2)."""
+    ours, dark = _luminance(color), _luminance(visualization.INK)
+    return visualization.INK if (ours + 0.05) / (dark + 0.05) > 1.05 / (ours + 0.05) else visualization.PAPER
+
+
+def _luminance(color: Color) -> float:
+    linear = [part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in color]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
