@@ -45,12 +45,12 @@ def _draw_precision(axes: Axes, scores: InstanceScores) -> None:
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.04)
-    axes.legend(frameon=False, labelcolor=charts.INK, loc="lower left")
+    axes.legend(frameon=False, labelcolor=charts.INK, loc="best")
 
 
 def _draw_costs(axes: Axes, diagnosis: Diagnosis) -> None:
     """Draw a bar for each kind of mistake, with its cost and count; costs that do not exist are 0 here."""
-    charts.decorate(axes, "AP50 lost to each kind of mistake", "")
+    charts.decorate(axes, "AP50 lost to each kind of mistake, and how many", "")
     costs = [0.0 if np.isnan(row.gain) else max(0.0, row.gain) for row in diagnosis.mistakes]
     most = max([*costs, 0.05])
     places = range(len(costs))
