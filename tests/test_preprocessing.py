@@ -179,3 +179,21 @@ def test_sources_of_a_scaled_mask(lengths: tuple[int, int]) -> None:
     places = nearest_sources(*lengths)
     assert places.dtype == np.int64
     assert np.array_equal(mask[places], resize_mask(mask, (lengths[1], 3)))
+
+
+@pytest.mark.parametrize("resize", ["pad", "stretch", "crop"])
+@pytest.mark.parametrize("size_hw", [(50, 80), (300, 70)])
+def test_boxes_come_back_to_where_they_were(resize: Resize, size_hw: tuple[int, int]) -> None:
+    """A box moved to the canvas by hand comes back; what lies beyond the image is cut off."""
+    preprocessing = Preprocessing((96, 128), resize)
+    placement = preprocessing.place(size_hw)
+    height, width = size_hw
+    scale = np.array([placement.scaled_hw[1] / width, placement.scaled_hw[0] / height] * 2)
+    offset = np.array([placement.offset_hw[1], placement.offset_hw[0]] * 2)
+    boxes = np.array([[3, 4, 20, 30.5], [0, 0, width, height]])
+    found = preprocessing.boxes_to_original((boxes * scale + offset).astype(np.float32), placement)
+    assert found.dtype == np.float32
+    assert found == pytest.approx(boxes, abs=1e-3)
+    beyond = preprocessing.boxes_to_original(np.array([[-500.0, -500, 900, 900]]), placement)
+    assert beyond.tolist() == [[0, 0, width, height]]
+    assert preprocessing.boxes_to_original(np.zeros((0, 4), np.float32), placement).shape == (0, 4)

@@ -272,3 +272,32 @@ def test_memory_is_bounded_by_the_size():
 def test_numbers_of_numpy_and_json_are_taken():
     """Lists of numpy's whole numbers work like JSON's."""
     assert RunLengths([np.int64(2), np.uint8(3), 1], (np.int64(2), 3)) == RunLengths(json.loads("[2, 3, 1]"), (2, 3))
+
+
+def test_patches_are_masks_within_their_boxes():
+    """Cut out and set in again, a mask is the same; so is one whose patch has empty sides."""
+    for mask in _random_masks(300, seed=3):
+        run_lengths = RunLengths.from_mask(mask)
+        patch, (left, top) = run_lengths.to_patch()
+        assert patch.dtype == bool
+        assert np.array_equal(patch, mask[top : top + patch.shape[0], left : left + patch.shape[1]])
+        assert patch.sum() == mask.sum()
+        if mask.any():
+            assert mask_to_box(patch) == (0, 0, patch.shape[1], patch.shape[0])
+        assert RunLengths.from_patch(patch, (left, top), mask.shape) == run_lengths
+        assert RunLengths.from_patch(mask[1:], (0, 1), mask.shape).area == mask[1:].sum()
+
+
+def test_patch_without_pixels_is_an_empty_mask():
+    """Whichever of its sides is 0."""
+    for shape in ((0, 0), (0, 3), (3, 0)):
+        assert RunLengths.from_patch(np.zeros(shape, bool), (2, 1), (5, 6)) == RunLengths([30], (5, 6))
+    patch, corner = RunLengths([30], (5, 6)).to_patch()
+    assert (patch.shape, corner) == ((0, 0), (0, 0))
+
+
+@pytest.mark.parametrize("corner", [(-1, 0), (0, -1), (4, 0), (0, 3)])
+def test_patches_beyond_the_mask_are_refused(corner):
+    """Their pixels would turn up in other columns."""
+    with pytest.raises(DataError, match=r"reaches beyond a mask of \(5, 6\)"):
+        RunLengths.from_patch(np.ones((3, 3), bool), corner, (5, 6))

@@ -11,6 +11,7 @@ import pytest
 
 from easyseg.errors import DataError
 from easyseg.geometry import RunLengths
+from easyseg.io.images import read_image
 from easyseg.metrics import InstanceScorer, PredictedObjects, TruthObjects
 from easyseg.metrics.instance import Diagnosis, InstanceFigures, InstanceScores, MistakeFigures
 from easyseg.results import InstanceReport
@@ -234,3 +235,51 @@ def test_small_objects_are_named_where_they_matter():
     text = verdict(_scores(small=0.1, large=0.6, num_small=45), costly, _scores(0.9))
     assert "by heart" in text
     assert "Small objects" not in text
+
+
+def test_single_images():
+    """Named, the worst first, and in the table and the plain values with `details`."""
+    report = replace(_report(image_names=["a.jpg", "b.jpg"]), details=True)
+    assert [image.name for image in report.images] == ["a.jpg", "b.jpg"]
+    assert [image.index for image in report.worst()] == [1, 0]
+    assert report.worst(1)[0].counts.num_missed == 1
+    lines = str(report).splitlines()
+    assert lines[-3].split() == ["image,", "worst", "first", "AP50", "objects", "missed", "wrong"]
+    assert lines[-2].split() == ["b.jpg", "0.0000", "1", "1", "0"]
+    values = json.loads(report.to_json())["images"]
+    counts = {"num_truths": 2, "num_found": 1, "num_missed": 1, "num_wrong": 1, "ap50": 0.5}
+    assert values[0] == {"name": "a.jpg", "index": 0} | counts
+    assert "images" not in json.loads(_report().to_json())
+    assert _report().worst() == []
+
+
+def test_as_many_image_names_as_images():
+    """One too few would leave an image without its name."""
+    with pytest.raises(DataError, match="Image 1 was measured, but there are 1 names of images"):
+        _report(image_names=["a.jpg"])
+
+
+def test_what_an_evaluation_adds():
+    """Loss, speed, and where a drawn split comes from."""
+    report = replace(_report(loss=1.5, seconds=4.0), origin="2 of 9 images, drawn with seed 0")
+    values = json.loads(report.to_json())
+    assert (values["loss"], values["images_per_second"], values["origin"]) == (1.5, 0.5, report.origin)
+    assert str(report).startswith("val: 2 of 9 images, drawn with seed 0, 3 objects\n")
+    assert json.loads(_report().to_json())["images_per_second"] is None
+    assert _report().timing_line() == ""
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_picture(tmp_path, masks):
+    """Of curves and mistakes, also written to a file; without a single object, too."""
+    report = InstanceReport.from_scorer(_scorer(masks=masks), names=["a", "b", "c"])
+    picture = report.plot(tmp_path / "new" / "report.png")
+    assert np.array_equal(read_image(tmp_path / "new" / "report.png"), picture)
+    assert picture.dtype == np.uint8
+    curves, costs = report.figure().axes
+    assert f"of {'masks' if masks else 'boxes'}" in curves.get_title(loc="left")
+    assert curves.get_legend().get_texts()[0].get_text() == "IoU .50: AP .25"
+    assert costs.texts[0].get_text() == "0.50  (1)"
+    assert [label.get_text() for label in costs.get_yticklabels()] == list(KINDS)
+    empty = InstanceReport.from_scorer(InstanceScorer(2), names=["a", "b"]).figure()
+    assert "AP n/a" in empty.axes[0].get_legend().get_texts()[0].get_text()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import math
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from easyseg import load_dataset
 from easyseg.errors import ConfigError, OutputError, UnknownNameError
 from easyseg.geometry import polygon_area
 from easyseg.io.images import read_mask
@@ -247,3 +250,64 @@ def test_show_displays_in_a_notebook(result, monkeypatch):
     monkeypatch.setattr(importlib, "import_module", lambda name: sys.modules[name])
     result.show()
     assert isinstance(shown[0], Image.Image)
+
+
+def test_instances_are_the_regions_of_each_class(mask):
+    """Pixels that touch at a corner are one object; a background is none; ids count the classes of objects."""
+    mask[0, 0] = mask[1, 1] = 2
+    image = np.zeros((20, 30, 3), np.uint8)
+    classes = ClassMap("multiclass", ("background", "road", "car"))
+    found = SemanticResult(mask=mask, class_map=classes, image=image, path=Path("a/b.png")).instances()
+    assert found.class_names == ("road", "car")
+    assert found.counts() == {"road": 1, "car": 2}
+    assert found.class_ids.tolist() == [0, 1, 1]
+    assert found.areas().tolist() == [294, 2, 6]
+    assert found.scores.tolist() == [1, 1, 1]
+    assert np.array_equal(found.masks.sum(axis=0), mask != 0)
+    assert (found.size_hw, found.image is image, found.name) == ((20, 30), True, "b.png")
+
+
+def test_instances_can_be_chosen(result):
+    """By area, and by class."""
+    result.mask[0, 0] = 2
+    assert result.instances().count() == 4
+    assert result.instances(smallest_area=6).count("car") == 1
+    assert result.instances(smallest_area=7).count("car") == 0
+    only = result.instances(class_names=["car"])
+    assert only.counts() == {"sky": 0, "road": 0, "car": 2}
+    assert result.instances(class_names="car").count() == 2
+    assert only.class_ids.tolist() == [2, 2]
+    with pytest.raises(UnknownNameError, match="Did you mean 'car'"):
+        result.instances(class_names=["cars"])
+    with pytest.raises(ConfigError, match="smallest_area=0"):
+        result.instances(smallest_area=0)
+
+
+def test_instances_of_the_other_tasks():
+    """A binary class, of which ignored pixels are no part, and classes that overlap."""
+    roofs = SemanticResult(mask=np.array([[1, 0, 1, 1, IGNORE_INDEX, 1]], np.uint8), class_map=ROOF).instances()
+    assert roofs.areas().tolist() == [1, 2, 1]
+    tags = SemanticResult(mask=np.array([[[1, 1]], [[0, 1]]], np.uint8), class_map=TAGS).instances()
+    assert tags.counts() == {"wet": 1, "dark": 1}
+    assert tags.size_hw == (1, 2)
+
+
+def test_area_of_the_largest_object_and_the_mean(result):
+    """In pixels; 0 and NaN where there is no object."""
+    assert result.largest_area == 300
+    assert result.mean_area == 200
+    empty = SemanticResult(mask=np.zeros((3, 4), np.uint8), class_map=ROOF)
+    assert empty.largest_area == 0
+    assert math.isnan(empty.mean_area)
+    assert len(empty.instances()) == 0
+
+
+@pytest.mark.skipif("EASYSEG_DATA" not in os.environ, reason="needs the real images")
+def test_nuclei_are_counted():
+    """As many as there are, in images whose nuclei do not touch; fewer where they do."""
+    data = load_dataset(Path(os.environ["EASYSEG_DATA"]) / "dsb2018_nuclei")
+    for index, touches in ((10, False), (18, False), (19, False), (28, False), (0, True)):
+        truth = data.instances(index)
+        mask = truth.masks.any(axis=0).astype(np.uint8)
+        counted = SemanticResult(mask=mask, class_map=ClassMap("binary", ("nucleus",))).instances().count()
+        assert counted < len(truth) if touches else counted == len(truth)

@@ -18,9 +18,11 @@ from easyseg.data.cache import shared_bytes
 from easyseg.data.machine_memory import found_memory, offered_memory
 from easyseg.data.sampling import Part
 from easyseg.devices import Compute
+from easyseg.prediction.object_scoring import AnnotatedObjects, ObjectEvaluation, ScoredObjects
+from easyseg.prediction.objects import ObjectLimits
 from easyseg.prediction.scoring import AnnotatedImages, Evaluation
 from easyseg.preprocessing import Preprocessing
-from easyseg.structures import Batch, ClassMap, Task
+from easyseg.structures import Batch, ClassMap, Instances, RawObjects, Task
 from easyseg.training import joining
 from easyseg.training.callbacks import BestTracker, Callback, EpochReport, StepReport, StopRequest
 from easyseg.training.distributed import ALONE, World
@@ -63,6 +65,7 @@ def everything(world: World) -> dict[str, Any]:
         "skipped": skipped(world),
         "memory": memory(world),
         "evaluation": {f"{count}": evaluation(world, count) for count in range(1, 8)},
+        "detection": {f"{count}": detection(world, count) for count in (1, 2, 5)},
     }
 
 
@@ -324,6 +327,46 @@ def evaluation(world: World, count: int) -> dict[str, Any]:
         "image counts": torch.equal(alone.image_counts, shared.image_counts),
         "loss": alone.loss == shared.loss,
         "rounds": len(set(rounds)) == 1,
+    }
+
+
+def detection(world: World, count: int) -> dict[str, Any]:
+    """Measure a detector on some images together and alone; every other image is empty."""
+    masks = np.zeros((1, SIZE, SIZE), bool)
+    masks[0, 1:4, 2:5] = True
+    boxes = np.array([[2, 1, 5, 4]], np.float32)
+
+    def read(index: int) -> tuple[Any, Instances]:
+        place = slice(index % 2, 1)
+        nothing = np.zeros(1, np.int64)[place]
+        image = np.full((SIZE, SIZE, 3), index, np.uint8)
+        return image, Instances(masks[place], boxes[place], nothing, nothing.astype(bool))
+
+    class Detector(nn.Module):
+        def infer(self, images: Tensor) -> list[RawObjects]:
+            scores = images[:, 0, 0, 0].float() / 10
+            ids = torch.zeros(1, dtype=torch.int64)
+            return [
+                RawObjects(torch.tensor([[2.0, 1, 5, 4]]), score[None], ids, torch.ones(1, 7, 7)) for score in scores
+            ]
+
+    def scored(sharing: World | None) -> ScoredObjects:
+        return ObjectEvaluation(
+            AnnotatedObjects(count, read, 1),
+            preprocessing=Preprocessing((SIZE, SIZE), "stretch", 3),
+            compute=COMPUTE,
+            batch_size=1,
+            limits=ObjectLimits(score_threshold=0.0),
+            sharing=sharing,
+        ).score(Detector(), criterion=lambda _, index: {"number": torch.tensor(float(index))})
+
+    alone, shared = scored(None), scored(world)
+    ours, theirs = alone.scorer.to_arrays(), shared.scorer.to_arrays()
+    return {
+        "tables": all(np.array_equal(ours[name], theirs[name]) for name in ours),
+        "types": all(ours[name].dtype == theirs[name].dtype for name in ours),
+        "loss": alone.loss == shared.loss,
+        "found": shared.scorer.diagnosis().num_predictions,
     }
 
 

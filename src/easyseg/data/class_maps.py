@@ -19,6 +19,7 @@ from easyseg.data.mask_values import Scan, scan_masks
 from easyseg.data.object_classes import (
     ObjectWishes,
     class_map_of_objects,
+    knows_object,
     names_in_memory,
     read_object_names,
     refuse_contradiction_of_objects,
@@ -27,6 +28,7 @@ from easyseg.data.object_numbers import ObjectNumbersError
 from easyseg.data.sample_files import listed, problems_of
 from easyseg.errors import ClassMapError
 from easyseg.structures import IGNORE_INDEX, ClassMap, Ignored, Sample, Task
+from easyseg.structures.objects import UNNAMED
 
 
 def infer_class_map(
@@ -136,11 +138,20 @@ def with_classes(layout: Layout, **wishes: Any) -> tuple[Layout, ClassMap]:
         ClassMapError: as `infer_class_map`.
         SampleError: a mask cannot be read.
     """
+    if _asks_for_numbers(wishes.get("class_map"), layout):
+        layout = as_numbered_objects(layout)
     try:
         return layout, infer_class_map(layout.samples, layout=layout, **wishes)
     except ObjectNumbersError:
         numbered = as_numbered_objects(layout)
         return numbered, infer_class_map(numbered.samples, layout=numbered, **wishes)
+
+
+def _asks_for_numbers(class_map: object, layout: Layout) -> bool:
+    """Tell whether a model's own classes are objects without names, so masks of values can only number such objects."""
+    if not isinstance(class_map, ClassMap) or class_map.encoding != "names" or layout.labels == "objects":
+        return False
+    return knows_object(class_map, UNNAMED)
 
 
 def read_class_map(class_map: Mapping[Any, Any] | ClassMap | None) -> Mapping[str, Any] | ClassMap | None:

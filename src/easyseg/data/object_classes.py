@@ -127,7 +127,7 @@ def refuse_contradiction_of_objects(class_map: ClassMap, names: Sequence[str]) -
     Raises:
         ClassMapError: none of the names is a class of the map.
     """
-    known = {name for name in names if _is_known(class_map, name)}
+    known = {name for name in names if knows_object(class_map, name)}
     if names and not known:
         raise ClassMapError(
             f"None of the dataset's classes ({', '.join(names[:12])}) is one of {', '.join(class_map.object_classes)}. "
@@ -135,7 +135,8 @@ def refuse_contradiction_of_objects(class_map: ClassMap, names: Sequence[str]) -
         )
 
 
-def _is_known(class_map: ClassMap, name: str) -> bool:
+def knows_object(class_map: ClassMap, name: str) -> bool:
+    """Tell whether a class map has a class for the objects of a name."""
     try:
         return class_map.place_among_objects(name) is not None
     except ClassMapError:

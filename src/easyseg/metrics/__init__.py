@@ -2,6 +2,7 @@
 
 from easyseg.metrics.instance import (
     Diagnosis,
+    ImageCounts,
     InstanceFigures,
     InstanceScorer,
     InstanceScores,
@@ -25,6 +26,7 @@ __all__ = [
     "ConfusionMatrix",
     "Diagnosis",
     "Direction",
+    "ImageCounts",
     "InstanceFigures",
     "InstanceScorer",
     "InstanceScores",

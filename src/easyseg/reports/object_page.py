@@ -8,6 +8,9 @@ from easyseg.reports.markup import bar, escaped, number, section
 from easyseg.results import InstanceReport
 from easyseg.results.words import counted
 
+WORST_IMAGES = 8
+"""So many images are listed, those that went worst."""
+
 
 def object_cards(report: InstanceReport) -> list[tuple[str, str]]:
     """Return the main figures with their names."""
@@ -25,7 +28,8 @@ def object_cards(report: InstanceReport) -> list[tuple[str, str]]:
 
 def object_sections(report: InstanceReport) -> list[str]:
     """Return the tables of the classes and of the mistakes."""
-    return [section("Classes", _classes(report)), section("What holds it back", _mistakes(report))]
+    worst = [section("Worst images", _worst(report))] if report.images else []
+    return [section("Classes", _classes(report)), section("What holds it back", _mistakes(report)), *worst]
 
 
 def _classes(report: InstanceReport) -> str:
@@ -47,6 +51,15 @@ def _classes(report: InstanceReport) -> str:
         f"32 × 32 pixels, large ones more than 96 × 96. {report.timing_line()}"
     )
     return f"{_table(titles, lines)}<p class='faint'>{escaped(note)}</p>"
+
+
+def _worst(report: InstanceReport) -> str:
+    lines = [
+        f"<tr><td>{escaped(image.name)}</td>{bar(image.counts.ap50)}<td>{image.counts.num_truths}</td>"
+        f"<td>{image.counts.num_missed}</td><td>{image.counts.num_wrong}</td></tr>"
+        for image in report.worst(WORST_IMAGES)
+    ]
+    return _table(["image", "AP50", "objects", "missed", "wrong predictions"], lines)
 
 
 def _mistakes(report: InstanceReport) -> str:

@@ -75,7 +75,7 @@ def _sections(report: Report | InstanceReport | None) -> list[str]:
     if report is None:
         return []
     if isinstance(report, InstanceReport):
-        return object_sections(report)
+        return [*object_sections(report), section("Precision and mistakes", _chart(report.figure()))]
     worst = [section("Worst images", _worst(report))] if report.images else []
     return [_classes(report), section("Confusion", _chart(report.confusion_figure())), *worst]
 

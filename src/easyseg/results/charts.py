@@ -49,16 +49,16 @@ def curves(history: History) -> Figure:
     # several evaluations within an epoch would lie on top of each other
     unit = "epoch" if len(set(epochs)) == len(epochs) else "step"
     x = _numbers(history, unit)
-    with _style():
+    with style():
         figure = Figure(figsize=(10.4, 3.5), layout="constrained")
         losses, monitored = figure.subplots(1, 2)
-        _decorate(losses, "Loss", unit)
+        decorate(losses, "Loss", unit)
         for name, label, color in (("loss", "training", BLUE), ("val_loss", "validation", ORANGE)):
             if name in history.names:
                 _line(losses, x, _numbers(history, name), label=label, color=color)
         if losses.lines:
             losses.legend(frameon=False, labelcolor=INK, loc="upper right")
-        _decorate(monitored, metric_title(history.monitor), unit)
+        decorate(monitored, metric_title(history.monitor), unit)
         if "learning_rate" in history.names:
             _learning_rate(monitored, x, _numbers(history, "learning_rate"))
         if history.monitor in history.names:
@@ -77,10 +77,10 @@ def learning_rates(curve: LearningRateCurve) -> Figure:
     from matplotlib.ticker import NullLocator
 
     rates, course = list(curve.learning_rates), list(curve.smoothed_losses)
-    with _style():
+    with style():
         figure = Figure(figsize=(6.4, 3.8), layout="constrained")
         axes = figure.subplots()
-        _decorate(axes, "Loss while the learning rate rises", "learning rate")
+        decorate(axes, "Loss while the learning rate rises", "learning rate")
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0e}".replace("e-0", "e-").replace("e+0", "e"))
@@ -112,7 +112,7 @@ def matrix(shares: npt.NDArray[np.float64], rows: Sequence[str], columns: Sequen
     width = side if shares.shape[0] == shares.shape[1] else 0.8 * side
     # from nothing to full colour, so that the page's own background shows where there is nothing
     scale = LinearSegmentedColormap.from_list("share", [(*_rgb(BLUE), 0.0), (*_rgb(BLUE), 1.0)])
-    with _style():
+    with style():
         figure = Figure(figsize=(width, 0.92 * side), layout="constrained")
         axes = figure.subplots()
         axes.imshow(shares, cmap=scale, vmin=0, vmax=1, interpolation="nearest", aspect="equal")
@@ -157,7 +157,7 @@ def classes(
     used = [at for of_class in sizes.values() for at, count in enumerate(of_class) if count] or [0]
     # black, as backgrounds are, would be a hole in the page
     inks = [tuple(part / 255 for part in color) if any(color) else FAINT for color in colors]
-    with _style(), _any_alphabet():
+    with style(), _any_alphabet():
         figure = Figure(figsize=(10.4, 1.6 + 0.3 * max(4, len(names))), layout="constrained")
         pixels, present, objects = figure.subplots(1, 3, width_ratios=(2, 1, 2.4))
         for axes, title, unit in (
@@ -165,7 +165,7 @@ def classes(
             (present, f"Images, of {num_images:,}", "images"),
             (objects, "Objects by size", "pixels of an object"),
         ):
-            _decorate(axes, title, unit)
+            decorate(axes, title, unit)
         pixels.barh(places, [100 * share for share in shares], color=inks)
         present.barh(places, images, color=inks)
         for axes, labels in ((pixels, names), (present, [""] * len(names))):
@@ -185,7 +185,7 @@ def classes(
 def to_array(figure: Figure) -> ImageArray:
     """Return a chart as (H, W, 3) uint8 on white."""
     data = io.BytesIO()
-    with _style(), _any_alphabet():
+    with style(), _any_alphabet():
         figure.savefig(data, format="png", dpi=_DOTS_PER_INCH, facecolor=PAPER)
     return np.asarray(Image.open(data).convert("RGB")).copy()
 
@@ -193,13 +193,14 @@ def to_array(figure: Figure) -> ImageArray:
 def to_svg(figure: Figure) -> str:
     """Return a chart as an <svg> element without background, its text as text; the same bytes every time."""
     text = io.StringIO()
-    with _style(), _any_alphabet():
+    with style(), _any_alphabet():
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     whole = text.getvalue()
     return whole[whole.index("<svg") :]
 
 
-def _decorate(axes: Axes, title: str, unit: str) -> None:
+def decorate(axes: Axes, title: str, unit: str) -> None:
+    """Give a part of a chart its title, the name of its horizontal axis, and the look that all charts share."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_title(title, color=INK, loc="left", fontsize=11)
@@ -252,7 +253,8 @@ def _rgb(color: str) -> tuple[float, float, float]:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
+    """Draw with the fonts of all charts; both building and writing a figure need it."""
     import matplotlib
 
     with matplotlib.rc_context(

@@ -7,12 +7,19 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from easyseg.errors import DataError
-from easyseg.metrics.instance import Diagnosis, InstanceFigures, InstanceScorer, InstanceScores, Kind
+from easyseg.io.images import write_image
+from easyseg.metrics.instance import Diagnosis, ImageCounts, InstanceFigures, InstanceScorer, InstanceScores, Kind
+from easyseg.results import charts, object_charts
 from easyseg.results.instance_verdict import verdict
 from easyseg.results.words import counted, timing_line
+from easyseg.structures import ImageArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLUMNS: Mapping[str, str] = {
     "ap": "AP",
@@ -22,6 +29,30 @@ _COLUMNS: Mapping[str, str] = {
     "ap_medium": "medium",
     "ap_large": "large",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFindings:
+    """How the objects of one image were found.
+
+    Attributes:
+        name: the image's name.
+        counts: what was found, missed and made up, and AP50 within the image.
+    """
+
+    name: str
+    counts: ImageCounts
+
+    @property
+    def index(self) -> int:
+        """The image's number in the split."""
+        return self.counts.image_id
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        values = asdict(self.counts) | {"num_missed": self.counts.num_missed}
+        values.pop("image_id")
+        return {"name": self.name, "index": self.index} | values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +71,10 @@ class InstanceReport:
         training_scores: the figures of the same model on images it was trained on; None where it was not measured.
         seconds: wall time in all.
         timing: wall time by what it went into.
+        loss: mean training loss over the images, None where it was not computed.
+        images: how the objects of each image were found, in the dataset's order; empty where it was not asked for.
+        details: whether `str` and `to_dict` hold every image, too.
+        origin: which of the images these are, where the split was drawn; else empty.
     """
 
     scores: InstanceScores
@@ -50,6 +85,10 @@ class InstanceReport:
     training_scores: InstanceScores | None = None
     seconds: float = 0.0
     timing: Mapping[str, float] = field(default_factory=dict)
+    loss: float | None = None
+    images: tuple[ImageFindings, ...] = ()
+    details: bool = False
+    origin: str = ""
 
     @classmethod
     def from_scorer(
@@ -59,8 +98,10 @@ class InstanceReport:
         names: Sequence[str],
         split: str = "val",
         training: InstanceScorer | None = None,
+        image_names: Sequence[str] = (),
         seconds: float = 0.0,
         timing: Mapping[str, float] | None = None,
+        loss: float | None = None,
     ) -> InstanceReport:
         """Report what a scorer measured.
 
@@ -69,11 +110,13 @@ class InstanceReport:
             names: the classes' names.
             split: the part of the dataset that was measured.
             training: has measured the same model on images it was trained on.
+            image_names: the images' names, by their numbers in the scorer; none, where single images do not matter.
             seconds: wall time in all.
             timing: wall time by what it went into.
+            loss: mean training loss over the images.
 
         Raises:
-            DataError: there are more or fewer names than classes.
+            DataError: there are more or fewer names than classes, or fewer names of images than their numbers ask for.
         """
         if len(names) != scorer.num_classes:
             raise DataError(f"{len(names)} class names for {scorer.num_classes} measured classes; give one for each.")
@@ -86,6 +129,8 @@ class InstanceReport:
             training_scores=None if training is None else training.scores(scorer.kinds[0]),
             seconds=seconds,
             timing=dict(timing or {}),
+            loss=loss,
+            images=_findings(scorer, image_names) if image_names else (),
         )
 
     @property
@@ -123,14 +168,48 @@ class InstanceReport:
         """The figures over all classes by name: "mask_ap", "mask_ap50", ..., "box_ap", ...; NaN where there is none."""
         return {**(self.box_scores.to_dict() if self.box_scores else {}), **self.scores.to_dict()}
 
+    @property
+    def images_per_second(self) -> float:
+        """Images measured per second of wall time, NaN where it was not taken."""
+        return self.scores.num_images / self.seconds if self.seconds else math.nan
+
+    def worst(self, count: int = 5) -> list[ImageFindings]:
+        """Return the images with the lowest AP50, worst first; those without true objects by what was made up there."""
+        return sorted(self.images, key=lambda image: image.counts.badness)[:count]
+
+    def plot(self, path: str | Path | None = None) -> ImageArray:
+        """Draw how precise the predictions are at each recall, and what each kind of mistake costs.
+
+        Args:
+            path: also write the picture to this file.
+
+        Returns:
+            (H, W, 3) uint8.
+        """
+        picture = charts.to_array(self.figure())
+        if path is not None:
+            write_image(path, picture)
+        return picture
+
+    def figure(self) -> Figure:
+        """Return the same as a matplotlib figure."""
+        return object_charts.findings(self.scores, self.diagnosis)
+
+    def timing_line(self) -> str:
+        """Return one line on how fast it went and what the time went into; empty where it was not taken."""
+        return timing_line(self.scores.num_images, self.seconds, self.timing) if self.seconds else ""
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; figures that do not exist are None."""
         diagnosis = asdict(self.diagnosis) | {"verdict": self.verdict}
         values = {
             "split": self.split,
+            "origin": self.origin,
             "num_images": self.scores.num_images,
             "max_detections": self.scores.max_detections,
             "seconds": self.seconds,
+            "images_per_second": self.images_per_second,
+            "loss": self.loss,
             "metrics": self.metrics,
             "classes": [
                 {"name": name, "num_objects": int(self.scores.num_truths[place, 0])}
@@ -141,12 +220,10 @@ class InstanceReport:
             "training_metrics": self.training_scores.to_dict() if self.training_scores else None,
             "timing": dict(self.timing),
         }
+        if self.details:
+            values["images"] = [image.to_dict() for image in self.images]
         plain: dict[str, Any] = _plain(values)
         return plain
-
-    def timing_line(self) -> str:
-        """Return in words how long measuring took; empty where that is not known."""
-        return timing_line(self.scores.num_images, self.seconds, self.timing) if self.seconds else ""
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON text."""
@@ -154,11 +231,10 @@ class InstanceReport:
 
     def __str__(self) -> str:
         objects = counted(self.diagnosis.num_truths, "object")
-        lines = [f"{self.split}: {counted(self.scores.num_images, 'image')}, {objects}"]
+        lines = [f"{self.split}: {self.origin or counted(self.scores.num_images, 'image')}, {objects}"]
         lines += [*self._class_lines(), self._recall_line(), "", *self._mistake_lines(), "", self.verdict]
-        if self.seconds:
-            lines.append(self.timing_line())
-        return "\n".join(lines)
+        lines += [self.timing_line(), *(self._image_lines() if self.details else [])]
+        return "\n".join(lines).rstrip()
 
     def __repr__(self) -> str:
         images = counted(self.scores.num_images, "image")
@@ -209,6 +285,24 @@ class InstanceReport:
             there = self.training_scores.overall
             lines.append(f"on training images: {self.kind} AP {_shown(there.ap)}, AP50 {_shown(there.ap50)}")
         return lines
+
+    def _image_lines(self) -> list[str]:
+        title = "image, worst first"
+        width = max([len(image.name) for image in self.images] + [len(title)])
+        rows = [
+            f"{image.name:{width}}{_shown(image.counts.ap50):>9}{image.counts.num_truths:>9}"
+            f"{image.counts.num_missed:>9}{image.counts.num_wrong:>9}"
+            for image in self.worst(len(self.images))
+        ]
+        return ["", f"{title:{width}}{'AP50':>9}{'objects':>9}{'missed':>9}{'wrong':>9}", *rows]
+
+
+def _findings(scorer: InstanceScorer, names: Sequence[str]) -> tuple[ImageFindings, ...]:
+    counts = scorer.images()
+    highest = max((one.image_id for one in counts), default=-1)
+    if highest >= len(names):
+        raise DataError(f"Image {highest} was measured, but there are {len(names)} names of images; give one for each.")
+    return tuple(ImageFindings(names[one.image_id], one) for one in counts)
 
 
 def _shown(value: float) -> str:

@@ -88,7 +88,7 @@ def draw_objects(
     sizes = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     for place in np.argsort(-sizes, kind="stable").tolist():
         if objects.masks is None:
-            _draw_box(picture, boxes[place].tolist(), colors[place], stroke)
+            _draw_box(picture, boxes[place].tolist(), colors[place], stroke + 1)
             continue
         patch, (left, top) = objects.masks[place].to_patch()
         patch = patch.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -125,12 +125,11 @@ def _draw_patch(
 
 
 def _draw_box(picture: ImageArray, box: Sequence[int], color: Color, stroke: int) -> None:
+    """Draw a line in full colour along a box's inner side, and a thin dark one around it."""
     left, top, right, bottom = box
-    for grown, ink, width in ((1, (0, 0, 0), stroke + 2), (0, color, stroke)):
-        # on the box's inner side, as outlines of masks are
-        inset = width // 2 - grown
-        corners = (left + inset, top + inset), (right - 1 - inset, bottom - 1 - inset)
-        cv2.rectangle(picture, *corners, ink, width)
+    cv2.rectangle(picture, (left - 1, top - 1), (right, bottom), (0, 0, 0), 1)
+    for inset in range(stroke):
+        cv2.rectangle(picture, (left + inset, top + inset), (right - 1 - inset, bottom - 1 - inset), color, 1)
 
 
 def _write_labels(
@@ -197,25 +196,30 @@ def _best_spot(
         own = int((below == number).sum())
         share = (int((below > 0).sum()) - own) / below.size
         # within a large object a label does no harm, on a small one it hides what it is about
-        share += own / below.size * (0.2 if own <= _SMALL_SHARE * areas[number] else 2.0)
+        share += own / below.size * (0.0 if own <= _SMALL_SHARE * areas[number] else 2.0)
         if share < least:
             best, least = spot, share
     return best
 
 
 def _spots(box: Sequence[int], size_wh: tuple[int, int], picture_hw: SizeHW) -> list[_Spot]:
-    """Return the places for a label that lie in the picture, the usual ones first: above, below, beside, within."""
+    """Return the places for a label that lie in the picture, the usual ones first: above, within, below, beside."""
     (left, top, right, bottom), (width, height) = box, size_wh
     middle_x, middle_y = (left + right - width) // 2, (top + bottom - height) // 2
     corners = [(middle_x, top - height - 2), (left, top - height - 2), (right - width, top - height - 2)]
+    corners += [(middle_x, top + 4), (left + 4, top + 4), (middle_x, middle_y), (middle_x, bottom - height - 4)]
     corners += [(middle_x, bottom + 2), (left, bottom + 2), (right - width, bottom + 2)]
     corners += [(right + 2, middle_y), (left - width - 2, middle_y), (right + 2, top), (left - width - 2, top)]
-    corners += [(middle_x, top + 2), (left + 2, top + 2), (middle_x, middle_y), (middle_x, bottom - height - 2)]
     fits = [(x, y) for x, y in corners if 0 <= x <= picture_hw[1] - width and 0 <= y <= picture_hw[0] - height]
     return [_Spot(x, y, width, height) for x, y in fits]
 
 
 def _ink_on(color: Color) -> Color:
-    """Return black or white, whichever can be read on the colour."""
-    red, green, blue = color
-    return visualization.INK if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else visualization.PAPER
+    """Return the dark or the white ink, whichever has the greater contrast with the colour (WCAG 2)."""
+    ours, dark = _luminance(color), _luminance(visualization.INK)
+    return visualization.INK if (ours + 0.05) / (dark + 0.05) > 1.05 / (ours + 0.05) else visualization.PAPER
+
+
+def _luminance(color: Color) -> float:
+    linear = [part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in color]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -121,7 +121,8 @@ class SemanticResult:
         names = self.class_map.object_classes
         masks: list[RunLengths] = []
         class_ids: list[int] = []
-        for name in names if class_names is None else class_names:
+        wanted = [class_names] if isinstance(class_names, str) else class_names
+        for name in names if wanted is None else wanted:
             if name not in names:
                 raise unknown_name("class of objects", name, names)
             found = geometry.connected_components(self.class_mask(name), smallest_area=smallest_area)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from easyseg.config import PredictSettings
 from easyseg.data.dataset import Dataset
 from easyseg.devices import Compute
 from easyseg.reports.page import write_report
 from easyseg.reports.run_folder import RunFolder
-from easyseg.results import Report
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.predicting import predict_all
+from easyseg.segmenter.preparing import Job
 from easyseg.segmenter.recording import Recording
-from easyseg.segmenter.tasks import AnyReport, work_of
+from easyseg.segmenter.tasks import AnyReport, Measured, work_of
 from easyseg.structures import ImageArray
 
 PICTURES = 6
@@ -28,16 +25,24 @@ def finish_run(
     folder: RunFolder,
     fitted: FittedModel,
     recording: Recording,
-    dataset: Dataset,
+    job: Job,
     *,
-    compute: Compute,
-    config: dict[str, Any],
+    training: Measured | None = None,
 ) -> None:
-    """Write curves, pictures and the report page; without a best epoch, the last weights as the best model, too."""
+    """Write curves, pictures and the report page; without a best epoch, the last weights as the best model, too.
+
+    Args:
+        folder: of the run.
+        fitted: the best model.
+        recording: what was found on the way.
+        job: the training.
+        training: what the best model scores on training images, where that tells something.
+    """
+    dataset, compute = job.data.val, job.compute
     history = recording.history
     history.plot(folder.path / "curves.png")
     best = recording.best_score()
-    report = best.report(dataset, split="val") if best is not None else None
+    report = best.report(dataset, split="val", training=training) if best is not None else None
     if report is None:
         recording.write_best(fitted)
     pictures = list(_pictures(fitted, _shown(report, len(dataset)), dataset, compute))
@@ -47,7 +52,7 @@ def finish_run(
     write_report(
         folder.report,
         title=folder.path.name,
-        settings=config,
+        settings=job.config,
         history=history,
         report=report,
         pictures=pictures,
@@ -69,8 +74,8 @@ def _file_names(names: list[str]) -> list[str]:
 
 def _shown(report: AnyReport | None, count: int) -> list[int]:
     """Return the images to show: the worst ones, then the best one, for what the model can do at all."""
-    if not isinstance(report, Report):
-        return np.unique(np.linspace(0, count - 1, PICTURES).round().astype(int)).tolist()
+    if report is None:
+        return list(range(min(PICTURES, count)))
     ranked = [image.index for image in report.worst(count)]
     return ranked if len(ranked) <= PICTURES else [*ranked[: PICTURES - 1], ranked[-1]]
 

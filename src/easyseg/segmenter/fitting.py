@@ -24,6 +24,7 @@ from easyseg.segmenter.preparing import (
     Job,
     cache_note,
     new_average,
+    new_comparison,
     new_job,
     new_loader,
     new_optimizer,
@@ -204,12 +205,14 @@ class _Session:
 
     def finish(self, best: FittedModel) -> None:
         """Write curves, pictures and the report, and delete the checkpoints."""
-        job, folder = self._job, self.recording.folder
+        job, folder, training = self._job, self.recording.folder, None
         if self._place.path is not None:
             self.recording.best_score()  # by all processes together; the report is written by one
+            comparison = new_comparison(job)
+            training = comparison.measure(best.model) if comparison is not None else None
         if folder is not None:
             self.recording.write_again(best)
-            finish_run(folder, best, self.recording, job.data.val, compute=job.compute, config=job.config)
+            finish_run(folder, best, self.recording, job, training=training)
             self._checkpoints.finish()
         self._announcer.end(job.data.whole)
 

@@ -227,23 +227,32 @@ def cache_note(loader: TrainingLoader) -> str:
     )
 
 
+def new_comparison(job: Job) -> Evaluating | None:
+    """Prepare measuring some of the training images after the training; None where that tells nothing."""
+    sample = work_of(job.fitted.model).training_sample(job.data.train, len(job.data.val))
+    return None if sample is None else _new_evaluation(job, sample, keep=False)
+
+
 def new_training_evaluation(job: Job, *, spare_bytes: int) -> Evaluating:
     """Prepare the measuring after each epoch; its images are kept where they fit beside the training images."""
     dataset, fitted = job.data.val, job.fitted
     work = work_of(fitted.model)
     keep = spare_bytes > 0 and work.bytes_to_keep(dataset, fitted.preprocessing) <= spare_bytes
-    return work.evaluation(
-        MeasuringRequest(
-            dataset,
-            fitted,
-            job.compute,
-            fitted.batch_size,
-            threshold=EvaluateSettings().threshold,
-            keep=keep,
-            has_loss=True,
-            world=job.world,
-        )
+    return _new_evaluation(job, dataset, keep=keep)
+
+
+def _new_evaluation(job: Job, dataset: Dataset, *, keep: bool) -> Evaluating:
+    request = MeasuringRequest(
+        dataset,
+        job.fitted,
+        job.compute,
+        job.fitted.batch_size,
+        threshold=EvaluateSettings().threshold,
+        keep=keep,
+        has_loss=True,
+        world=job.world,
     )
+    return work_of(job.fitted.model).evaluation(request)
 
 
 def new_optimizer(job: Job) -> torch.optim.Optimizer:

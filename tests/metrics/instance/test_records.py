@@ -8,6 +8,7 @@ import pytest
 from easyseg.errors import DataError
 from easyseg.geometry import RunLengths
 from easyseg.metrics.instance import PredictedObjects, TruthObjects
+from easyseg.structures import Instances
 
 
 def _mask(top, left, bottom, right, size_hw=(8, 9)):
@@ -105,3 +106,18 @@ def test_bad_predictions_are_refused_by_name(arguments, message):
     """Likewise; a score of NaN would be sorted to an arbitrary place."""
     with pytest.raises(DataError, match=message):
         PredictedObjects(**arguments)
+
+
+def test_annotated_objects_become_run_lengths():
+    """Everything is taken over; sizes are those of the masks."""
+    masks = np.stack([mask.to_mask() for mask in (MASKS[0], _mask(0, 0, 2, 2))])
+    boxes = np.array([[2, 1, 7, 4], [0, 0, 2, 2]], np.float32)
+    truth = TruthObjects.from_instances(Instances(masks, boxes, np.array([3, 1]), np.array([False, True])))
+    assert truth.masks == (MASKS[0], _mask(0, 0, 2, 2))
+    assert truth.boxes.tolist() == boxes.tolist()
+    assert truth.class_ids.tolist() == [3, 1]
+    assert truth.is_crowd.tolist() == [False, True]
+    assert truth.areas.tolist() == [15, 4]
+    nothing = np.zeros(0, np.int64)
+    empty = Instances(np.zeros((0, 8, 9), bool), np.zeros((0, 4), np.float32), nothing, nothing.astype(bool))
+    assert TruthObjects.from_instances(empty).masks == ()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from easyseg.errors import ConfigError, DataError
 from easyseg.metrics.instance.diagnosis import Diagnosis, diagnose
+from easyseg.metrics.instance.image_counts import ImageCounts, count_by_image
 from easyseg.metrics.instance.matching import ranked
 from easyseg.metrics.instance.measuring import measure_image
 from easyseg.metrics.instance.precision import InstanceScores, Kind, score_table
@@ -100,6 +101,14 @@ class InstanceScorer:
         """
         table = MatchTable.join(self._tables[self._checked_kind(kind)])
         return diagnose(table, num_classes=self.num_classes, max_detections=self.max_detections)
+
+    def images(self, kind: Kind | None = None) -> list[ImageCounts]:
+        """Return what was found and missed in each image, by image number.
+
+        Args:
+            kind: "mask" or "box"; None: masks where they are measured.
+        """
+        return count_by_image(MatchTable.join(self._tables[self._checked_kind(kind)]), sorted(self._image_ids))
 
     def merge(self, other: InstanceScorer) -> None:
         """Add what another scorer of the same settings measured on other images, such as in another process.

@@ -74,14 +74,16 @@ class FoundObjects:
         training: Measured | None = None,
     ) -> InstanceReport:
         """Return the report on the images that were measured."""
-        return InstanceReport.from_scorer(
+        report = InstanceReport.from_scorer(
             self.scored.scorer,
             names=self.class_names,
             split=split,
             training=cast(FoundObjects, training).scored.scorer if training is not None else None,
+            image_names=[sample.name for sample in dataset.samples],
             seconds=self.scored.seconds,
             timing=self.scored.timing,
         )
+        return replace(report, details=details, origin=origin)
 
 
 @dataclass(frozen=True, slots=True)
