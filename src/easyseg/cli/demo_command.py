@@ -95,7 +95,7 @@ def free_folder(wanted: str | None) -> Path:
 
 
 def _mean_iou(report: Report | InstanceReport) -> float:
-    return float(report.metrics["mean_iou"])
+    return float(report.to_dict()["metrics"]["mean_iou"])
 
 
 def _say(text: str) -> None:

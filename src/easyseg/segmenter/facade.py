@@ -177,8 +177,7 @@ class Segmenter:
             adam_epsilon: epsilon of Adam and AdamW.
             weight_decay: decoupled weight decay.
             schedule: course of the learning rate: "onecycle", "cosine", "poly", "step", "constant".
-            stages: a list of `Stage`, or of dicts with what a `Stage` takes; "fine_tune" trains decoder and head first,
-                then the top of the encoder too, then everything, in `epochs` together. None: everything at once.
+            stages: a list of `Stage`, or of dicts of what it takes; "fine_tune": the new parts first, then more of all.
             freeze: parts that do not learn, see `Stage`; those of `Segmenter.freeze` come on top.
             augment: "none", "light", "standard", "strong", "aerial", "medical", or an albumentations Compose.
             oversample: share of training images (0..1) drawn by their rarest class.
@@ -243,8 +242,7 @@ class Segmenter:
     ) -> LearningRateCurve:
         """Find a good learning rate: train for a moment while it rises, and see where the loss falls.
 
-        The model stays exactly as it is. Type `curve.suggestion` for the rate, `curve.plot()` for the picture. What is
-        not named below is as for `fit`.
+        The model stays as it is. See `curve.suggestion` and `curve.plot()`. What is not named below is as for `fit`.
 
         Args:
             data: as for `fit`.
@@ -301,8 +299,7 @@ class Segmenter:
         """Segment images.
 
         Args:
-            source: an image file, an (H, W, C) uint8 RGB array, a PIL image; or a folder, a glob pattern, an
-                (N, H, W, C) array, a list or any iterable of these.
+            source: an image file, an (H, W, C) uint8 RGB array, a PIL image; a folder, a pattern, an iterable of these.
             batch_size: images per forward pass.
             threshold: probability from which a pixel counts (binary and multilabel; objects), in 0..1.
             score_threshold: objects with a lower score are left out, in 0..1.
@@ -310,8 +307,7 @@ class Segmenter:
             recursive: look into the folders of a folder, too.
 
         Returns:
-            a `SemanticResult` for one image, of a detector an `InstanceResult`; for several an iterator of them, which
-            reads and predicts as it is drawn from and holds only a few images at a time.
+            a `SemanticResult` of one image, a detector's `InstanceResult`; of several an iterator that reads ahead.
 
         Raises:
             ModelError: the model has not been trained or loaded.
@@ -381,10 +377,7 @@ class Segmenter:
         return segmenter
 
     def summary(self) -> Summary:
-        """Return the model's parts, parameters, trainable parameters and multiply-adds; printing it shows a table.
-
-        Before the first `fit` it describes the model as it would be built: for the classes given, or for one.
-        """
+        """Return the model's parts, parameters and multiply-adds; before `fit`, as it would be built for one class."""
         return summarize_any(self._fitted, self.settings)
 
     def __repr__(self) -> str:

@@ -1,0 +1,275 @@
+"""`Segmenter` with detectors: the same verbs, on objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from detectors import make_quick
+
+from easyseg import InstanceResult, Sample, Segmenter, Stage, load_dataset
+from easyseg.cli import main
+from easyseg.data.dataset import Dataset
+from easyseg.data.reading import as_dataset
+from easyseg.errors import ConfigError, DataError, UnknownNameError
+from easyseg.io.images import write_image
+from easyseg.results import InstanceReport
+from easyseg.segmenter import building
+from easyseg.segmenter.tasks.instance import InstanceWork, annotated
+from easyseg.structures import LabelledObject, MaskPart
+from easyseg.training.callbacks import Callback, StepReport
+
+SIZE = 64
+QUIET: dict[str, Any] = {"verbose": False, "run_dir": None}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_detectors() -> Iterator[None]:
+    """Let detectors look at few boxes."""
+    build = building.build_instance
+
+    def quick(*arguments: Any, **settings: Any) -> Any:
+        model = build(*arguments, **settings)
+        make_quick(model.network)
+        model.network.roi_heads.score_thresh = 0.0  # what has hardly learnt is sure of nothing
+        return model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "build_instance", quick)
+        yield
+
+
+def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image (H, W, 3) and (N, H, W) bool masks of one to three discs that do not touch."""
+    generator = np.random.default_rng(number)
+    image = generator.integers(0, 60, (SIZE, SIZE, 3)).astype(np.uint8)
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    centres = [(16, 16), (16, 46), (46, 30)][: 1 + number % 3]
+    masks = np.array([(x - left) ** 2 + (y - top) ** 2 <= (6 + number % 5) ** 2 for top, left in centres])
+    image[masks.any(axis=0)] = 230
+    return image, masks
+
+
+def samples(numbers: range, split: str) -> list[Sample]:
+    """Return drawn images with an object for each disc."""
+    drawn = []
+    for number in numbers:
+        image, masks = draw(number)
+        objects = tuple(LabelledObject("disc", MaskPart(mask.astype(np.uint8))) for mask in masks)
+        drawn.append(Sample(image, objects=objects, split=split, label=f"{split}_{number}"))  # type: ignore[arg-type]
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def discs() -> Dataset:
+    """Return six training and three validation images."""
+    return as_dataset([*samples(range(6), "train"), *samples(range(6, 9), "val")])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of images and of masks of 0 and 255, in which discs are not told apart."""
+    path = tmp_path_factory.mktemp("data") / "discs"
+    for split, numbers in (("train", range(6)), ("val", range(6, 9))):
+        for number in numbers:
+            image, masks = draw(number)
+            write_image(path / split / "images" / f"{number}.png", image)
+            write_image(path / split / "masks" / f"{number}.png", (masks.any(axis=0) * 255).astype(np.uint8))
+    return path
+
+
+def segmenter(model: str = "mask_rcnn", **settings: Any) -> Segmenter:
+    """Return a small detector with random weights."""
+    return Segmenter(model, "test_resnet", **{"weights": None, "image_size": SIZE, "device": "cpu", **settings})
+
+
+@pytest.fixture(scope="module")
+def fitted(discs: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Segmenter, Path]:
+    """Return a detector after two epochs, and its run folder."""
+    run = tmp_path_factory.mktemp("runs") / "discs"
+    model = segmenter(precision="fp32")
+    model.fit(discs, epochs=2, batch_size=2, run_dir=run, verbose=False)
+    return model, run
+
+
+def test_history_has_the_figures_of_objects(fitted: tuple[Segmenter, Path]) -> None:
+    """The monitored one is COCO's."""
+    history = fitted[0].history
+    assert history is not None
+    assert history.monitor == "mask_ap"
+    assert {"loss", "mask_ap", "mask_ap50", "box_ap", "mask_ap/disc"} <= set(history.names)
+    assert fitted[0].classes == ["disc"]
+
+
+def test_evaluation_repeats_the_best_row(fitted: tuple[Segmenter, Path], discs: Dataset) -> None:
+    """To the last digit; training images are measured beside it."""
+    model = fitted[0]
+    report = model.evaluate(discs)
+    assert isinstance(report, InstanceReport)
+    assert model.history is not None and model.history.best is not None
+    for name, value in report.metrics.items():
+        assert model.history.best[name] == pytest.approx(value, abs=0, nan_ok=True)
+    assert report.training_scores is not None
+    assert report.training_scores.num_images == 3
+    assert [image.name for image in report.worst(9)]
+    assert model.evaluate(discs, split="train").training_scores is None
+
+
+def test_run_folder_holds_a_report_of_objects(fitted: tuple[Segmenter, Path]) -> None:
+    """With pictures, the mistakes, and what the anchors are like."""
+    run = fitted[1]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "mask AP" in page
+    assert "What holds it back" in page
+    assert len(list((run / "samples").glob("*.png"))) == 3
+    log = (run / "log.txt").read_text(encoding="utf-8")
+    assert "Anchors fit the objects" in log or "Note: anchors miss" in log
+    assert "12 objects in 6 images" in log
+    assert "batch size 2" in log
+
+
+def test_saved_detector_finds_the_same(fitted: tuple[Segmenter, Path], discs: Dataset, tmp_path: Path) -> None:
+    """Anchors and limits travel with the weights."""
+    model = fitted[0]
+    loaded = Segmenter.load(model.save(tmp_path / "discs"), device="cpu", precision="fp32")
+    image = discs.image(0)
+    mine, theirs = (each.predict(image, score_threshold=0.0) for each in (model, loaded))
+    assert isinstance(mine, InstanceResult)
+    assert len(mine)
+    assert np.array_equal(mine.boxes, theirs.boxes)
+    assert np.array_equal(mine.scores, theirs.scores)
+    assert np.array_equal(mine.masks, theirs.masks)
+    assert loaded.network.plan == model.network.plan  # type: ignore[union-attr]
+    assert len(model.predict(image, score_threshold=1.0)) == 0
+
+
+def test_several_images_come_as_an_iterator(fitted: tuple[Segmenter, Path], discs: Dataset) -> None:
+    """In order, each with as many pixels as it has."""
+    images = [discs.image(index) for index in range(3)]
+    images[1] = images[1][:40]
+    found = list(fitted[0].predict(images, score_threshold=0.0))
+    assert [result.size_hw for result in found] == [(64, 64), (40, 64), (64, 64)]
+
+
+class StopsAt(Callback):
+    """Stops a training by hand after so many steps."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def batch_ended(self, step: StepReport) -> None:
+        """Raise what Ctrl-C raises."""
+        if step.step == self._step:
+            raise KeyboardInterrupt
+
+
+def test_interrupted_training_goes_on_to_the_same_weights(discs: Dataset, tmp_path: Path) -> None:
+    """Whatever a detector draws at random is part of what a checkpoint holds."""
+    settings: dict[str, Any] = {"epochs": 2, "batch_size": 2, "verbose": False, "augment": "strong"}
+    whole = segmenter(precision="fp32")
+    whole.fit(discs, run_dir=tmp_path / "whole", callbacks=[StopsAt(99)], **settings)
+    parted = segmenter(precision="fp32")
+    with pytest.raises(KeyboardInterrupt):
+        parted.fit(
+            discs, run_dir=tmp_path / "parted", callbacks=[StopsAt(5)], checkpoint_every_seconds=1e-6, **settings
+        )
+    parted = segmenter(precision="fp32")
+    parted.fit(discs, run_dir=tmp_path / "parted", callbacks=[StopsAt(99)], **settings)
+    expected, found = whole.network.state_dict(), parted.network.state_dict()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_stages_freeze_parts_of_a_detector(discs: Dataset) -> None:
+    """First the heads, then the deepest stage of the encoder, then all."""
+    heads = Stage("heads", train="heads", epochs=1, learning_rate=1e-3)
+    top = Stage("top", train=["heads", "encoder[-1]"], epochs=1, learning_rate=5e-4)
+    model = segmenter()
+    with pytest.raises(ConfigError, match="encoder"):  # which starts at random, and would stay so
+        model.fit(discs, stages=[heads], batch_size=2, **QUIET)
+    model.fit(discs, epochs=1, batch_size=2, **QUIET)
+    before = {name: value.clone() for name, value in model.network.state_dict().items()}
+    history = model.fit(discs, stages=[heads, top], batch_size=2, **QUIET)
+    assert [row["stage"] for row in history.rows] == ["heads", "top"]
+    moved = {name for name, value in model.network.state_dict().items() if not torch.equal(value, before[name])}
+
+
+def test_masks_that_do_not_tell_objects_apart_are_parted(folder: Path) -> None:
+    """Each region is an object, and somebody says so; a saved model reads the same data the same way."""
+    model = segmenter()
+    model.fit(folder, epochs=1, batch_size=2, **QUIET)
+    assert model.classes == ["foreground"]
+    assert model.evaluate(folder).diagnosis.num_truths == 6
+    dataset = InstanceWork().suited(load_dataset(folder))
+    assert any("connected region" in note for note in dataset.notes)
+    assert [len(annotated(dataset.split("train"), at)) for at in range(6)] == [1, 2, 3, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({"loss": "dice"}, "loss"), ({"class_weights": "balanced"}, "class_weights"), ({"oversample": 0.5}, "oversample")],
+)
+def test_settings_for_pixels_are_refused(discs: Dataset, settings: dict[str, Any], words: str) -> None:
+    """They would have no effect."""
+    with pytest.raises(ConfigError, match=f"{words}=.*Take {words} out"):
+        segmenter().fit(discs, epochs=1, **settings, **QUIET)
+
+
+@pytest.mark.parametrize("monitor", ["mean_iou", "mask_app", "mask_ap/disk"])
+def test_figures_of_pixels_cannot_be_monitored(discs: Dataset, monitor: str) -> None:
+    """Neither can misspelt ones."""
+    with pytest.raises(UnknownNameError):
+        segmenter().fit(discs, epochs=1, monitor=monitor, **QUIET)
+
+
+def test_data_without_any_object_is_refused_before_the_first_step(discs: Dataset) -> None:
+    """By what is missing."""
+    empty = [Sample(draw(at)[0], objects=(), split="train" if at else "val") for at in range(4)]
+    drawn = samples(range(1), "val")
+    with pytest.raises(DataError, match="has an object"):
+        segmenter().fit(as_dataset([*empty[1:], *drawn]), epochs=1, **QUIET)
+
+
+def test_boxes_alone(discs: Dataset, tmp_path: Path) -> None:
+    """Faster R-CNN has no masks to measure or draw."""
+    model = segmenter("faster_rcnn")
+    history = model.fit(discs, epochs=1, batch_size=2, run_dir=tmp_path / "run", verbose=False)
+    assert history.monitor == "box_ap"
+    result = model.predict(discs.image(0), score_threshold=0.0)
+    assert not result.has_masks
+    result.save(tmp_path / "boxes.png")
+    assert model.evaluate(discs).kind == "box"
+
+
+def test_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Train, evaluate and predict."""
+    run, shared = str(tmp_path / "run"), ["--device", "cpu"]
+    words = ["--model", "mask_rcnn", "--encoder", "test_resnet", "--weights", "none", "--image-size", "64"]
+    words += ["--epochs", "1", "--batch-size", "2", "--run-dir", run, "--verbose", "false"]
+    assert main(["train", "--data", str(folder), *words, *shared]) == 0
+    assert main(["evaluate", run, *shared, "--json", str(tmp_path / "report.json")]) == 0
+    assert json.loads((tmp_path / "report.json").read_text())["metrics"]["mask_ap"] is not None
+    pictures = tmp_path / "pictures"
+    source = str(folder / "val" / "images")
+    assert main(["predict", run, "--source", source, "--to", str(pictures), "--score-threshold", "0", *shared]) == 0
+    assert len(list(pictures.glob("*.png"))) == 3
+    one = str(folder / "val" / "images" / "6.png")
+    assert main(["predict", run, "--source", one, "--to", str(tmp_path / "one"), "--kind", "mask", *shared]) == 0
+    assert len(list((tmp_path / "one").glob("*.png"))) == 1
+    assert "6 objects" in capsys.readouterr().out
+
+
+def test_learning_rate_is_found_for_detectors(discs: Dataset) -> None:
+    """The same sweep, and the model stays as it is."""
+    curve = segmenter().find_learning_rate(discs, steps=12, batch_size=2)
+    assert curve.suggestion > 0
+
+
+def test_summary_names_the_parts() -> None:
+    """Before any training."""
+    text = str(segmenter(classes=["disc"]).summary())
+    assert all(part in text for part in ("encoder[0]", "fpn", "rpn", "roi_heads"))
