@@ -61,6 +61,12 @@ def test_a_flag_means_what_python_meant(name: str) -> None:
         ),
         ("Type Segmenter(..., in_channels=...) here", "Type --in-channels ... here"),
         ("Type load_dataset(..., classes=['a']).", "Type --classes a."),
+        (
+            "class_map={'road': 3, 'vehicle': [8, 9], 'other': 'rest'}",
+            "--class-map road=3,vehicle=8,9,other=rest",
+        ),
+        ("class_map={'water': [(0, 0, 255), (0, 0, 170)]}", "--class-map 'water=#0000ff,#0000aa'"),
+        ("class_map={'vehicle': ['car', 'bus']}", "--class-map vehicle=car,vehicle=bus"),
         ("Type ignore=[-1, 255].", "Type --ignore=-1,255."),
     ],
 )

@@ -11,7 +11,7 @@ import shlex
 from functools import lru_cache
 from typing import Any
 
-from easyseg.cli.options import PATHS, PYTHON_ONLY, is_switch
+from easyseg.cli.options import FURTHER_VALUE, PATHS, PYTHON_ONLY, is_switch
 from easyseg.config import (
     CheckSettings,
     DataSettings,
@@ -141,10 +141,19 @@ def _value(node: ast.expr) -> str:
     """Return a literal as one types it behind a flag."""
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
-        return ",".join("..." if key is None else f"{_listed(key)}={_listed(value)}" for key, value in pairs)
+        return ",".join("..." if key is None else _of_class(_listed(key), value) for key, value in pairs)
     if isinstance(node, (ast.List, ast.Tuple)):
         return ",".join(map(_listed, node.elts))
     return _item(node)
+
+
+def _of_class(name: str, node: ast.expr) -> str:
+    """Return what one class is in the masks; a list holds several values or names of objects, a tuple is a colour."""
+    if not isinstance(node, ast.List) or not node.elts:
+        return f"{name}={_listed(node)}"
+    first, *others = map(_listed, node.elts)
+    further = [other if FURTHER_VALUE.fullmatch(other) else f"{name}={other}" for other in others]
+    return ",".join([f"{name}={first}", *further])
 
 
 def _listed(node: ast.expr) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from easyseg.data.class_wishes import ClassWishes, gather_wishes
 from easyseg.data.color_masks import class_map_of_colors
-from easyseg.data.formats.class_names import parse_class_values
+from easyseg.data.formats.class_values import parse_class_values
 from easyseg.data.formats.layout import Layout
 from easyseg.data.formats.numbering import as_numbered_objects
 from easyseg.data.grey_masks import class_map_of_values, multilabel_class_map
@@ -44,7 +44,8 @@ def infer_class_map(
         samples: the annotated images; up to 500 of their masks are read.
         classes: class names in the order of their mask values.
         class_map: mask value or RGB colour of each class, as {name: value}, {value: name}, {name: (r, g, b)} or
-            {"#rrggbb": name}; of objects, {name: their name in the files}; or a `ClassMap`, which is returned as it is
+            {"#rrggbb": name}, a list of several, and {name: "rest"} for every other value; of objects, {name: their
+            name in the files}; or a `ClassMap`, which is returned as it is
             and which the other arguments must not contradict.
         ignore: mask values or RGB colours of pixels, or names of objects, that do not count.
         task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.
@@ -112,17 +113,40 @@ def class_map_of_scan(scan: Scan, wishes: ClassWishes, *, masks_per_image: int =
             "task='multilabel' needs one mask per class, such as masks/<class>/<image>.png; these masks hold all "
             "classes in one. Type task='multiclass', or leave task out."
         )
-    elif scan.is_color or wishes.colors:
+    elif scan.is_color or (wishes := _triples_as_values(scan, wishes)).colors:
         found = class_map_of_colors(scan, wishes)
     else:
         found = class_map_of_values(scan, wishes)
-    notes = [found.note, *wishes.notes]
+    notes = [found.note, *wishes.notes, _note_on_absent(scan, wishes)]
     lossy = sum(file.is_lossy for file in scan.files)
     if lossy:
         notes.append(f"JPEG masks with values near 0 and 255, read as exactly these: {lossy}")
     if len(scan.files) < scan.total:
         notes.append(f"{len(scan.files)} of {scan.total} masks looked at")
     return replace(found, note="; ".join(note for note in notes if note))
+
+
+def _triples_as_values(scan: Scan, wishes: ClassWishes) -> ClassWishes:
+    """Take three numbers of each class for three mask values, where no mask shows such a colour."""
+    groups = wishes.colors or {}
+    own = [color for group in groups.values() for color in group]
+    numbers = [number for color in own for number in color]
+    if not own or scan.color_counts().keys() & set(own) or not scan.value_counts().keys() & set(numbers):
+        return wishes
+    if len(set(numbers)) < len(numbers):
+        return wishes
+    values = {name: tuple(number for color in group for number in color) for name, group in groups.items()}
+    return replace(wishes, values=values, colors=None)
+
+
+def _note_on_absent(scan: Scan, wishes: ClassWishes) -> str:
+    """Say which of the values that the user wants to leave out were not seen: a void may be rare, or a slip."""
+    values = set() if scan.is_color else scan.value_counts().keys()
+    seen = {*values, *scan.color_counts()}
+    if scan.is_color:  # by its number, a palette entry or grey value may be meant
+        seen |= {value for file in scan.files if file.kind != "rgb" for value in file.counts}
+    absent = [str(value) for value in wishes.asked_to_ignore if value not in seen]
+    return f"no mask looked at holds {', '.join(absent)}, which ignore= leaves out" if absent else ""
 
 
 def with_classes(layout: Layout, **wishes: Any) -> tuple[Layout, ClassMap]:

@@ -64,8 +64,9 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         class_attribute: the attribute that holds the class, in VGG Image Annotator and GeoJSON files.
         classes: class names in the order of their mask values; of objects, those that count.
         class_map: mask value or RGB colour of each class, as {name: value}, {value: name}, {name: (r, g, b)} or
-            {"#rrggbb": name}; of objects, {name: their name in the files} or a list of such; or a `ClassMap`, or its
-            `to_dict()`. {name: 0} on 0/255 masks takes the black part for the class.
+            {"#rrggbb": name}, a list of several, and {name: "rest"} for every other value; of objects, {name: their
+            name in the files} or a list of such; or a `ClassMap`, or its `to_dict()`. {name: 0} on 0/255 masks takes
+            the black part for the class.
         ignore: mask values or RGB colours of pixels, or names of objects, that do not count.
         split: "train", "val" or "test" for that part only.
         task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.

@@ -12,7 +12,7 @@ from easyseg.data.check.sources import DrawnMask
 from easyseg.data.check.survey import Rows, Survey, check, is_ground
 from easyseg.results.checkup import Finding, Severity
 from easyseg.results.words import counted
-from easyseg.structures import SPLITS, Color
+from easyseg.structures import IGNORE_INDEX, SPLITS, Color
 
 _NOTE: Severity = "note"
 _ERROR: Severity = "error"
@@ -135,15 +135,16 @@ def _other_palettes(survey: Survey) -> Iterator[Finding]:
 
 def _num_moved_greys(held: dict[int, Color], survey: Survey) -> int:
     """Return how many values of a palette are shown as the grey of another class: the palette of a quantised mask."""
-    known = {0, *(survey.class_map.values if survey.class_map else ()), *_ignored(survey)}
+    class_map = survey.class_map
+    targets = class_map.value_targets() if class_map else {}
+    known = {
+        0,
+        *(value for value, target in targets.items() if target or (class_map and class_map.task == "multiclass")),
+    }
     greys = {value: color[0] for value, color in held.items() if color[0] == color[1] == color[2]}
     if len(greys) < len(held) or not set(greys.values()) <= known:
         return 0
     return sum(value != grey for value, grey in greys.items())
-
-
-def _ignored(survey: Survey) -> tuple[int, ...]:
-    return survey.class_map.ignored if survey.class_map else ()
 
 
 @check("antialiased masks")
@@ -240,7 +241,11 @@ def _black_and_white_among_ids(survey: Survey) -> Rows:
     odd = survey.readable_masks & (others == 0) & (white > 0) & (black > 0)
     # where most masks are so, it is how the dataset says void
     is_rare = odd.sum() < 2 * _RARE_MASKS * odd.size
-    return odd.nonzero()[0] if is_rare and 255 not in class_map.values else np.zeros(0, np.intp)
+    return (
+        odd.nonzero()[0]
+        if is_rare and class_map.value_targets().get(255) in (None, IGNORE_INDEX)
+        else np.zeros(0, np.intp)
+    )
 
 
 def _is_told_elsewhere(survey: Survey) -> Numbers:
