@@ -161,3 +161,10 @@ def test_lists_in_the_datasets_own_file(tmp_path: Path) -> None:
     (tmp_path / "label_mapping.json").write_text(json.dumps({"road": 3, "vehicle": [8, 9], "void": "rest"}))
     with pytest.raises(ClassMapError, match=r"label_mapping.json puts everything else into 'void'"):
         load_dataset(tmp_path)
+
+
+def test_the_levels_of_smooth_edges_are_no_rest() -> None:
+    """Antialiased masks of one class would put all their edges into the class of everything else."""
+    levels = [0] * 400 + [255] * 400 + list(range(1, 255))
+    with pytest.raises(ClassMapError, match="antialiased masks of one class"):
+        infer(*levels, class_map={"cell": 255, "other": "rest"})
