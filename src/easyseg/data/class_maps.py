@@ -25,6 +25,7 @@ from easyseg.data.object_classes import (
 )
 from easyseg.data.object_numbers import ObjectNumbersError
 from easyseg.data.sample_files import listed, problems_of
+from easyseg.data.white_masks import WhiteMasksError, refuse_white_masks, without_white_masks
 from easyseg.errors import ClassMapError
 from easyseg.structures import IGNORE_INDEX, ClassMap, Ignored, Sample, Task
 
@@ -83,7 +84,11 @@ def _of_masks(samples: Sequence[Sample], wishes: ClassWishes) -> ClassMap:
     if not scan.files:
         raise ClassMapError("No image has a mask, so nothing says what the classes are. Check the folder of the masks.")
     planes = next((len(sample.mask) for sample in samples if isinstance(sample.mask, tuple)), 1)
-    return class_map_of_scan(scan, wishes, masks_per_image=planes)
+    found = class_map_of_scan(scan, wishes, masks_per_image=planes)
+    if planes == 1 and IGNORE_INDEX in set(found.ignored) - set(wishes.ignored):
+        note = refuse_white_masks(scan.files, samples)
+        found = replace(found, note="; ".join(filter(None, [found.note, note])))
+    return found
 
 
 def refuse_names_of_objects(wishes: ClassWishes) -> None:
@@ -149,11 +154,14 @@ def _note_on_absent(scan: Scan, wishes: ClassWishes) -> str:
     return f"no mask looked at holds {', '.join(absent)}, which ignore= leaves out" if absent else ""
 
 
-def with_classes(layout: Layout, **wishes: Any) -> tuple[Layout, ClassMap]:
+def with_classes(
+    layout: Layout, *, on_bad_sample: Literal["error", "skip"] = "error", **wishes: Any
+) -> tuple[Layout, ClassMap]:
     """Return a layout with its classes; masks that turn out to number objects are read as objects.
 
     Args:
         layout: the dataset's files.
+        on_bad_sample: "skip" leaves masks of 0 and 255 out where the others hold class ids.
         **wishes: `classes`, `class_map`, `ignore` and `task`, as for `infer_class_map`.
 
     Raises:
@@ -162,6 +170,11 @@ def with_classes(layout: Layout, **wishes: Any) -> tuple[Layout, ClassMap]:
     """
     try:
         return layout, infer_class_map(layout.samples, layout=layout, **wishes)
+    except WhiteMasksError:
+        kept = layout if on_bad_sample == "error" else without_white_masks(layout)
+        if not len(layout.samples) < 2 * len(kept.samples) < 2 * len(layout.samples):
+            raise  # also where most masks would go; then it is rather the others that are wrong
+        return with_classes(kept, **wishes)
     except ObjectNumbersError:
         numbered = as_numbered_objects(layout)
         return numbered, infer_class_map(numbered.samples, layout=numbered, **wishes)

@@ -106,7 +106,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         links = notes_on_links(folder, [sample.image for sample in some if isinstance(sample.image, Path)])
     if given.on_bad_sample == "skip":
         layout = without_bad_samples(layout)
-    layout, found = with_classes(layout, classes=classes, class_map=class_map, ignore=ignore, task=task)
+    wishes = {"classes": classes, "class_map": class_map, "ignore": ignore, "task": task}
+    layout, found = with_classes(layout, on_bad_sample=given.on_bad_sample, **wishes)
     scale = find_value_range(layout.samples, given.value_range)
     notes = (
         *found.hints,

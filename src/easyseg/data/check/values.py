@@ -104,7 +104,7 @@ def encodings(survey: Survey) -> Iterator[Finding]:
     if odd.size:
         cases = survey.mask_cases(odd, "0 and 255 only")
         found = f"{counted(f'{len(odd):,}', 'mask')} of 0 and 255 only, while the others hold class ids."
-        advice = "Save them with class ids: here, 255 would be taken for pixels that do not count."
+        advice = "Save them with class ids; 255 would be taken for pixels that do not count."
         yield Finding.of("black_and_white_masks", "error", cases, found, advice)
 
 
@@ -239,13 +239,11 @@ def _black_and_white_among_ids(survey: Survey) -> Rows:
     white = np.bincount(masks.rows[masks.values == 255], minlength=len(masks))
     black = np.bincount(masks.rows[masks.values == 0], minlength=len(masks))
     odd = survey.readable_masks & (others == 0) & (white > 0) & (black > 0)
-    # where most masks are so, it is how the dataset says void
-    is_rare = odd.sum() < 2 * _RARE_MASKS * odd.size
-    return (
-        odd.nonzero()[0]
-        if is_rare and class_map.value_targets().get(255) in (None, IGNORE_INDEX)
-        else np.zeros(0, np.intp)
-    )
+    # where many masks are so beside others with such a border, it is how the dataset says void
+    is_border = bool(((others > 0) & (white > 0)).any())
+    is_rare = odd.sum() < (2 * _RARE_MASKS * odd.size if is_border else (others > 0).sum())
+    is_void = class_map.value_targets().get(255) in (None, IGNORE_INDEX)
+    return odd.nonzero()[0] if is_rare and is_void else np.zeros(0, np.intp)
 
 
 def _is_told_elsewhere(survey: Survey) -> Numbers:
