@@ -151,7 +151,7 @@ def test_a_folder_is_no_config_file(tmp_path: Path) -> None:
 
 def test_stages_of_ones_own_stand_in_a_file() -> None:
     """The one word that the shell takes is fine_tune; others are told where stages are written."""
-    with pytest.raises(ConfigError, match=r"stages=heads: expected fine_tune\. .* 'easyseg train FILE' takes it"):
+    with pytest.raises(ConfigError, match=r"stages='heads': expected fine_tune\. .* 'easyseg train FILE' takes it"):
         read_value(FitSettings, "stages", "heads")
     assert read_value(FitSettings, "stages", "fine_tune") == "fine_tune"
     assert read_value(FitSettings, "stages", "none") is None

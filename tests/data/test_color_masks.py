@@ -106,7 +106,7 @@ def test_ignored_colours_win_over_the_rest() -> None:
     """They do not count; a colour that no mask shows is told."""
     found = infer(picture(), class_map={"roof": RED, "other": "rest"}, ignore=[BLUE, (7, 7, 7)])
     assert found.encode(np.array([[RED, BLUE, SAND]], np.uint8)).tolist() == [[0, 255, 1]]
-    assert found.note.endswith("; no mask looked at holds (7, 7, 7), which ignore= leaves out")
+    assert found.note.endswith("; no mask looked at holds (7, 7, 7), which ignore= names")
 
 
 def test_one_class_may_have_several_colours() -> None:

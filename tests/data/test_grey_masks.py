@@ -61,6 +61,12 @@ def test_many_values_are_not_listed_for_leaving_them_out() -> None:
     assert "'background': 'rest'" in str(caught.value)
 
 
+def test_one_name_too_few_offers_to_leave_out_what_is_left_over() -> None:
+    """Beside what is left out already."""
+    with pytest.raises(ClassMapError, match=r"type ignore=\[7, 12\]"):
+        infer(0, 1, 2, 7, 12, classes=["a", "b", "c"], ignore=[7])
+
+
 def test_ignoring_wins_over_the_rest() -> None:
     """What is left out by its value does not count, whatever else it would be."""
     found = infer(0, 3, 8, 9, 11, class_map=STREET, ignore=[0, 11])
@@ -118,7 +124,7 @@ def test_three_numbers_are_values_where_the_masks_hold_them() -> None:
 def test_ignored_values_that_no_mask_holds_are_told() -> None:
     """A void may be rare, so it is no error; but it may be a slip, too. A file's own void is told elsewhere."""
     found = infer(0, 1, 2, ignore=[12, 2])
-    assert found.note.endswith("; no mask looked at holds 12, which ignore= leaves out")
+    assert found.note.endswith("; no mask looked at holds 12, which ignore= names")
     assert "no mask" not in infer(0, 1, 2, ignore=[2]).note
     layout = Layout((), class_values={"sky": 0, "road": 1, "tree": 2, "void": 12}, names_source="labels.json")
     mask = np.array([[0, 1, 2]], np.uint8)

@@ -40,7 +40,7 @@ def test_names_of_objects(name: str, place: int | None, among_objects: int | Non
 
 def test_an_unknown_name_is_told() -> None:
     """An object of no class is an error that says how to leave it out."""
-    with pytest.raises(ClassMapError, match=r"'cow', which is none of vehicle, tree.*ignore=\['cow'\]"):
+    with pytest.raises(ClassMapError, match=r"'cow', which is none of vehicle, tree.*ignore=\['sign', 'cow'\]"):
         NAMES.class_of_object("cow")
     with pytest.raises(ClassMapError, match="'vehicle', which is none"):
         NAMES.class_of_object("vehicle")
@@ -141,3 +141,16 @@ def test_groups_that_make_no_sense_are_refused(wrong: dict[str, object], words: 
     """As many groups as classes, each value in one of them, and a rest that is a class."""
     with pytest.raises(ClassMapError, match=words):
         ClassMap("multiclass", ("a", "b", "c"), **wrong)
+
+
+def test_leaving_values_out_is_offered_in_full() -> None:
+    """With those that are left out already; of very many, not at all."""
+    found = ClassMap("multiclass", ("a", "b"), ignored=(9,))
+    with pytest.raises(ClassMapError, match=r"ignore=\[2, 3, 4, 5, 6, 7, 9\]\."):
+        found.encode(np.arange(2, 8, dtype=np.uint8)[None])
+    with pytest.raises(ClassMapError) as caught:
+        found.encode(np.arange(60, dtype=np.uint8)[None])
+    assert "ignore=" not in str(caught.value)
+    colors = ClassMap("multiclass", ("a", "b"), "colors", ignored_colors=((9, 9, 9),))
+    with pytest.raises(ClassMapError, match=r"ignore=\[\(1, 1, 1\), \(9, 9, 9\)\]\."):
+        colors.encode(np.ones((2, 2, 3), np.uint8))

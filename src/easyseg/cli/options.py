@@ -199,8 +199,8 @@ def _read_stages_word(text: str) -> str | None:
     if text == FINE_TUNE:
         return text
     raise ConfigError(
-        f"stages={text}: expected {FINE_TUNE}. Stages of your own stand in a YAML file; 'easyseg stages MODEL ENCODER' "
-        "writes one, and 'easyseg train FILE' takes it."
+        f"stages={text!r}: expected {FINE_TUNE}. Stages of your own stand in a YAML file; 'easyseg stages MODEL "
+        "ENCODER' writes one, and 'easyseg train FILE' takes it."
     )
 
 

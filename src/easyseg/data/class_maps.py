@@ -95,8 +95,8 @@ def refuse_names_of_objects(wishes: ClassWishes) -> None:
     """Raise a `ClassMapError` where names are to be ignored in masks, which have none."""
     if wishes.ignored_names:
         raise ClassMapError(
-            f"ignore={list(wishes.ignored_names)}: expected mask values or RGB colours, such as [255] or [(0, 0, 0)]; "
-            "names are for datasets of objects."
+            f"ignore={list(wishes.ignored_names)}: expected mask values or RGB colours, such as ignore=[255] or "
+            "ignore=[(0, 0, 0)]; names are for datasets of objects."
         )
 
 
@@ -151,7 +151,7 @@ def _note_on_absent(scan: Scan, wishes: ClassWishes) -> str:
     if scan.is_color:  # by its number, a palette entry or grey value may be meant
         seen |= {value for file in scan.files if file.kind != "rgb" for value in file.counts}
     absent = [str(value) for value in wishes.asked_to_ignore if value not in seen]
-    return f"no mask looked at holds {', '.join(absent)}, which ignore= leaves out" if absent else ""
+    return f"no mask looked at holds {', '.join(absent)}, which ignore= names" if absent else ""
 
 
 def with_classes(

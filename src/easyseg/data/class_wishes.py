@@ -175,8 +175,8 @@ def _ignored(
     names = tuple(item for item in listed if isinstance(item, str))
     if any(len(color) != 3 for color in colors):
         raise ClassMapError(
-            f"ignore={ignore!r}: expected mask values or RGB colours, such as [255] or [(0, 0, 0)], or names of "
-            "objects."
+            f"ignore={ignore!r}: expected mask values or RGB colours, such as ignore=[255] or ignore=[(0, 0, 0)], "
+            "or names of objects."
         )
     return values, tuple((int(color[0]), int(color[1]), int(color[2])) for color in colors), names
 

@@ -127,7 +127,7 @@ def _unnamed_colors(
     # half a list would be typed as it stands
     leave_out = f" Or leave such pixels out: type ignore={ignore}." if len(ignore) <= _MOST_TYPED else ""
     return ClassMapError(
-        f"The masks hold colours that class_map{_source(wishes)} does not name, {len(unnamed)} in all: "
+        f"The masks hold colours that {wishes.source or 'class_map'} does not name, {len(unnamed)} in all: "
         f"{_shares(unnamed, total=counts.total())}.{hint} Name them, too: type class_map={as_written(colors) | added}"
         f"{' and so on' if len(ordered) > 8 else ''}.{leave_out} Or make one class of everything else: type "
         f"class_map={as_written(colors, rest)}."

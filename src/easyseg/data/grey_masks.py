@@ -189,7 +189,7 @@ class _Values:
         # half a list would be typed as it stands
         leave_out = f" to leave such pixels out, type ignore={ignore};" if len(ignore) <= _MOST_TYPED else ""
         return ClassMapError(
-            f"The masks hold values that class_map{self._source()} does not name: "
+            f"The masks hold values that {self._wishes.source or 'class_map'} does not name: "
             f"{shares(unnamed, total=self._total)}. Add them;{leave_out} or make one class of everything else: "
             f"type class_map={as_written(values, rest)}."
         )
@@ -345,7 +345,7 @@ class _Values:
             return ClassMapError(f"{problem} {advice}")
         options = [
             f"{extra[-1]} is in the masks{self._example(extra[-1])} but has no class; to leave it out, type "
-            f"ignore=[{extra[-1]}]."
+            f"ignore={[*self._wishes.ignored, extra[-1]]}."
         ]
         # a background covers more than any class does; otherwise 0 is a class like the others
         is_background = ids[0] == 0 and self._counts[0] == max(self._counts.values())

@@ -135,7 +135,8 @@ class ClassMap:
             return None
         raise ClassMapError(
             f"there is an object of class {name!r}, which is none of {', '.join(self.object_classes)}. To leave "
-            f"such objects out, type ignore=[{name!r}], or classes=[...] with the classes that count."
+            f"such objects out, type ignore={[*self.ignored_names, name]}, or classes=[...] with the classes that "
+            "count."
         )
 
     def place_among_objects(self, name: str) -> int | None:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from easyseg.errors import ClassMapError
 from easyseg.structures.kinds import IGNORE_INDEX, Color, MaskArray
 
+_MOST_TYPED = 32
+
 
 def encode_values(mask: npt.NDArray[Any], targets: Mapping[int, int], rest: int | None) -> MaskArray:
     """Translate values by a table.
@@ -64,7 +66,7 @@ def encode_colors(mask: npt.NDArray[Any], targets: Mapping[Color, int], rest: in
         listed = ", ".join(str(color) for color in strange[:5])
         raise ClassMapError(
             f"the mask has colours that no class has ({len(strange)}), such as {listed}. Give each a name, as in "
-            f"class_map={{'name': {strange[0]}}}, or leave them out with ignore={strange[:5]}."
+            f"class_map={{'name': {strange[0]}}}{_or_leave_out(strange, targets)}."
         )
     table = np.array([targets.get(color, rest) for color in colors], np.uint8)
     target: MaskArray = table[inverse].reshape(mask.shape[:2])
@@ -99,8 +101,18 @@ def _unknown_values(strange: npt.NDArray[Any], targets: Mapping[int, int]) -> Cl
     expected = ", ".join(str(value) for value in list(targets)[:20])
     return ClassMapError(
         f"the mask holds values that no class has: {listed}{more}; expected {expected}. "
-        f"To leave such pixels out, type ignore=[{', '.join(str(value) for value in values[:5])}]."
+        f"Give each a name, as in class_map={{'name': {values[0]}}}{_or_leave_out(values.tolist(), targets)}."
     )
+
+
+def _or_leave_out(strange: list[Any], targets: Mapping[Any, int]) -> str:
+    """Return how to leave values out, those included that are left out already; of too many, nothing.
+
+    Half a list would be typed as it stands, and the next mask would be refused for the rest.
+    """
+    ignored = [value for value, target in targets.items() if target == IGNORE_INDEX]
+    every = sorted({*ignored, *strange})
+    return f"; to leave such pixels out, type ignore={every}" if len(every) <= _MOST_TYPED else ""
 
 
 def _packed(rgb: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -17,6 +17,7 @@ from easyseg.structures import IGNORE_INDEX, SPLITS, Color
 _NOTE: Severity = "note"
 _ERROR: Severity = "error"
 _MOST_NAMED = 6
+_MOST_TYPED = 32
 _RARE_MASKS = 0.1
 _RARE_PIXELS = 1e-3
 """A value without a name in fewer masks and of fewer pixels than these shares, apart from the others, is a slip."""
@@ -47,9 +48,12 @@ def unknown_values(survey: Survey) -> Iterator[Finding]:
         if here.any():
             parts.append(f"{split}: {_histogram(survey, here)}")
     found = f"{counted(f'{len(rows):,}', 'mask')} with values that no class has. {'; '.join(parts)}."
-    values = sorted(set(masks.values[unknown].tolist()))[:_MOST_NAMED]
-    ignore = [_color(value) if _is_colored(survey) else value for value in values]
-    advice = f"Name them, too, with class_map={{...}}; or type ignore={ignore} to leave such pixels out."
+    leave_out = _ignore_too(survey, sorted(set(masks.values[unknown].tolist())))
+    advice = (
+        "Name them, too, with class_map={...}, or make one class of everything else: class_map={..., 'other': 'rest'}."
+    )
+    if leave_out:
+        advice += f" Or type {leave_out} to leave such pixels out."
     yield Finding.of("unknown_values", "error", cases, found, advice)
 
 
@@ -79,7 +83,9 @@ def rare_values(survey: Survey) -> Iterator[Finding]:
             f"{counted(f'{len(rows):,}', 'mask')} with values far from all others and of few pixels: "
             f"{_histogram(survey, is_suspect)}."
         )
-        advice = f"If they are slips, type ignore={suspects[:_MOST_NAMED]}; if classes, name them with classes=[...]."
+        leave_out = _ignore_too(survey, suspects)
+        advice = f"If they are slips, {f'type {leave_out}' if leave_out else 'mend them'}; "
+        advice += "if classes, name them with classes=[...]."
         yield Finding.of("rare_values", "warning", cases, found, advice)
 
 
@@ -244,6 +250,18 @@ def _black_and_white_among_ids(survey: Survey) -> Rows:
     is_rare = odd.sum() < (2 * _RARE_MASKS * odd.size if is_border else (others > 0).sum())
     is_void = class_map.value_targets().get(255) in (None, IGNORE_INDEX)
     return odd.nonzero()[0] if is_rare and is_void else np.zeros(0, np.intp)
+
+
+def _ignore_too(survey: Survey, values: list[int]) -> str:
+    """Return the argument that leaves out values, and those that are left out already; empty for too many.
+
+    What is typed replaces what was typed before, and half a list would be taken for the whole.
+    """
+    class_map = survey.class_map
+    is_colored = _is_colored(survey)
+    ignored = () if class_map is None else class_map.ignored_colors if is_colored else class_map.ignored
+    every = sorted({*ignored, *(_color(value) if is_colored else value for value in values)})
+    return f"ignore={every}" if len(every) <= _MOST_TYPED else ""
 
 
 def _is_told_elsewhere(survey: Survey) -> Numbers:
