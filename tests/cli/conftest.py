@@ -56,7 +56,7 @@ class FakeReport:
     mean_iou = 0.5
 
     def __str__(self) -> str:
-        return "mean IoU 0.500"
+        return "mean IoU 0.500, drawn; split='all' measures all"
 
     def to_json(self) -> str:
         return '{"mean_iou": 0.5}'

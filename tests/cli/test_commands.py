@@ -84,6 +84,12 @@ def test_evaluate_prints_and_writes_the_figures(calls: Any, tmp_path: Path, caps
     assert json.loads(file.read_text()) == {"mean_iou": 0.5}
 
 
+def test_evaluate_prints_flags(calls: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a report says to type is in the words of the shell."""
+    assert main(["evaluate", "m.safetensors", "--data", "x"]) == 0
+    assert capsys.readouterr().out == "mean IoU 0.500, drawn; --split all measures all\n"
+
+
 def test_evaluate_says_where_it_cannot_write(calls: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A JSON file that cannot be written is named."""
     (tmp_path / "file").write_text("")

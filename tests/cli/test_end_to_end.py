@@ -97,9 +97,10 @@ def write_blocks(folder: Path, values: list[Any]) -> None:
     ("values", "flag"),
     [
         ([0, 3, 7], "rest=0,car=7,road=3"),
+        ([0, 3, 7], "rest=rest,car=7,9,road=3"),
         ([(0, 0, 0), (255, 0, 0), (0, 0, 255)], "rest=#000000,car=#0000ff,road=#ff0000"),
     ],
-    ids=["ids", "colours"],
+    ids=["ids", "rest", "colours"],
 )
 def test_a_class_map_goes_through_the_config(folder: Path, values: list[Any], flag: str) -> None:
     """Train with a class map, train the run's config, and evaluate that run: the same classes and figures."""

@@ -43,6 +43,13 @@ GROUPS: tuple[type[Settings], ...] = (ModelSettings, DataSettings, FitSettings)
         (ModelSettings, "weights", "none", None),
         (ModelSettings, "resize", "none", None),
         (DataSettings, "class_map", "road=1,car=#ff8000", {"road": 1, "car": (255, 128, 0)}),
+        (
+            DataSettings,
+            "class_map",
+            "road=3,vehicle=8,9,other=7,rest",
+            {"road": 3, "vehicle": [8, 9], "other": [7, "rest"]},
+        ),
+        (DataSettings, "class_map", "water=#0000ff,#0000aa", {"water": [(0, 0, 255), (0, 0, 170)]}),
         (DataSettings, "class_map", "none", None),
         (DataSettings, "ignore", "11,255", [11, 255]),
         (DataSettings, "ignore", "#000000", [(0, 0, 0)]),
@@ -58,7 +65,7 @@ def test_texts_become_values(group: type[Settings], name: str, text: str, expect
     assert type(value) is type(expected)
 
 
-@pytest.mark.parametrize("text", ["road", "=1", "road=", "road=#12345", "road=#gggggg"])
+@pytest.mark.parametrize("text", ["road", "3", "road=1,car", "=1", "road=", "road=#12345", "road=#gggggg"])
 def test_a_class_map_that_cannot_be_read_shows_one_that_can(text: str) -> None:
     """The complaint about a class map holds what was given and an example."""
     with pytest.raises(ConfigError, match=r"#ff8000|road=1,car=2") as raised:
@@ -144,7 +151,7 @@ def test_a_folder_is_no_config_file(tmp_path: Path) -> None:
 
 def test_stages_of_ones_own_stand_in_a_file() -> None:
     """The one word that the shell takes is fine_tune; others are told where stages are written."""
-    with pytest.raises(ConfigError, match=r"stages=heads: expected fine_tune\. .* 'easyseg train FILE' takes it"):
+    with pytest.raises(ConfigError, match=r"stages='heads': expected fine_tune\. .* 'easyseg train FILE' takes it"):
         read_value(FitSettings, "stages", "heads")
     assert read_value(FitSettings, "stages", "fine_tune") == "fine_tune"
     assert read_value(FitSettings, "stages", "none") is None

@@ -53,7 +53,8 @@ def test_colours_that_class_map_leaves_out_are_to_be_named_first() -> None:
         infer(picture(), class_map={"sand": SAND, "sea": BLUE})
     message = str(caught.value)
     assert f"class_map={ {'sand': SAND, 'sea': BLUE, 'name_1': RED} }" in message
-    assert "background" not in message
+    assert "the background" not in message
+    assert message.endswith(f"type class_map={ {'sand': SAND, 'sea': BLUE, 'background': 'rest'} }.")
 
 
 def test_a_background_at_the_edges_is_found_where_no_colour_covers_most() -> None:
@@ -81,3 +82,40 @@ def test_many_colours_that_class_map_leaves_out_are_not_all_listed() -> None:
     sample = Sample(np.zeros((1, 12, 3), np.uint8), colors)
     with pytest.raises(ClassMapError, match=r"'name_8': \(\d+, 9, 9\)} and so on\. Or leave"):
         infer(sample, class_map={"a": (0, 9, 9), "b": (1, 9, 9)})
+
+
+def test_colours_are_put_together_and_the_rest_is_a_class() -> None:
+    """Colours that no mask looked at shows are of the rest, too; it is drawn in a colour that no class has."""
+    wanted = {"roof": [RED, "#0000ff"], "background": "rest", "sea": (9, 9, 9)}
+    found = infer(picture(), class_map=wanted)
+    assert found.names == ("roof", "background", "sea")
+    assert found.encode(np.array([[RED, BLUE, SAND, (1, 2, 3), (9, 9, 9)]], np.uint8)).tolist() == [[0, 0, 1, 1, 2]]
+    assert found.colors[1] == (0, 0, 0)
+    assert (
+        "'roof' is (255, 0, 0), (0, 0, 255); 'background' is every other colour ((200, 180, 120) 82.0%)" in found.note
+    )
+    assert found.note.endswith("; not found: sea")
+    assert ClassMap.from_dict(found.to_dict()) == found
+    land = infer(picture(), class_map={"black": (0, 0, 0), "roof": RED, "background": [SAND, "rest"]})
+    assert (land.colors[2], land.rest) == (SAND, 2)
+    dark = infer(picture(), class_map={"black": (0, 0, 0), "roof": RED, "background": "rest"})
+    assert dark.colors[2] not in ((0, 0, 0), RED)
+
+
+def test_ignored_colours_win_over_the_rest() -> None:
+    """They do not count; a colour that no mask shows is told."""
+    found = infer(picture(), class_map={"roof": RED, "other": "rest"}, ignore=[BLUE, (7, 7, 7)])
+    assert found.encode(np.array([[RED, BLUE, SAND]], np.uint8)).tolist() == [[0, 255, 1]]
+    assert found.note.endswith("; no mask looked at holds (7, 7, 7), which ignore= names")
+
+
+def test_one_class_may_have_several_colours() -> None:
+    """Everything beside them is background; with a rest, so are colours never seen."""
+    found = infer(picture(), class_map={"roof": [RED, BLUE]})
+    assert (found.task, found.more_colors) == ("binary", ((BLUE,),))
+    assert found.encode(np.array([[RED, BLUE, SAND]], np.uint8)).tolist() == [[1, 1, 0]]
+    assert "the colours (255, 0, 0), (0, 0, 255) are 'roof'" in found.note
+    with pytest.raises(ClassMapError, match="no class has"):
+        found.encode(np.array([[(1, 2, 3)]], np.uint8))
+    found = infer(picture(), class_map={"roof": [RED, BLUE], "background": "rest"})
+    assert found.encode(np.array([[RED, (1, 2, 3)]], np.uint8)).tolist() == [[1, 0]]

@@ -301,7 +301,7 @@ def test_ids_outside_the_classes_name_file_value_and_way_out(folder: Path) -> No
     message = str(caught.value)
     assert message.startswith(str(folder / "masks/5.png"))
     assert "9 (48 px)" in message
-    assert "ignore=[9]" in message
+    assert "ignore=[9, 255]" in message
     with pytest.raises(SampleError, match=r"masks/5\.png"):
         dataset.pixel_counts()
 

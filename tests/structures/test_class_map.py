@@ -42,7 +42,7 @@ def test_names_of_objects(name: str, place: int | None, among_objects: int | Non
 
 def test_an_unknown_name_is_told() -> None:
     """An object of no class is an error that says how to leave it out."""
-    with pytest.raises(ClassMapError, match=r"'cow', which is none of vehicle, tree.*ignore=\['cow'\]"):
+    with pytest.raises(ClassMapError, match=r"'cow', which is none of vehicle, tree.*ignore=\['sign', 'cow'\]"):
         NAMES.class_of_object("cow")
     with pytest.raises(ClassMapError, match="'vehicle', which is none"):
         NAMES.class_of_object("vehicle")
@@ -112,3 +112,58 @@ def test_stuff_has_no_objects(class_map: ClassMap) -> None:
     assert ground.place_among_objects("tree") == 0
     assert ClassMap.from_dict(ground.to_dict()) == ground
     assert "stuff" not in class_map.to_dict()
+
+
+GROUPS = ClassMap("multiclass", ("a", "b", "c"), values=(4, 8, 0), more_values=((), (9,), ()), ignored=(5,), rest=2)
+
+
+def test_several_values_and_a_rest() -> None:
+    """Each value becomes its class, all others the rest, and what is ignored stays so."""
+    assert GROUPS.encode(np.array([[4, 8, 9, 0, 77, 5]], np.uint8)).tolist() == [[0, 1, 1, 2, 2, 255]]
+    assert GROUPS.value_targets() == {4: 0, 8: 1, 9: 1, 0: 2, 5: IGNORE_INDEX}
+    assert ClassMap.from_dict(GROUPS.to_dict()) == GROUPS
+
+
+def test_older_maps_have_no_such_keys() -> None:
+    """A map that puts nothing together is written as ever, and read without the keys."""
+    written = ClassMap("multiclass", ("a", "b")).to_dict()
+    assert not {"more_values", "more_colors", "rest"} & written.keys()
+    assert ClassMap.from_dict(written).rest is None
+
+
+def test_reading_alike_depends_on_the_groups() -> None:
+    """Their order does not matter, nor which values the rest was seen to have."""
+    values = GROUPS.to_dict()
+    assert GROUPS.reads_like(ClassMap.from_dict({**values, "values": [4, 9, 1], "more_values": [[], [8], []]}))
+    assert not GROUPS.reads_like(ClassMap.from_dict({**values, "more_values": []}))
+    assert not GROUPS.reads_like(ClassMap.from_dict({**values, "rest": None}))
+    colors = {**values, "encoding": "colors", "rest": None, "more_colors": [[[1, 2, 3]], [], []]}
+    assert not ClassMap.from_dict(colors).reads_like(ClassMap.from_dict({**colors, "more_colors": []}))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"more_values": ((9,),)}, "3 class names but further values of 1 classes"),
+        ({"more_values": ((9,), (9,), ())}, "values of two classes: 9"),
+        ({"more_colors": ((), ())}, "further colours of 2"),
+        ({"rest": 3}, r"rest=3: expected the id of a class, 0\.\.2"),
+    ],
+)
+def test_groups_that_make_no_sense_are_refused(wrong: dict[str, object], words: str) -> None:
+    """As many groups as classes, each value in one of them, and a rest that is a class."""
+    with pytest.raises(ClassMapError, match=words):
+        ClassMap("multiclass", ("a", "b", "c"), **wrong)
+
+
+def test_leaving_values_out_is_offered_in_full() -> None:
+    """With those that are left out already; of very many, not at all."""
+    found = ClassMap("multiclass", ("a", "b"), ignored=(9,))
+    with pytest.raises(ClassMapError, match=r"ignore=\[2, 3, 4, 5, 6, 7, 9\]\."):
+        found.encode(np.arange(2, 8, dtype=np.uint8)[None])
+    with pytest.raises(ClassMapError) as caught:
+        found.encode(np.arange(60, dtype=np.uint8)[None])
+    assert "ignore=" not in str(caught.value)
+    colors = ClassMap("multiclass", ("a", "b"), "colors", ignored_colors=((9, 9, 9),))
+    with pytest.raises(ClassMapError, match=r"ignore=\[\(1, 1, 1\), \(9, 9, 9\)\]\."):
+        colors.encode(np.ones((2, 2, 3), np.uint8))

@@ -14,7 +14,7 @@ from easyseg.cli.parser import Parser
 from easyseg.cli.runs import name_chosen_run, resolve_last
 from easyseg.cli.speaking import speaks
 from easyseg.config import DataSettings, EvaluateSettings, ModelSettings, read_yaml
-from easyseg.errors import CheckpointError, ConfigError
+from easyseg.errors import CheckpointError, ConfigError, hint_wording
 from easyseg.io.atomic import write_text
 
 _EPILOG = """\
@@ -48,7 +48,7 @@ def run(words: list[str]) -> int:
     if not speaks():
         return 0
     name_chosen_run(arguments.run, run_path)
-    sys.stdout.write(f"{report}\n")
+    sys.stdout.write(f"{hint_wording.get()(str(report))}\n")
     if arguments.json:
         write_text(arguments.json, report.to_json() + "\n")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -20,6 +21,10 @@ PYTHON_ONLY = {"callbacks"}
 
 PATHS = {"data": "The dataset's folder.", "validation": "A folder to validate on, instead of a split."}
 """Words that stand beside the settings in a YAML file."""
+
+
+FURTHER_VALUE = re.compile(r"\d+|#[0-9a-fA-F]+|rest")
+"""What belongs to the class before it; other words without a name are slips."""
 
 
 def add_settings(
@@ -155,13 +160,19 @@ def _read_config(path: Path, known: list[str]) -> dict[str, Any]:
 def _read_classes(text: str) -> dict[str, Any] | None:
     if text.lower() == "none":
         return None
-    pairs = [part.rpartition("=") for part in _split(text)]
-    if not all(name and value for name, _, value in pairs):
+    parts = _split(text)
+    pairs: list[tuple[str, str]] = []
+    for part in parts:
+        name, equals, value = part.rpartition("=")
+        if not equals and pairs and FURTHER_VALUE.fullmatch(part):
+            name, value = pairs[-1][0], part  # vehicle=8,9
+        pairs.append((name, value))
+    if not all(name and value for name, value in pairs):
         raise ConfigError(
-            f"class_map={text!r}: expected NAME=VALUE,NAME=VALUE such as road=1,car=2 or road=#804080, or of objects "
-            "vehicle=car,vehicle=bus."
+            f"class_map={text!r}: expected NAME=VALUE,NAME=VALUE such as road=1,car=2 or road=#804080; of several "
+            "values or of everything else vehicle=8,9,background=rest; or of objects vehicle=car,vehicle=bus."
         )
-    values = {name: [_class_value(value) for other, _, value in pairs if other == name] for name, _, _ in pairs}
+    values = {name: [_class_value(value) for other, value in pairs if other == name] for name, _ in pairs}
     return {name: found[0] if len(found) == 1 else found for name, found in values.items()}
 
 
@@ -188,8 +199,8 @@ def _read_stages_word(text: str) -> str | None:
     if text == FINE_TUNE:
         return text
     raise ConfigError(
-        f"stages={text}: expected {FINE_TUNE}. Stages of your own stand in a YAML file; 'easyseg stages MODEL ENCODER' "
-        "writes one, and 'easyseg train FILE' takes it."
+        f"stages={text!r}: expected {FINE_TUNE}. Stages of your own stand in a YAML file; 'easyseg stages MODEL "
+        "ENCODER' writes one, and 'easyseg train FILE' takes it."
     )
 
 

@@ -11,7 +11,7 @@ import shlex
 from functools import lru_cache
 from typing import Any
 
-from easyseg.cli.options import PATHS, PYTHON_ONLY, is_switch
+from easyseg.cli.options import FURTHER_VALUE, PATHS, PYTHON_ONLY, is_switch
 from easyseg.config import (
     CheckSettings,
     DataSettings,
@@ -35,6 +35,7 @@ _POSITIONAL = {"Segmenter": ("model", "encoder"), "load_dataset": ("data",)}
 _LISTS = {"easyseg.list_models": "easyseg list models", "easyseg.list_encoders": "easyseg list encoders"}
 _WORD = re.compile(r"\.\.\.|None|True|False|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _CLOSING = re.compile(r"[)\]}'\"]")
+_OR_NONE = re.compile(r"(expected [^.]*?) or None\b")
 _GOES_ON = re.compile(r"\w|[)\]]?[./\\=&,-]\w")
 """What stands behind a value that is only the beginning of something else, such as a path."""
 
@@ -43,7 +44,7 @@ def as_typed(text: str) -> str:
     """Return a message with its Python hints as flags and commands; everything else stays as it is.
 
     A hint is a declared setting with a literal value, a call of `Segmenter` or `load_dataset` of nothing but these, or
-    a call of `easyseg.list_models` or `easyseg.list_encoders`.
+    a call of `easyseg.list_models` or `easyseg.list_encoders`; or the bare name of a setting, "ignore=" or "class_map".
     """
     if text.startswith("Stage "):
         return text  # what is wrong stands in YAML, where a stage's settings have no flags
@@ -63,7 +64,13 @@ def as_typed(text: str) -> str:
             continue
         pieces += [text[done : start.start()], said]
         done = end
-    return "".join([*pieces, text[done:]])
+    return _without_bare_names("".join([*pieces, text[done:]]))
+
+
+def _without_bare_names(text: str) -> str:
+    """Return a text in which settings that stand without a value are flags, too, and none is written small."""
+    flags = _bare_names().sub(lambda found: f"--{(found['equals'] or found['word']).replace('_', '-')}", text)
+    return _OR_NONE.sub(r"\1 or none", flags)
 
 
 @lru_cache(maxsize=1)
@@ -78,6 +85,16 @@ def _hints() -> re.Pattern[str]:
     settings = "|".join(_switches())
     calls = "|".join(re.escape(name) for name in (*_POSITIONAL, *_LISTS))
     return re.compile(rf"(?<![\w./\\=,&?'\"-])(?:(?P<setting>{settings})=(?=\S)|(?:{calls})(?=\())")
+
+
+@lru_cache(maxsize=1)
+def _bare_names() -> re.Pattern[str]:
+    """Match "ignore=" and "class_map"; a word without an underscore may be just a word."""
+    every = "|".join(_switches())
+    joined = "|".join(name for name in _switches() if "_" in name)
+    return re.compile(
+        rf"(?<![^\s(])(?:(?P<equals>{every})=(?=[\s.,;:)]|$)(?!\.\.\.)|(?P<word>{joined})(?=[.,;:)]?(?:\s|$)))"
+    )
 
 
 def _expression_at(text: str, start: int) -> str:
@@ -141,10 +158,19 @@ def _value(node: ast.expr) -> str:
     """Return a literal as one types it behind a flag."""
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
-        return ",".join("..." if key is None else f"{_listed(key)}={_listed(value)}" for key, value in pairs)
+        return ",".join("..." if key is None else _of_class(_listed(key), value) for key, value in pairs)
     if isinstance(node, (ast.List, ast.Tuple)):
         return ",".join(map(_listed, node.elts))
     return _item(node)
+
+
+def _of_class(name: str, node: ast.expr) -> str:
+    """Return what one class is in the masks; a list holds several values or names of objects, a tuple is a colour."""
+    if not isinstance(node, ast.List) or not node.elts:
+        return f"{name}={_listed(node)}"
+    first, *others = map(_listed, node.elts)
+    further = [other if FURTHER_VALUE.fullmatch(other) else f"{name}={other}" for other in others]
+    return ",".join([f"{name}={first}", *further])
 
 
 def _listed(node: ast.expr) -> str:

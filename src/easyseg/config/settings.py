@@ -84,7 +84,8 @@ class DataSettings(Settings):
         None, description="Attribute that holds the class, in VGG Image Annotator and GeoJSON files; None: found out."
     )
     class_map: Any = Field(
-        None, description="Mask value, RGB colour or objects of each class, such as {road: 1, car: 2}."
+        None,
+        description="Mask values, RGB colours or objects of each class, such as {road: 1, car: [2, 3], other: rest}.",
     )
     ignore: Any = Field(
         None, description="Mask values, RGB colours or names of objects that do not count, such as [255]."

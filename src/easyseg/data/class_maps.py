@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from easyseg.data.class_wishes import ClassWishes, gather_wishes
 from easyseg.data.color_masks import class_map_of_colors
-from easyseg.data.formats.class_names import parse_class_values
+from easyseg.data.formats.class_values import parse_class_values
 from easyseg.data.formats.layout import Layout
 from easyseg.data.formats.numbering import as_numbered_objects
 from easyseg.data.grey_masks import class_map_of_values, multilabel_class_map
@@ -26,6 +26,7 @@ from easyseg.data.object_classes import (
 )
 from easyseg.data.object_numbers import ObjectNumbersError
 from easyseg.data.sample_files import listed, problems_of
+from easyseg.data.white_masks import WhiteMasksError, refuse_white_masks, without_white_masks
 from easyseg.errors import ClassMapError
 from easyseg.structures import IGNORE_INDEX, ClassMap, Ignored, Sample, Task
 from easyseg.structures.objects import UNNAMED
@@ -46,7 +47,8 @@ def infer_class_map(
         samples: the annotated images; up to 500 of their masks are read.
         classes: class names in the order of their mask values.
         class_map: mask value or RGB colour of each class, as {name: value}, {value: name}, {name: (r, g, b)} or
-            {"#rrggbb": name}; of objects, {name: their name in the files}; or a `ClassMap`, which is returned as it is
+            {"#rrggbb": name}, a list of several, and {name: "rest"} for every other value; of objects, {name: their
+            name in the files}; or a `ClassMap`, which is returned as it is
             and which the other arguments must not contradict.
         ignore: mask values or RGB colours of pixels, or names of objects, that do not count.
         task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.
@@ -84,15 +86,19 @@ def _of_masks(samples: Sequence[Sample], wishes: ClassWishes) -> ClassMap:
     if not scan.files:
         raise ClassMapError("No image has a mask, so nothing says what the classes are. Check the folder of the masks.")
     planes = next((len(sample.mask) for sample in samples if isinstance(sample.mask, tuple)), 1)
-    return class_map_of_scan(scan, wishes, masks_per_image=planes)
+    found = class_map_of_scan(scan, wishes, masks_per_image=planes)
+    if planes == 1 and IGNORE_INDEX in set(found.ignored) - set(wishes.ignored):
+        note = refuse_white_masks(scan.files, samples)
+        found = replace(found, note="; ".join(filter(None, [found.note, note])))
+    return found
 
 
 def refuse_names_of_objects(wishes: ClassWishes) -> None:
     """Raise a `ClassMapError` where names are to be ignored in masks, which have none."""
     if wishes.ignored_names:
         raise ClassMapError(
-            f"ignore={list(wishes.ignored_names)}: expected mask values or RGB colours, such as [255] or [(0, 0, 0)]; "
-            "names are for datasets of objects."
+            f"ignore={list(wishes.ignored_names)}: expected mask values or RGB colours, such as ignore=[255] or "
+            "ignore=[(0, 0, 0)]; names are for datasets of objects."
         )
 
 
@@ -114,11 +120,11 @@ def class_map_of_scan(scan: Scan, wishes: ClassWishes, *, masks_per_image: int =
             "task='multilabel' needs one mask per class, such as masks/<class>/<image>.png; these masks hold all "
             "classes in one. Type task='multiclass', or leave task out."
         )
-    elif scan.is_color or wishes.colors:
+    elif scan.is_color or (wishes := _triples_as_values(scan, wishes)).colors:
         found = class_map_of_colors(scan, wishes)
     else:
         found = class_map_of_values(scan, wishes)
-    notes = [found.note, *wishes.notes]
+    notes = [found.note, *wishes.notes, _note_on_absent(scan, wishes)]
     lossy = sum(file.is_lossy for file in scan.files)
     if lossy:
         notes.append(f"JPEG masks with values near 0 and 255, read as exactly these: {lossy}")
@@ -127,11 +133,37 @@ def class_map_of_scan(scan: Scan, wishes: ClassWishes, *, masks_per_image: int =
     return replace(found, note="; ".join(note for note in notes if note))
 
 
-def with_classes(layout: Layout, **wishes: Any) -> tuple[Layout, ClassMap]:
+def _triples_as_values(scan: Scan, wishes: ClassWishes) -> ClassWishes:
+    """Take three numbers of each class for three mask values, where no mask shows such a colour."""
+    groups = wishes.colors or {}
+    own = [color for group in groups.values() for color in group]
+    numbers = [number for color in own for number in color]
+    if not own or scan.color_counts().keys() & set(own) or not scan.value_counts().keys() & set(numbers):
+        return wishes
+    if len(set(numbers)) < len(numbers):
+        return wishes
+    values = {name: tuple(number for color in group for number in color) for name, group in groups.items()}
+    return replace(wishes, values=values, colors=None)
+
+
+def _note_on_absent(scan: Scan, wishes: ClassWishes) -> str:
+    """Say which of the values that the user wants to leave out were not seen: a void may be rare, or a slip."""
+    values = set() if scan.is_color else scan.value_counts().keys()
+    seen = {*values, *scan.color_counts()}
+    if scan.is_color:  # by its number, a palette entry or grey value may be meant
+        seen |= {value for file in scan.files if file.kind != "rgb" for value in file.counts}
+    absent = [str(value) for value in wishes.asked_to_ignore if value not in seen]
+    return f"no mask looked at holds {', '.join(absent)}, which ignore= names" if absent else ""
+
+
+def with_classes(
+    layout: Layout, *, on_bad_sample: Literal["error", "skip"] = "error", **wishes: Any
+) -> tuple[Layout, ClassMap]:
     """Return a layout with its classes; masks that turn out to number objects are read as objects.
 
     Args:
         layout: the dataset's files.
+        on_bad_sample: "skip" leaves masks of 0 and 255 out where the others hold class ids.
         **wishes: `classes`, `class_map`, `ignore` and `task`, as for `infer_class_map`.
 
     Raises:
@@ -142,6 +174,11 @@ def with_classes(layout: Layout, **wishes: Any) -> tuple[Layout, ClassMap]:
         layout = as_numbered_objects(layout)
     try:
         return layout, infer_class_map(layout.samples, layout=layout, **wishes)
+    except WhiteMasksError:
+        kept = layout if on_bad_sample == "error" else without_white_masks(layout)
+        if not len(layout.samples) < 2 * len(kept.samples) < 2 * len(layout.samples):
+            raise  # also where most masks would go; then it is rather the others that are wrong
+        return with_classes(kept, **wishes)
     except ObjectNumbersError:
         numbered = as_numbered_objects(layout)
         return numbered, infer_class_map(numbered.samples, layout=numbered, **wishes)

@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from easyseg.data.class_wishes import ClassWishes
+from easyseg.data.formats.class_values import as_written
 from easyseg.data.mask_values import Scan
 from easyseg.errors import ClassMapError
-from easyseg.structures import ClassMap, Color
+from easyseg.structures import ClassMap, Color, default_colors
+from easyseg.structures.class_map import BACKGROUND_NAMES
 
 MOST_COLORS = 64
 """More colours than this are no classes but the marks of smoothing or JPEG compression."""
 
+_MOST_TYPED = 16
 _BLACK: Color = (0, 0, 0)
 
 
@@ -53,7 +56,7 @@ def class_map_of_colors(scan: Scan, wishes: ClassWishes) -> ClassMap:
         )
     if is_binary:
         (color,) = (color for color in counts if color != _BLACK)
-        return _binary(wishes.name, color, [_BLACK], wishes, counts)
+        return _binary(wishes.name, (color,), [_BLACK], wishes, counts)
     if wishes.task == "binary":
         raise ClassMapError(
             f"task='binary', but the masks hold {_shares(counts)}. Type class_map={{'name': (r, g, b)}} with the "
@@ -70,42 +73,64 @@ def hex_name(color: Color) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def _mapped(colors: dict[str, Color], counts: Counter[Color], border: Counter[Color], wishes: ClassWishes) -> ClassMap:
-    if not counts.keys() & set(colors.values()):
+def _mapped(
+    colors: dict[str, tuple[Color, ...]], counts: Counter[Color], border: Counter[Color], wishes: ClassWishes
+) -> ClassMap:
+    named = {color for own in colors.values() for color in own}
+    if not counts.keys() & named:
         raise ClassMapError(
             f"None of the colours in class_map{_source(wishes)} is in the masks. Found: {_shares(counts)}. Type "
             f"class_map={_template(colors, counts)} with each class's own colour."
         )
     if len(colors) == 1 and wishes.task != "multiclass":
-        ((name, color),) = colors.items()
-        return _binary(name, color, [other for other in counts if other != color], wishes, counts)
-    unmapped = Counter({color: count for color, count in counts.items() if color not in colors.values()})
-    if unmapped:
-        raise _unnamed_colors(colors, unmapped, counts, border, wishes)
-    absent = [name for name, color in colors.items() if color not in counts]
+        ((name, own),) = colors.items()
+        return _binary(name, own, [other for other in counts if other not in own], wishes, counts)
+    unnamed = Counter({color: count for color, count in counts.items() if color not in named})
+    if unnamed and wishes.rest is None:
+        raise _unnamed_colors(colors, unnamed, counts, border, wishes)
+    absent = [name for name, own in colors.items() if name != wishes.rest and not counts.keys() & set(own)]
     note = f"RGB masks: each of {len(colors)} classes has a colour"
+    note += "".join(f"; {name!r} is {', '.join(map(str, own))}" for name, own in colors.items() if len(own) > 1)
+    if wishes.rest is not None:
+        note += f"; {wishes.rest!r} is every other colour ({_shares(unnamed, total=counts.total()) or 'none seen'})"
     note += f"; not found: {', '.join(absent)}" if absent else ""
-    return _multiclass(tuple(colors), list(colors.values()), wishes, note)
+    groups = {name: own or (_free_color(name, named),) for name, own in colors.items()}
+    found = _multiclass(tuple(groups), [own[0] for own in groups.values()], wishes, note)
+    more = tuple(own[1:] for own in groups.values())
+    rest = None if wishes.rest is None else list(colors).index(wishes.rest)
+    return replace(found, more_colors=more if any(more) else (), rest=rest)
+
+
+def _free_color(name: str, named: set[Color]) -> Color:
+    """Return a colour for the class of everything else that no other class has."""
+    drawn = default_colors(len(named) + 2)
+    candidates = (_BLACK, *drawn) if name.lower() in BACKGROUND_NAMES else drawn
+    return next(color for color in candidates if color not in named)
 
 
 def _unnamed_colors(
-    colors: dict[str, Color],
-    unmapped: Counter[Color],
+    colors: dict[str, tuple[Color, ...]],
+    unnamed: Counter[Color],
     counts: Counter[Color],
     border: Counter[Color],
     wishes: ClassWishes,
 ) -> ClassMapError:
     background = _background(counts, border)
-    ordered = [color for color, _ in unmapped.most_common()]
+    ordered = [color for color, _ in unnamed.most_common()]
     added = {
         "background" if color == background and "background" not in colors else f"name_{at + 1}": color
         for at, color in enumerate(ordered[:8])
     }
-    hint = _background_hint(counts, border) if background in unmapped else ""
+    hint = _background_hint(counts, border) if background in unnamed else ""
+    rest = "background" if "background" not in colors else "other"
+    ignore = [*wishes.ignored_colors, *ordered]
+    # half a list would be typed as it stands
+    leave_out = f" Or leave such pixels out: type ignore={ignore}." if len(ignore) <= _MOST_TYPED else ""
     return ClassMapError(
-        f"The masks hold colours that class_map{_source(wishes)} does not name, {len(unmapped)} in all: "
-        f"{_shares(unmapped, total=counts.total())}.{hint} Name them, too: type class_map={colors | added}"
-        f"{' and so on' if len(ordered) > 8 else ''}. Or leave such pixels out: type ignore={ordered[:8]}."
+        f"The masks hold colours that {wishes.source or 'class_map'} does not name, {len(unnamed)} in all: "
+        f"{_shares(unnamed, total=counts.total())}.{hint} Name them, too: type class_map={as_written(colors) | added}"
+        f"{' and so on' if len(ordered) > 8 else ''}.{leave_out} Or make one class of everything else: type "
+        f"class_map={as_written(colors, rest)}."
     )
 
 
@@ -139,16 +164,21 @@ def _with_background(names: tuple[str, ...], counts: Counter[Color]) -> tuple[st
     return ("background", *names) if len(counts) == len(names) + 1 and "background" not in names else names
 
 
-def _binary(name: str, color: Color, others: Iterable[Color], wishes: ClassWishes, counts: Counter[Color]) -> ClassMap:
-    share = counts[color] / counts.total()
+def _binary(
+    name: str, own: tuple[Color, ...], others: Iterable[Color], wishes: ClassWishes, counts: Counter[Color]
+) -> ClassMap:
+    share = sum(counts[color] for color in own) / counts.total()
+    listed = f"the colour {own[0]}" if len(own) == 1 else f"the colours {', '.join(map(str, own))}"
     return ClassMap(
         "binary",
         (name,),
         "colors",
-        colors=(color,),
+        colors=own[:1],
+        more_colors=(own[1:],) if own[1:] else (),
         ignored_colors=wishes.ignored_colors,
-        background_colors=tuple(sorted({*others, _BLACK} - {color})),
-        note=f"RGB masks: the colour {color} is {name!r} ({share:.1%} of the pixels)",
+        background_colors=tuple(sorted({*others, _BLACK} - set(own))),
+        rest=None if wishes.rest is None else 0,
+        note=f"RGB masks: {listed} {'is' if len(own) == 1 else 'are'} {name!r} ({share:.1%} of the pixels)",
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from easyseg.data.class_wishes import ClassWishes
+from easyseg.data.formats.class_values import as_written
+from easyseg.data.grey_levels import is_black_and_white
 from easyseg.data.mask_values import Scan
 from easyseg.data.object_numbers import refuse_object_numbers
 from easyseg.errors import ClassMapError
@@ -15,11 +18,9 @@ from easyseg.structures import ClassMap, Color
 MOST_VALUES = 64
 """More grey values than this are taken for classes only where their names say so."""
 
+_MOST_TYPED = 32
 _VOID = 255
 _HALF = 128
-_EXTREME = 8
-_MOST_AT_ENDS = 0.75
-"""Grey values so near to 0 or 255 mean the same as these."""
 
 
 def class_map_of_values(scan: Scan, wishes: ClassWishes) -> ClassMap:
@@ -65,7 +66,7 @@ def multilabel_class_map(scan: Scan, wishes: ClassWishes, *, count: int) -> Clas
     if wishes.task not in ("auto", "multilabel"):
         raise ClassMapError(f"task={wishes.task!r}, but every class has masks of its own. Leave task out.")
     counts = scan.value_counts()
-    if _is_black_and_white(scan, counts):
+    if is_black_and_white(scan, counts):
         note = f"one 0/255 mask for each of {count} classes"
         return ClassMap("multilabel", names, "threshold", ignored=wishes.ignored, note=note)
     others = sorted(counts.keys() - {0, *wishes.ignored})
@@ -95,7 +96,7 @@ class _Values:
         self._counts = counts
         self._wishes = wishes
         self._total = counts.total()
-        self._is_black_and_white = _is_black_and_white(scan, counts)
+        self._is_black_and_white = is_black_and_white(scan, counts)
         self._found = sorted(counts)
 
     def unnamed(self) -> ClassMap:
@@ -139,26 +140,59 @@ class _Values:
             return self._multiclass(names, ids, f"mask values are named in ascending order: {pairs}")
         raise self._too_few_names(names, ids)
 
-    def mapped(self, values: dict[str, int]) -> ClassMap:
-        """Use the value of each class as given."""
+    def mapped(self, values: dict[str, tuple[int, ...]]) -> ClassMap:
+        """Use the values of each class as given."""
         if len(values) == 1 and self._wishes.task != "multiclass":
-            ((name, value),) = values.items()
-            return self._one_class(name, value)
-        unmapped = Counter({value: count for value, count in self._counts.items() if value not in values.values()})
-        if len(unmapped) == len(self._counts):
+            ((name, own),) = values.items()
+            return self._one_class(name, own)
+        rest = self._wishes.rest
+        named = {value for own in values.values() for value in own}
+        unnamed = Counter({value: count for value, count in self._counts.items() if value not in named})
+        if len(unnamed) == len(self._counts):
             raise ClassMapError(
-                f"None of the values in class_map={values}{self._source()} is in the masks. Found: "
+                f"None of the values in class_map={as_written(values, rest)}{self._source()} is in the masks. Found: "
                 f"{shares(self._counts)}. Type class_map={_template(values, self._found)}."
             )
-        void = (_VOID,) if unmapped.pop(_VOID, 0) else ()
-        if unmapped:
-            raise ClassMapError(
-                f"The masks hold values that class_map{self._source()} does not name: "
-                f"{shares(unmapped, total=self._total)}. Add them, or type ignore={sorted(unmapped)[:12]} to leave "
-                "such pixels out."
-            )
+        # 255 alone beside the classes is everything else; with other values, it is the usual border
+        void = (_VOID,) if (rest is None or len(unnamed) > 1) and unnamed.pop(_VOID, 0) else ()
+        if rest is None and unnamed:
+            raise self._unnamed_values(values, unnamed)
+        if rest is not None:
+            self._refuse_smooth()
+        return self._grouped(values, unnamed, void)
+
+    def _grouped(self, values: dict[str, tuple[int, ...]], unnamed: Counter[int], void: tuple[int, ...]) -> ClassMap:
+        """Return the map of classes with any number of values each, and perhaps one of everything else."""
+        rest = self._wishes.rest
+        named = {value for own in values.values() for value in own}
+        free = next(value for value in itertools.count() if value not in named)
+        groups = {name: own or (free,) for name, own in values.items()}  # the rest needs one of its values
         note = f"{len(values)} classes by their mask values"
-        return self._multiclass(tuple(values), list(values.values()), note, void=void)
+        note += "".join(f"; {name!r} is {_listed(own)}" for name, own in values.items() if len(own) > 1)
+        if rest is not None:
+            note += f"; {rest!r} is every other value ({shares(unnamed, total=self._total) or 'none seen'})"
+        found = self._multiclass(tuple(groups), [own[0] for own in groups.values()], note, void=void)
+        hint = f"Note: {_VOID} does not count; if it is {rest!r}, too, type "
+        hint += f"class_map={as_written({**values, str(rest): (_VOID, *values.get(str(rest), ()))}, rest)}"
+        return replace(
+            found,
+            more_values=tuple(own[1:] for own in groups.values())
+            if any(len(own) > 1 for own in groups.values())
+            else (),
+            rest=None if rest is None else list(values).index(rest),
+            hints=(hint,) if rest is not None and void else (),
+        )
+
+    def _unnamed_values(self, values: dict[str, tuple[int, ...]], unnamed: Counter[int]) -> ClassMapError:
+        rest = "background" if "background" not in values else "other"
+        ignore = [*self._wishes.ignored, *sorted(unnamed)]
+        # half a list would be typed as it stands
+        leave_out = f" to leave such pixels out, type ignore={ignore};" if len(ignore) <= _MOST_TYPED else ""
+        return ClassMapError(
+            f"The masks hold values that {self._wishes.source or 'class_map'} does not name: "
+            f"{shares(unnamed, total=self._total)}. Add them;{leave_out} or make one class of everything else: "
+            f"type class_map={as_written(values, rest)}."
+        )
 
     def binary(self) -> ClassMap:
         """Read one class and its background."""
@@ -168,13 +202,13 @@ class _Values:
         name = self._wishes.name
         self._refuse_single_value()
         if self._is_black_and_white:
-            return self._one_class(name, _VOID)
+            return self._one_class(name, (_VOID,))
         ids = self._without_void()
         if self._ones_and_whites():
             note = f"some masks store {name!r} as 1, others as 255; both are taken for it"
             return ClassMap("binary", (name,), "threshold", ignored=self._wishes.ignored, threshold=1, note=note)
         if len(ids) == 2 and ids[0] == 0:
-            return self._one_class(name, ids[-1])
+            return self._one_class(name, (ids[-1],))
         if self._wishes.task != "binary":
             refuse_object_numbers(self._scan, ids, name=name)
         if ids[0] != 0 or self._wishes.task != "binary":
@@ -186,29 +220,32 @@ class _Values:
         note = f"every value but 0 is {name!r} ({1 - self._counts[0] / self._total:.1%} of the pixels)"
         return ClassMap("binary", (name,), "threshold", ignored=ignored, threshold=1, note=note)
 
-    def _one_class(self, name: str, value: int) -> ClassMap:
-        if value in (0, _VOID) and (self._is_black_and_white or self._found == [0]):
+    def _one_class(self, name: str, own: tuple[int, ...]) -> ClassMap:
+        value, *more = own
+        if not more and value in (0, _VOID) and (self._is_black_and_white or self._found == [0]):
             return self._thresholded(name, inverted=value == 0)
         self._refuse_smooth()
-        if value not in self._counts and self._found != [0]:
+        if not self._counts.keys() & set(own) and self._found != [0]:
             raise ClassMapError(
-                f"The masks do not hold the value {value} of {name!r}{self._source()}. Found: {shares(self._counts)}. "
-                f"Type class_map={{{name!r}: value}} with one of these."
+                f"The masks do not hold the value {_listed(own)} of {name!r}{self._source()}. Found: "
+                f"{shares(self._counts)}. Type class_map={{{name!r}: value}} with one of these."
             )
-        others = set(self._found) - {value}
+        others = set(self._found) - set(own)
         ignored = set(self._wishes.ignored)
         if len(others) > 1 and _VOID in others:
             ignored.add(_VOID)
-        background = {*range(256), *others} - {value} - ignored
-        share = self._counts[value] / self._total
-        note = f"{value} is {name!r} ({share:.1%} of the pixels), every other value background"
+        background = {*range(256), *others} - set(own) - ignored
+        share = sum(self._counts[value] for value in own) / self._total
+        note = f"{_listed(own)} is {name!r} ({share:.1%} of the pixels), every other value background"
         note += f"; {_VOID} does not count" if _VOID in ignored else ""
         return ClassMap(
             "binary",
             (name,),
             values=(value,),
+            more_values=(tuple(more),) if more else (),
             ignored=tuple(sorted(ignored)),
             background=tuple(sorted(background)),
+            rest=None if self._wishes.rest is None else 0,
             colors=self._colors([value]),
             note=note,
             hints=self._hints(name, value, share) if 0 in others else (),
@@ -308,7 +345,7 @@ class _Values:
             return ClassMapError(f"{problem} {advice}")
         options = [
             f"{extra[-1]} is in the masks{self._example(extra[-1])} but has no class; to leave it out, type "
-            f"ignore=[{extra[-1]}]."
+            f"ignore={[*self._wishes.ignored, extra[-1]]}."
         ]
         # a background covers more than any class does; otherwise 0 is a class like the others
         is_background = ids[0] == 0 and self._counts[0] == max(self._counts.values())
@@ -334,45 +371,8 @@ class _Values:
         return f" from {self._wishes.source}" if self._wishes.source else ""
 
 
-def _is_black_and_white(scan: Scan, counts: Counter[int]) -> bool:
-    """Whether 0 and 255 are all there is, apart from smooth edges between them, in all masks and in most of them."""
-    if not _are_black_and_white(counts):
-        return False
-    votes = [_looks_black_and_white(file.counts) for file in scan.files if file.counts.keys() != {0}]
-    return 2 * sum(votes) > len(votes)  # else a photo among masks of class ids would make one class of all
-
-
-def _looks_black_and_white(counts: Mapping[int, int]) -> bool:
-    """Whether one mask is black and white; in masks of class ids, low values are no shades of black."""
-    total = sum(counts.values())
-    if max(counts) < _VOID - _EXTREME:
-        return False
-    if any(_VOID - _EXTREME <= value < _VOID for value in counts):
-        ends = sum(count for value, count in counts.items() if value <= _EXTREME or value >= _VOID - _EXTREME)
-        return ends >= _MOST_AT_ENDS * total
-    others = counts.keys() - {0, _VOID}
-    are_ids = bool(others) and max(others) <= _EXTREME
-    return not are_ids and counts.get(0, 0) + counts.get(_VOID, 0) >= _MOST_AT_ENDS * total
-
-
-def _are_black_and_white(counts: Counter[int]) -> bool:
-    if counts.keys() <= {0, _VOID}:
-        return _VOID in counts
-    if 0 not in counts or max(counts) != _VOID:
-        return False
-    near = all(value <= _EXTREME or value >= _VOID - _EXTREME for value in counts)
-    # low values and 255 alone would rather be class ids and a void border
-    has_nearly_white = any(_VOID - _EXTREME <= value < _VOID for value in counts)
-    return (near and has_nearly_white) or _is_smooth(counts)
-
-
-def _is_smooth(counts: Counter[int]) -> bool:
-    """Whether values lie all over between 0 and 255, yet most pixels at the ends: the edges of antialiased shapes."""
-    if min(counts) < 0 or max(counts) > _VOID:
-        return False
-    bins = {value // 16 for value in counts if 0 < value < _VOID}
-    at_ends = sum(count for value, count in counts.items() if value <= _EXTREME or value >= _VOID - _EXTREME)
-    return len(bins) >= 12 and at_ends >= _MOST_AT_ENDS * counts.total()
+def _listed(values: Iterable[int]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _template(names: Iterable[str], values: list[int]) -> str:

@@ -133,10 +133,10 @@ def load_mask(source: MaskSource) -> RawMask:
     return RawMask(array, "grey")
 
 
-def scan_masks(samples: Sequence[Sample]) -> Scan:
-    """Count the values in the masks of `samples`, or of `MOST_MASKS` evenly spread ones."""
+def scan_masks(samples: Sequence[Sample], *, most: int | None = None) -> Scan:
+    """Count the values in the masks of `samples`, or of `most` (None: `MOST_MASKS`) evenly spread ones."""
     sources = [source for sample in samples for source in mask_sources(sample)]
-    found = map_in_threads(_values_or_problem, evenly_spread(sources, MOST_MASKS))
+    found = map_in_threads(_values_or_problem, evenly_spread(sources, most or MOST_MASKS))
     files = tuple(entry for entry in found if isinstance(entry, MaskValues))
     return Scan(files, len(sources), tuple(entry for entry in found if isinstance(entry, SampleError)))
 

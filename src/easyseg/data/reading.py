@@ -64,8 +64,9 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         class_attribute: the attribute that holds the class, in VGG Image Annotator and GeoJSON files.
         classes: class names in the order of their mask values; of objects, those that count.
         class_map: mask value or RGB colour of each class, as {name: value}, {value: name}, {name: (r, g, b)} or
-            {"#rrggbb": name}; of objects, {name: their name in the files} or a list of such; or a `ClassMap`, or its
-            `to_dict()`. {name: 0} on 0/255 masks takes the black part for the class.
+            {"#rrggbb": name}, a list of several, and {name: "rest"} for every other value; of objects, {name: their
+            name in the files} or a list of such; or a `ClassMap`, or its `to_dict()`. {name: 0} on 0/255 masks takes
+            the black part for the class.
         ignore: mask values or RGB colours of pixels, or names of objects, that do not count.
         split: "train", "val" or "test" for that part only.
         task: "binary", "multiclass" or "multilabel"; "auto" chooses by what the masks hold.
@@ -105,7 +106,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
         links = notes_on_links(folder, [sample.image for sample in some if isinstance(sample.image, Path)])
     if given.on_bad_sample == "skip":
         layout = without_bad_samples(layout)
-    layout, found = with_classes(layout, classes=classes, class_map=class_map, ignore=ignore, task=task)
+    wishes = {"classes": classes, "class_map": class_map, "ignore": ignore, "task": task}
+    layout, found = with_classes(layout, on_bad_sample=given.on_bad_sample, **wishes)
     scale = find_value_range(layout.samples, given.value_range)
     notes = (
         *found.hints,

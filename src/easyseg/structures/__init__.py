@@ -4,7 +4,8 @@ Nothing here reads a file or imports torch.
 """
 
 from easyseg.structures.batches import Batch, InstanceTarget, RawObjects, SegmentationModel
-from easyseg.structures.class_map import ClassMap, default_colors
+from easyseg.structures.class_colors import default_colors
+from easyseg.structures.class_map import ClassMap
 from easyseg.structures.kinds import (
     IGNORE_INDEX,
     MAX_CLASSES,

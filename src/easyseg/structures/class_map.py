@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from easyseg.errors import ClassMapError
+from easyseg.structures.class_colors import default_colors
 from easyseg.structures.kinds import IGNORE_INDEX, MAX_CLASSES, Color, MaskArray, Task
+from easyseg.structures.mask_encoding import encode_colors, encode_threshold, encode_values
 from easyseg.structures.objects import UNNAMED
+
+ValueT = TypeVar("ValueT")
 
 VOID_NAMES = frozenset(["void", "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled"])
 """Class names that say that such pixels do not count, in lower case."""
 
 BACKGROUND_NAMES = frozenset(["background", "_background_", "__background__", "bg"])
 """Class names that say that there is nothing, in lower case."""
-
-
-_CHOSEN_COLORS: tuple[Color, ...] = (
-    (66, 122, 190),
-    (235, 110, 45),
-    (120, 96, 170),
-    (70, 160, 95),
-    (214, 178, 60),
-    (60, 175, 185),
-    (205, 70, 90),
-    (150, 110, 80),
-    (225, 130, 180),
-    (140, 170, 60),
-    (95, 110, 130),
-    (170, 200, 225),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +38,18 @@ class ClassMap:
             `threshold` (0/255 and antialiased masks); "colors", each class has one RGB colour; "names", masks are drawn
             from objects, and each class has names of objects.
         values: with "ids", the mask value of each class (binary: of the one class).
+        more_values: with "ids", further mask values of each class; empty where none has any.
         ignored: with "ids", mask values that become `IGNORE_INDEX`; with "threshold", likewise.
         background: binary "ids" only, mask values that become 0; any other value is an error.
         threshold: with "threshold", the smallest grey value that counts as the class.
         inverted: with "threshold", the class is where the grey value stays *below* the threshold.
         colors: the RGB colour of each class: for drawing, and with "colors" for reading.
+        more_colors: with "colors", further RGB colours of each class; empty where none has any.
         ignored_colors: with "colors", RGB colours that become `IGNORE_INDEX`.
         background_colors: binary "colors" only, RGB colours that become 0.
+        rest: with "ids" or "colors", the target of every value that stands nowhere here, seen or not: the id of the
+            class "everything else", for the binary task 0; None: such a value is an error. The value or colour of that
+            class is one of them.
         object_names: with "names", the names of each class's objects; none for a background.
         ignored_names: with "names", the names of objects whose pixels become `IGNORE_INDEX` where nothing else is.
         background_names: with "names", the names of objects of no class; they cover what lies below them.
@@ -72,13 +63,16 @@ class ClassMap:
     names: tuple[str, ...]
     encoding: Literal["ids", "threshold", "colors", "names"] = "ids"
     values: tuple[int, ...] = ()
+    more_values: tuple[tuple[int, ...], ...] = ()
     ignored: tuple[int, ...] = ()
     background: tuple[int, ...] = (0,)
     threshold: int = 128
     inverted: bool = False
     colors: tuple[Color, ...] = ()
+    more_colors: tuple[tuple[Color, ...], ...] = ()
     ignored_colors: tuple[Color, ...] = ()
     background_colors: tuple[Color, ...] = ((0, 0, 0),)
+    rest: int | None = None
     object_names: tuple[tuple[str, ...], ...] = ()
     ignored_names: tuple[str, ...] = ()
     background_names: tuple[str, ...] = ()
@@ -113,6 +107,7 @@ class ClassMap:
             raise ClassMapError(f"{len(self.names)} class names but names of objects for {len(self.object_names)}.")
         if len(self.colors) != len(self.names):
             raise ClassMapError(f"{len(self.names)} class names but {len(self.colors)} colours; give as many.")
+        self._refuse_wrong_groups()
 
     @property
     def num_classes(self) -> int:
@@ -142,7 +137,8 @@ class ClassMap:
             return None
         raise ClassMapError(
             f"there is an object of class {name!r}, which is none of {', '.join(self.object_classes)}. To leave "
-            f"such objects out, type ignore=[{name!r}], or classes=[...] with the classes that count."
+            f"such objects out, type ignore={[*self.ignored_names, name]}, or classes=[...] with the classes that "
+            "count."
         )
 
     def place_among_objects(self, name: str) -> int | None:
@@ -172,15 +168,23 @@ class ClassMap:
                 f"class has: type class_map={{{self.names[-1]!r}: value, ...}}."
             )
         if self.encoding == "colors":
-            return self._encode_colors(mask)
+            return encode_colors(mask, self.color_targets(), self.rest)
         if mask.ndim != 2:
             raise ClassMapError(
                 f"the mask has shape {mask.shape}; an (H, W) mask of class ids is expected. "
                 "If colours stand for classes, type class_map={'name': (r, g, b), ...}."
             )
         if self.encoding == "threshold":
-            return self._encode_threshold(mask)
-        return self._encode_ids(mask)
+            return encode_threshold(mask, self.threshold, inverted=self.inverted, ignored=self.ignored)
+        return encode_values(mask, self.value_targets(), self.rest)
+
+    def value_targets(self) -> dict[int, int]:
+        """Return what each mask value that stands here becomes: a class id (binary: 0 or 1), or `IGNORE_INDEX`."""
+        return self._targets(self.values, self.more_values, self.background, self.ignored)
+
+    def color_targets(self) -> dict[Color, int]:
+        """Return what each colour that stands here becomes, as `value_targets` does."""
+        return self._targets(self.colors, self.more_colors, self.background_colors, self.ignored_colors)
 
     def reads_like(self, other: ClassMap) -> bool:
         """Return whether both find the same classes by the same values; those that do not count may differ."""
@@ -188,6 +192,11 @@ class ClassMap:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON or YAML; `from_dict` reads them back."""
+        of_groups = {
+            "more_values": [list(values) for values in self.more_values],
+            "more_colors": [[list(color) for color in colors] for colors in self.more_colors],
+            "rest": self.rest,
+        }
         of_objects = {
             "object_names": [list(names) for names in self.object_names],
             "ignored_names": list(self.ignored_names),
@@ -208,6 +217,7 @@ class ClassMap:
             "background_colors": [list(color) for color in self.background_colors],
             "note": self.note,
             **({"stuff": list(self.stuff)} if self.stuff else {}),
+            **{name: value for name, value in of_groups.items() if value not in ([], None)},
             **(of_objects if self.encoding == "names" else {}),
         }
 
@@ -219,16 +229,60 @@ class ClassMap:
             known[key] = tuple(known.get(key, ()))
         for key in ("colors", "ignored_colors", "background_colors"):
             known[key] = tuple(tuple(int(part) for part in color) for color in known.get(key, ()))
+        known["more_values"] = tuple(tuple(group) for group in known.get("more_values", ()))
+        known["more_colors"] = tuple(
+            tuple(tuple(int(part) for part in color) for color in group) for group in known.get("more_colors", ())
+        )
         known["object_names"] = tuple(tuple(names) for names in known.get("object_names", ()))
         try:
             return cls(**known)
         except TypeError as error:
             raise ClassMapError(f"This is not a class map: {error}.") from error
 
+    def _refuse_wrong_groups(self) -> None:
+        """Refuse further values that no class or two classes have, and a rest that is no target."""
+        for word, first, further in (
+            ("values", self.values, self.more_values),
+            ("colours", self.colors, self.more_colors),
+        ):
+            if further and len(further) != len(self.names):
+                raise ClassMapError(f"{len(self.names)} class names but further {word} of {len(further)} classes.")
+            listed: list[Any] = [*first, *(value for group in further for value in group)]
+            twice = sorted({value for value in listed if listed.count(value) > 1})
+            if further and twice:
+                raise ClassMapError(f"{word} of two classes: {', '.join(map(str, twice))}; each belongs to one.")
+        if self.rest is not None and not 0 <= self.rest < self.num_classes:
+            raise ClassMapError(f"rest={self.rest}: expected the id of a class, 0..{self.num_classes - 1}.")
+
+    def _targets(
+        self,
+        first: tuple[ValueT, ...],
+        further: tuple[tuple[ValueT, ...], ...],
+        background: tuple[ValueT, ...],
+        ignored: tuple[ValueT, ...],
+    ) -> dict[ValueT, int]:
+        """Return targets by value; of a value that stands twice, the later meaning counts, to ignore it above all."""
+        is_multiclass = self.task == "multiclass"
+        groups = [(value, *more) for value, more in zip(first, further or ((),) * len(first), strict=True)]
+        targets = {} if is_multiclass else dict.fromkeys(background, 0)
+        for class_id, group in enumerate(groups):
+            targets |= dict.fromkeys(group, class_id if is_multiclass else 1)
+        return targets | dict.fromkeys(ignored, IGNORE_INDEX)
+
     def _reading(self) -> tuple[Any, ...]:
-        colors = self.colors if self.encoding == "colors" else ()
+        values = self._groups(self.values, self.more_values)
+        colors = self._groups(self.colors, self.more_colors) if self.encoding == "colors" else ()
+        rest = self.rest if self.task == "multiclass" else None  # of one class, what is beside it does not tell
         objects = (self.object_names, self.uncovered)
-        return (self.task, self.names, self.encoding, self.values, self.threshold, self.inverted, colors, objects)
+        return (self.task, self.names, self.encoding, values, self.threshold, self.inverted, colors, rest, objects)
+
+    def _groups(
+        self, first: tuple[ValueT, ...], further: tuple[tuple[ValueT, ...], ...]
+    ) -> tuple[frozenset[ValueT], ...]:
+        """Return what each class is read from, in whatever order; which values the rest has does not matter."""
+        groups = zip(first, further or ((),) * len(first), strict=True)
+        is_rest = self.rest if self.task == "multiclass" else None
+        return tuple(frozenset(() if at == is_rest else (value, *more)) for at, (value, more) in enumerate(groups))
 
     def _object_places(self) -> list[int]:
         if self.encoding == "names":
@@ -244,104 +298,3 @@ class ClassMap:
         if self.encoding == "names":
             return next((at for at in places if name in self.object_names[at]), None)
         return next((at for at in places if name == self.names[at]), None)
-
-    def _encode_threshold(self, mask: npt.NDArray[Any]) -> MaskArray:
-        reaches = mask < self.threshold if self.inverted else mask >= self.threshold
-        target = reaches.astype(np.uint8)
-        for value in self.ignored:
-            target[mask == value] = IGNORE_INDEX
-        return target
-
-    def _encode_ids(self, mask: npt.NDArray[Any]) -> MaskArray:
-        if mask.dtype in (np.uint8, np.uint16):
-            table, known = self._lookup_table(np.iinfo(mask.dtype).max + 1)
-            translated: MaskArray = table[mask]
-            # cheap test first: only a mask that may hold an unknown value is looked at again
-            if not known.all() and not known[mask].all():
-                raise self._unknown_values(mask[~known[mask]])
-            return translated
-        class_of = dict(self._value_pairs())
-        values, places = np.unique(mask, return_inverse=True)
-        strange = [value for value in values.tolist() if value not in class_of]
-        if strange:
-            raise self._unknown_values(mask[np.isin(mask, strange)])
-        table = np.array([class_of[value] for value in values.tolist()], np.uint8)
-        return np.asarray(table[places.reshape(mask.shape)])
-
-    def _encode_colors(self, mask: npt.NDArray[Any]) -> MaskArray:
-        if mask.ndim != 3 or mask.shape[2] != 3:
-            raise ClassMapError(f"the mask has shape {mask.shape}; an (H, W, 3) mask of RGB colours is expected.")
-        code = _packed(mask)
-        colors, inverse = np.unique(code, return_inverse=True)
-        ids = {_pack(color): class_id for color, class_id in self._color_pairs()}
-        strange = [color for color in colors.tolist() if color not in ids]
-        if strange:
-            listed = ", ".join(str(_unpack(color)) for color in strange[:5])
-            raise ClassMapError(
-                f"the mask has colours that no class has ({len(strange)}), such as {listed}. Give each a name, as in "
-                f"class_map={{'name': {_unpack(strange[0])}}}, or leave them out with "
-                f"ignore={[_unpack(color) for color in strange[:5]]}."
-            )
-        table = np.array([ids[color] for color in colors.tolist()], np.uint8)
-        target: MaskArray = table[inverse].reshape(mask.shape[:2])
-        return target
-
-    def _value_pairs(self) -> list[tuple[int, int]]:
-        if self.task == "multiclass":
-            pairs = [(value, class_id) for class_id, value in enumerate(self.values)]
-        else:
-            pairs = [(value, 0) for value in self.background] + [(value, 1) for value in self.values]
-        return pairs + [(value, IGNORE_INDEX) for value in self.ignored]
-
-    def _color_pairs(self) -> list[tuple[Color, int]]:
-        if self.task == "multiclass":
-            pairs = [(color, class_id) for class_id, color in enumerate(self.colors)]
-        else:
-            pairs = [(color, 0) for color in self.background_colors] + [(color, 1) for color in self.colors]
-        return pairs + [(color, IGNORE_INDEX) for color in self.ignored_colors]
-
-    def _lookup_table(self, length: int) -> tuple[MaskArray, npt.NDArray[np.bool_]]:
-        table = np.full(length, IGNORE_INDEX, np.uint8)
-        known = np.zeros(length, bool)
-        for value, class_id in self._value_pairs():
-            if 0 <= value < length:
-                table[value] = class_id
-                known[value] = True
-        return table, known
-
-    def _unknown_values(self, strange: npt.NDArray[Any]) -> ClassMapError:
-        values, counts = np.unique(strange, return_counts=True)
-        listed = ", ".join(f"{value} ({count} px)" for value, count in zip(values[:5], counts[:5], strict=True))
-        more = f" and {len(values) - 5} more" if len(values) > 5 else ""
-        expected = ", ".join(str(value) for value, _ in self._value_pairs()[:20])
-        return ClassMapError(
-            f"the mask holds values that no class has: {listed}{more}; expected {expected}. "
-            f"To leave such pixels out, type ignore=[{', '.join(str(value) for value in values[:5])}]."
-        )
-
-
-def default_colors(count: int) -> tuple[Color, ...]:
-    """Return `count` colours that are easy to tell apart, the same ones every time.
-
-    A single class gets a warm colour, which stands out on most images. Beyond the twelve chosen by eye, the hue walks
-    around the colour circle by the golden angle, so neighbours in the list lie far apart on it.
-    """
-    if count == 1:
-        return (_CHOSEN_COLORS[1],)
-    walked = (colorsys.hsv_to_rgb((0.1 + index * 0.381966) % 1.0, 0.6, 0.8) for index in range(count))
-    colors = [(round(red * 255), round(green * 255), round(blue * 255)) for red, green, blue in walked]
-    return (*_CHOSEN_COLORS[:count], *colors[len(_CHOSEN_COLORS) :])
-
-
-def _packed(rgb: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    wide = rgb.astype(np.int64)
-    packed: npt.NDArray[np.int64] = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
-    return packed
-
-
-def _pack(color: Color) -> int:
-    return (color[0] << 16) | (color[1] << 8) | color[2]
-
-
-def _unpack(code: int) -> Color:
-    return (code >> 16, (code >> 8) & 255, code & 255)

@@ -151,7 +151,7 @@ def test_unknown_values_have_a_histogram_per_split(shapes: Path, examine: Examin
     finding = checkup["unknown_values"]
     assert "train: 77 in 1 mask (144 px); val: 99 in 1 mask (144 px)" in finding.found
     assert finding.cases[0].detail == "77: 144 px"
-    assert "ignore=[77, 99]" in finding.advice
+    assert "ignore=[77, 99, 255]" in finding.advice
     assert harm(checkup) == {"unknown_values"}
     assert harm(examine(shapes, ignore=[77, 99, 255])) == set()
 
@@ -184,7 +184,7 @@ def test_a_slip_among_values_without_names(shapes: Path, examine: Examine) -> No
     checkup = examine(shapes)
     assert names(checkup["rare_values"]) == [f"train/masks/{mask.name}"]
     assert "90 in 1 mask (3 px)" in checkup["rare_values"].found
-    assert "ignore=[90]" in checkup["rare_values"].advice
+    assert "ignore=[90, 255]" in checkup["rare_values"].advice
 
 
 def test_values_without_gaps_are_no_slips(shapes: Path, examine: Examine) -> None:
@@ -731,3 +731,15 @@ def test_a_wrong_argument_is_not_the_datasets_fault(shapes: Path, examine: Exami
     """Names of objects are no values of masks; that is an error of whoever typed them."""
     with pytest.raises(ClassMapError, match="names are for datasets of objects"):
         examine(shapes, ignore=["sky"])
+
+
+def test_advice_on_ignoring_is_complete_or_missing(shapes: Path, examine: Examine) -> None:
+    """It holds what is left out already, and no half of a list, which would be typed as it stands."""
+    mask = first(shapes, "masks")
+    write_image(mask, np.where(np.arange(48) < 20, (np.arange(48) + 60).astype(np.uint8), read(mask)))
+    advice = examine(shapes, ignore=[60])["unknown_values"].advice
+    assert f"ignore={[*range(60, 80), 255]}" in advice
+    write_image(mask, np.where(np.arange(48) < 40, (np.arange(48) + 60).astype(np.uint8), read(mask)))
+    advice = examine(shapes)["unknown_values"].advice
+    assert "ignore=" not in advice
+    assert "class_map={..., 'other': 'rest'}" in advice

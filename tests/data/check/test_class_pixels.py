@@ -13,10 +13,15 @@ from easyseg.structures import IGNORE_INDEX, ClassMap
 MAPS = {
     "multiclass": ClassMap("multiclass", ("a", "b", "c"), values=(0, 3, 7), ignored=(9,)),
     "binary": ClassMap("binary", ("a",), values=(3,), background=(0, 7), ignored=(9,)),
+    "groups": ClassMap("multiclass", ("a", "b"), values=(3, 0), more_values=((7,), ()), ignored=(9,), rest=1),
+    "binary rest": ClassMap("binary", ("a",), values=(3,), more_values=((7,),), background=(), ignored=(9,), rest=0),
     "threshold": ClassMap("binary", ("a",), "threshold", threshold=5, ignored=(9,)),
     "inverted": ClassMap("binary", ("a",), "threshold", threshold=5, inverted=True),
     "colours": ClassMap(
         "multiclass", ("a", "b"), "colors", colors=((0, 0, 0), (3, 3, 3)), ignored_colors=((9, 9, 9), (7, 7, 7))
+    ),
+    "groups of colours": ClassMap(
+        "multiclass", ("a", "b"), "colors", colors=((3, 3, 3), (1, 1, 1)), more_colors=(((7, 7, 7),), ()), rest=1
     ),
     "one colour": ClassMap(
         "binary", ("a",), "colors", colors=((3, 3, 3),), background_colors=((0, 0, 0), (7, 7, 7), (9, 9, 9))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.data.check.digest import KINDS, MaskDigest, Numbers
-from easyseg.structures import ClassMap, Color
+from easyseg.structures import IGNORE_INDEX, ClassMap, Color
 
 _BLOCK = 16_384
 """Masks that are counted together, so that many classes need little memory."""
@@ -77,18 +77,18 @@ def _targets(masks: MaskDigest, planes: Numbers, class_map: ClassMap) -> npt.NDA
         inside = (masks.values < class_map.threshold) == class_map.inverted
         targets = np.where(inside, 0, background).astype(np.int64)
         targets[np.isin(masks.values, class_map.ignored)] = ignored
-    elif class_map.encoding == "colors":
-        pairs = [(_packed(color), at) for at, color in enumerate(class_map.colors)]
-        if class_map.task != "multiclass":
-            pairs += [(_packed(color), background) for color in class_map.background_colors]
-        pairs += [(_packed(color), ignored) for color in class_map.ignored_colors]
-        targets = _looked_up(colors_of(masks), dict(pairs), unknown)
     else:
-        pairs = [(value, at) for at, value in enumerate(class_map.values)]
-        if class_map.task != "multiclass":
-            pairs = [(value, background) for value in class_map.background] + [(v, 0) for v, _ in pairs]
-        pairs += [(value, ignored) for value in class_map.ignored]
-        targets = _looked_up(masks.values, dict(pairs), unknown)
+        is_colored = class_map.encoding == "colors"
+        ids: dict[int, int] = (
+            {_packed(color): target for color, target in class_map.color_targets().items()}
+            if is_colored
+            else class_map.value_targets()
+        )
+        # for one class, 0 is beside it and 1 is the class
+        meanings = {IGNORE_INDEX: ignored} | ({} if class_map.task == "multiclass" else {0: background, 1: 0})
+        rest = unknown if class_map.rest is None else meanings.get(class_map.rest, class_map.rest)
+        table = {value: meanings.get(target, target) for value, target in ids.items()}
+        targets = _looked_up(colors_of(masks) if is_colored else masks.values, table, rest)
     if class_map.task == "multilabel":
         targets = np.where(targets == 0, planes[masks.rows], targets)
     return targets

@@ -146,7 +146,7 @@ def _strange_painted(survey: Survey, raw: RawMask) -> ImageArray:
     class_map = survey.class_map
     if class_map is None or class_map.encoding != "ids" or raw.values.ndim != 2:
         return _as_seen(raw)
-    known = [*class_map.values, *class_map.ignored, *(class_map.background if class_map.task != "multiclass" else ())]
+    known = list(class_map.value_targets())
     strange = ~np.isin(raw.values, known)
     if strange.mean() > _MOSTLY:
         return _as_seen(raw)

@@ -12,11 +12,12 @@ from easyseg.data.check.sources import DrawnMask
 from easyseg.data.check.survey import Rows, Survey, check, is_ground
 from easyseg.results.checkup import Finding, Severity
 from easyseg.results.words import counted
-from easyseg.structures import SPLITS, Color
+from easyseg.structures import IGNORE_INDEX, SPLITS, Color
 
 _NOTE: Severity = "note"
 _ERROR: Severity = "error"
 _MOST_NAMED = 6
+_MOST_TYPED = 32
 _RARE_MASKS = 0.1
 _RARE_PIXELS = 1e-3
 """A value without a name in fewer masks and of fewer pixels than these shares, apart from the others, is a slip."""
@@ -47,9 +48,12 @@ def unknown_values(survey: Survey) -> Iterator[Finding]:
         if here.any():
             parts.append(f"{split}: {_histogram(survey, here)}")
     found = f"{counted(f'{len(rows):,}', 'mask')} with values that no class has. {'; '.join(parts)}."
-    values = sorted(set(masks.values[unknown].tolist()))[:_MOST_NAMED]
-    ignore = [_color(value) if _is_colored(survey) else value for value in values]
-    advice = f"Name them, too, with class_map={{...}}; or type ignore={ignore} to leave such pixels out."
+    leave_out = _ignore_too(survey, sorted(set(masks.values[unknown].tolist())))
+    advice = (
+        "Name them, too, with class_map={...}, or make one class of everything else: class_map={..., 'other': 'rest'}."
+    )
+    if leave_out:
+        advice += f" Or type {leave_out} to leave such pixels out."
     yield Finding.of("unknown_values", "error", cases, found, advice)
 
 
@@ -79,7 +83,9 @@ def rare_values(survey: Survey) -> Iterator[Finding]:
             f"{counted(f'{len(rows):,}', 'mask')} with values far from all others and of few pixels: "
             f"{_histogram(survey, is_suspect)}."
         )
-        advice = f"If they are slips, type ignore={suspects[:_MOST_NAMED]}; if classes, name them with classes=[...]."
+        leave_out = _ignore_too(survey, suspects)
+        advice = f"If they are slips, {f'type {leave_out}' if leave_out else 'mend them'}; "
+        advice += "if classes, name them with classes=[...]."
         yield Finding.of("rare_values", "warning", cases, found, advice)
 
 
@@ -104,7 +110,7 @@ def encodings(survey: Survey) -> Iterator[Finding]:
     if odd.size:
         cases = survey.mask_cases(odd, "0 and 255 only")
         found = f"{counted(f'{len(odd):,}', 'mask')} of 0 and 255 only, while the others hold class ids."
-        advice = "Save them with class ids: here, 255 would be taken for pixels that do not count."
+        advice = "Save them with class ids; 255 would be taken for pixels that do not count."
         yield Finding.of("black_and_white_masks", "error", cases, found, advice)
 
 
@@ -135,15 +141,16 @@ def _other_palettes(survey: Survey) -> Iterator[Finding]:
 
 def _num_moved_greys(held: dict[int, Color], survey: Survey) -> int:
     """Return how many values of a palette are shown as the grey of another class: the palette of a quantised mask."""
-    known = {0, *(survey.class_map.values if survey.class_map else ()), *_ignored(survey)}
+    class_map = survey.class_map
+    targets = class_map.value_targets() if class_map else {}
+    known = {
+        0,
+        *(value for value, target in targets.items() if target or (class_map and class_map.task == "multiclass")),
+    }
     greys = {value: color[0] for value, color in held.items() if color[0] == color[1] == color[2]}
     if len(greys) < len(held) or not set(greys.values()) <= known:
         return 0
     return sum(value != grey for value, grey in greys.items())
-
-
-def _ignored(survey: Survey) -> tuple[int, ...]:
-    return survey.class_map.ignored if survey.class_map else ()
 
 
 @check("antialiased masks")
@@ -238,9 +245,23 @@ def _black_and_white_among_ids(survey: Survey) -> Rows:
     white = np.bincount(masks.rows[masks.values == 255], minlength=len(masks))
     black = np.bincount(masks.rows[masks.values == 0], minlength=len(masks))
     odd = survey.readable_masks & (others == 0) & (white > 0) & (black > 0)
-    # where most masks are so, it is how the dataset says void
-    is_rare = odd.sum() < 2 * _RARE_MASKS * odd.size
-    return odd.nonzero()[0] if is_rare and 255 not in class_map.values else np.zeros(0, np.intp)
+    # where many masks are so beside others with such a border, it is how the dataset says void
+    is_border = bool(((others > 0) & (white > 0)).any())
+    is_rare = odd.sum() < (2 * _RARE_MASKS * odd.size if is_border else (others > 0).sum())
+    is_void = class_map.value_targets().get(255) in (None, IGNORE_INDEX)
+    return odd.nonzero()[0] if is_rare and is_void else np.zeros(0, np.intp)
+
+
+def _ignore_too(survey: Survey, values: list[int]) -> str:
+    """Return the argument that leaves out values, and those that are left out already; empty for too many.
+
+    What is typed replaces what was typed before, and half a list would be taken for the whole.
+    """
+    class_map = survey.class_map
+    is_colored = _is_colored(survey)
+    ignored = () if class_map is None else class_map.ignored_colors if is_colored else class_map.ignored
+    every = sorted({*ignored, *(_color(value) if is_colored else value for value in values)})
+    return f"ignore={every}" if len(every) <= _MOST_TYPED else ""
 
 
 def _is_told_elsewhere(survey: Survey) -> Numbers:

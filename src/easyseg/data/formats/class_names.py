@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from easyseg.config import read_yaml
-from easyseg.data.formats.layout import ClassValues
+from easyseg.data.formats.class_values import ClassValues, parse_class_values
 from easyseg.errors import ClassMapError, ConfigError
-from easyseg.structures import Color
 
 _MAX_BYTES = 1 << 20
 _JSON_NAMES = ("label_mapping.json", "class_mapping.json", "classes.json", "labels.json", "class_names.json")
@@ -58,75 +57,6 @@ def read_class_names(root: Path) -> FoundNames:
             if name in present:
                 return read(present[name])
     return _of_the_splits(root)
-
-
-def parse_class_values(values: Any) -> dict[str, int | Color]:
-    """Read any of the usual ways to say which mask value or colour a class has.
-
-    Args:
-        values: {name: id}, {id: name}, {name: (r, g, b)}, {"#rrggbb": name}, or a list of mappings with `name` and `id`
-            or `color`.
-
-    Returns:
-        a mask value or an RGB colour per class name, in the order given.
-
-    Raises:
-        ClassMapError: it is none of these, or a name, value or colour stands there twice.
-    """
-    if isinstance(values, list):
-        pairs = [_from_record(record) for record in values]
-    elif isinstance(values, dict):
-        pairs = [_from_entry(key, value) for key, value in values.items()]
-    else:
-        raise _unreadable(values)
-    if not pairs:
-        raise _unreadable(values)
-    found = dict(pairs)
-    if len(found) < len(pairs) or len(set(found.values())) < len(found):
-        raise ClassMapError(f"A class name or a mask value stands twice in {values!r}; each class needs its own.")
-    if len({type(value) for value in found.values()}) > 1:
-        raise ClassMapError(f"{values!r} mixes mask values and colours; give one or the other for all classes.")
-    return found
-
-
-def _from_record(record: Any) -> tuple[str, int | Color]:
-    if not isinstance(record, dict) or "name" not in record:
-        raise _unreadable(record)
-    value = next((record[key] for key in ("id", "value", "color", "colour", "rgb") if key in record), None)
-    return str(record["name"]), _value(value)
-
-
-def _from_entry(key: Any, value: Any) -> tuple[str, int | Color]:
-    if isinstance(value, str) and not _is_value(value):
-        return value, _value(key)
-    if isinstance(key, (tuple, list)) and isinstance(value, str):
-        return value, _value(key)
-    return str(key), _value(value)
-
-
-def _is_value(text: str) -> bool:
-    return text.isdigit() or re.fullmatch(r"#[0-9a-fA-F]{6}", text) is not None
-
-
-def _value(value: Any) -> int | Color:
-    if isinstance(value, str) and _is_value(value):
-        if value.startswith("#"):
-            return (int(value[1:3], 16), int(value[3:5], 16), int(value[5:7], 16))
-        return int(value)
-    if hasattr(value, "__index__") and not isinstance(value, bool):
-        return int(value)
-    if isinstance(value, (list, tuple)) and len(value) == 3 and all(hasattr(part, "__index__") for part in value):
-        red, green, blue = (int(part) for part in value)
-        if all(0 <= part <= 255 for part in (red, green, blue)):
-            return (red, green, blue)
-    raise _unreadable(value)
-
-
-def _unreadable(value: Any) -> ClassMapError:
-    return ClassMapError(
-        f"{value!r} cannot be read as classes; expected {{'road': 1, ...}}, {{'road': (128, 64, 128), ...}} or "
-        "{'#804080': 'road', ...}."
-    )
 
 
 def _read_json(path: Path) -> FoundNames:

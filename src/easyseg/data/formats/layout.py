@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from easyseg.data.formats.class_values import ClassValues
 from easyseg.errors import SampleError
-from easyseg.structures import ClassMap, Color, Sample, SkippedSample, Task
-
-ClassValues = Mapping[str, int | Color]
-"""The mask value or the RGB colour of each class, by its name."""
+from easyseg.structures import ClassMap, Sample, SkippedSample, Task
 
 
 @dataclass(frozen=True, slots=True)
