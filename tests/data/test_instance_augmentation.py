@@ -208,6 +208,14 @@ def test_nothing_to_paste() -> None:
             assert found[1] == ()
 
 
+def test_at_least_one_object_is_put_in() -> None:
+    """Also where the other image has a single one, half of all images get it, not a quarter."""
+    augment = build("strong")
+    given, other = (np.full((*CANVAS, 3), 40, np.uint8), ()), (scene()[0], scene()[1][:1])
+    found = [augment(*given, epoch=e, index=0, read=lambda number: other, num_images=2)[1] for e in range(200)]
+    assert 78 <= sum(map(bool, found)) <= 122
+
+
 def test_dropped_rectangles_take_pixels_from_objects() -> None:
     """What cannot be seen any more is not to be found."""
     augment = build("strong")
@@ -261,6 +269,18 @@ def test_own_crop_makes_no_crowds_of_zoomed_objects() -> None:
     _, left = run(build(A.Affine(scale=0.12, p=1.0, fill_mask=0)), (image, objects))
     assert left
     assert all(item.is_crowd for item in left)
+
+
+def test_what_a_crop_has_cut_stays_a_crowd() -> None:
+    """A transform of the user's own makes no objects of the slivers that the crop before it left."""
+    own, plain = (build(augment, Preprocessing((40, 40), "crop")) for augment in (lambda *pair: pair, "none"))
+    crowds = 0
+    for index in range(60):
+        given = (np.zeros((60, 60, 3), np.uint8), (disc(30, 30, 3), disc(50, 30, 8)))
+        left = run(own, given, index=index)[1]
+        assert as_bytes((given[0], left)) == as_bytes((given[0], run(plain, given, index=index)[1]))
+        crowds += sum(item.is_crowd and item.area > 9 for item in left)
+    assert crowds > 3
 
 
 def test_own_function_and_torchvision() -> None:
