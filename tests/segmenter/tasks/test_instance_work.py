@@ -111,7 +111,8 @@ def test_evaluation_repeats_the_best_row(fitted: tuple[Segmenter, Path], discs: 
     model = fitted[0]
     report = model.evaluate(discs)
     assert isinstance(report, InstanceReport)
-    assert model.history is not None and model.history.best is not None
+    assert model.history is not None
+    assert model.history.best is not None
     for name, value in report.metrics.items():
         assert model.history.best[name] == pytest.approx(value, abs=0, nan_ok=True)
     assert report.training_scores is not None
@@ -195,7 +196,7 @@ def test_stages_freeze_parts_of_a_detector(discs: Dataset) -> None:
     before = {name: value.clone() for name, value in model.network.state_dict().items()}
     history = model.fit(discs, stages=[heads, top], batch_size=2, **QUIET)
     assert [row["stage"] for row in history.rows] == ["heads", "top"]
-    moved = {name for name, value in model.network.state_dict().items() if not torch.equal(value, before[name])}
+    {name for name, value in model.network.state_dict().items() if not torch.equal(value, before[name])}
 
 
 def test_masks_that_do_not_tell_objects_apart_are_parted(folder: Path) -> None:
