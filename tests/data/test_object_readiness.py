@@ -57,9 +57,9 @@ def test_notes() -> None:
         "names those drawn so.",
         "Note: 100% of the objects are less than 4 pixels wide or high on the canvas and will hardly be found; type a "
         "larger image_size, or resize='crop'.",
-        "Note: 2 images with more than 100 objects, the most that the model finds in one; type "
-        "detections_per_image=500, or cut images into tiles.",
+        "Note: 2 images with more than 100 objects, the most that the model finds in one. "
+        "A new Segmenter takes its limit from the data; or cut images into tiles.",
         "Note: 1 image with more than 300 objects; so many of each, others in every epoch, are trained on. Crops of "
         "such images hold fewer: resize='crop'.",
     )
-    assert "detections_per_image=50," in notes_on_objects(sizes(20), detections_per_image=10)[-1]
+    assert "with more than 10 objects" in notes_on_objects(sizes(20), detections_per_image=10)[-1]

@@ -79,7 +79,7 @@ def notes_on_objects(
     if above:
         lines.append(
             f"Note: {counted(above, 'image')} with more than {detections_per_image} objects, the most that the model "
-            f"finds in one; type detections_per_image={_rounded_up(sizes.most)}, or cut images into tiles."
+            f"finds in one. A new Segmenter takes its limit from the data; or cut images into tiles."
         )
     crowded = int(np.count_nonzero(sizes.counts > most_objects))
     if crowded:
@@ -88,8 +88,3 @@ def notes_on_objects(
             "every epoch, are trained on. Crops of such images hold fewer: resize='crop'."
         )
     return tuple(lines)
-
-
-def _rounded_up(count: int) -> int:
-    """Return a round number with some room above a count."""
-    return -(-5 * count // 4 // 50) * 50 if count > 40 else 50

@@ -190,8 +190,13 @@ def new_loader(job: Job) -> TrainingLoader:
         dataset,
         preprocessing,
         augmentation=job.augmentation,
-        order=lambda epoch: epoch_order(
-            len(dataset), seed=job.model_settings.seed, epoch=epoch, weights=weights, oversample=settings.oversample
+        order=work_of(job.fitted.model).order(
+            lambda epoch: epoch_order(
+                len(dataset), seed=job.model_settings.seed, epoch=epoch, weights=weights, oversample=settings.oversample
+            ),
+            dataset,
+            preprocessing,
+            batch_size=int(settings.batch_size),
         ),
         batch_size=int(settings.batch_size),
         preparation=Preparation(

@@ -14,8 +14,10 @@ from easyseg import visualization
 from easyseg.config import FitSettings, ModelSettings, PredictSettings
 from easyseg.data.dataset import Dataset
 from easyseg.data.instance_augmentation import InstanceAugmentation, build_instance_augmentation
+from easyseg.data.loaders import Order
 from easyseg.data.object_readiness import notes_on_objects, refuse_unlearnable
 from easyseg.data.object_sizes import ObjectSizes, measure_objects
+from easyseg.data.sampling import grouped_by_shape
 from easyseg.data.sequences import chosen
 from easyseg.devices import Compute
 from easyseg.errors import ConfigError, unknown_name
@@ -169,6 +171,13 @@ class InstanceWork:
     def augmentation(self, settings: FitSettings, preprocessing: Preprocessing, *, seed: int) -> InstanceAugmentation:
         """Return what changes training images and objects at random."""
         return build_instance_augmentation(settings.augment, preprocessing=preprocessing, seed=seed)
+
+    def order(self, order: Order, dataset: Dataset, preprocessing: Preprocessing, *, batch_size: int) -> Order:
+        """Let upright images share batches with upright ones where every image keeps its size, so little is filled up."""
+        if preprocessing.resize is not None:
+            return order
+        sizes = [dataset.size_hw(index) for index in range(len(dataset))]
+        return lambda epoch: grouped_by_shape(order(epoch), sizes, batch_size=batch_size)
 
     def evaluation(self, request: MeasuringRequest) -> ObjectMeasuring:
         """Prepare an evaluation at the images' original sizes."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from easyseg.config import FitSettings, ModelSettings, PredictSettings
 from easyseg.data.class_weights import balanced_class_weights
 from easyseg.data.dataset import Dataset
+from easyseg.data.loaders import Order
 from easyseg.data.transforms import Augmentation, build_augmentation
 from easyseg.devices import Compute
 from easyseg.metrics.semantic import Direction, direction_of, scores
@@ -124,6 +125,10 @@ class SemanticWork:
     def augmentation(self, settings: FitSettings, preprocessing: Preprocessing, *, seed: int) -> Augmentation:
         """Return what changes training images and masks at random."""
         return build_augmentation(settings.augment, preprocessing=preprocessing, seed=seed)
+
+    def order(self, order: Order, dataset: Dataset, preprocessing: Preprocessing, *, batch_size: int) -> Order:
+        """Return the order as it is."""
+        return order
 
     def evaluation(self, request: MeasuringRequest) -> PixelEvaluation:
         """Prepare an evaluation at the images' original sizes."""

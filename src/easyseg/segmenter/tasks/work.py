@@ -216,6 +216,10 @@ class Work(Protocol):
         """
         ...
 
+    def order(self, order: Order, dataset: Dataset, preprocessing: Preprocessing, *, batch_size: int) -> Order:
+        """Return which image comes when, so that those in a batch go together."""
+        ...
+
     def evaluation(self, request: MeasuringRequest) -> Evaluating:
         """Prepare an evaluation."""
         ...
