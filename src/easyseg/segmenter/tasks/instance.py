@@ -173,7 +173,7 @@ class InstanceWork:
         return build_instance_augmentation(settings.augment, preprocessing=preprocessing, seed=seed)
 
     def order(self, order: Order, dataset: Dataset, preprocessing: Preprocessing, *, batch_size: int) -> Order:
-        """Let upright images share batches with upright ones where every image keeps its size, so little is filled up."""
+        """Let upright images share batches where every image keeps its size, so that little is filled up."""
         if preprocessing.resize is not None:
             return order
         sizes = [dataset.size_hw(index) for index in range(len(dataset))]
