@@ -21,6 +21,8 @@ from easyseg.data.reading import load_dataset
 from easyseg.errors import ConfigError, DataError, TrainingError, UnknownNameError, hint_wording
 from easyseg.results import History
 from easyseg.segmenter import preparing
+from easyseg.segmenter.tasks import semantic
+from easyseg.segmenter.tasks import semantic
 from easyseg.structures import Sample
 from easyseg.training.callbacks import Callback, EpochReport, FitInfo, FitSummary, StepReport, StopRequest
 from easyseg.training.optim import learning_rate_factor
@@ -313,13 +315,13 @@ def test_own_loss_function_is_used(fit: Fit, shapes: Path) -> None:
 def test_class_weights_reach_the_loss(fit: Fit, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As given; "balanced" from the training images' pixels, 1 on average and larger for rare classes."""
     given: list[Any] = []
-    build = preparing.build_loss
+    build = semantic.build_loss
 
     def noted(loss: Any, **settings: Any) -> Any:
         given.append(settings["class_weights"])
         return build(loss, **settings)
 
-    monkeypatch.setattr(preparing, "build_loss", noted)
+    monkeypatch.setattr(semantic, "build_loss", noted)
     fit(shapes, class_weights=[1, 2, 3, 4], epochs=1)
     fit(shapes, class_weights="balanced", epochs=1)
     assert given[0] == [1, 2, 3, 4]

@@ -109,7 +109,7 @@ def test_mistake_leaves_no_run_folder(
         raise AssertionError("a model was built")
 
     with monkeypatch.context() as patched:
-        patched.setattr(preparing, "build_model", refuse)
+        patched.setattr(semantic, "build_model", refuse)
         with pytest.raises(ConfigError, match=words):
             fit(shapes, run_dir=tmp_path / "run", **wrong)
     assert not (tmp_path / "run").exists()

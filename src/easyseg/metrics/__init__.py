@@ -1,8 +1,12 @@
 """How good a segmentation is: of pixels, from one confusion matrix; of objects, as COCO measures them."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from easyseg.metrics.instance import (
     Diagnosis,
-    ImageCounts,
     InstanceFigures,
     InstanceScorer,
     InstanceScores,
@@ -10,14 +14,18 @@ from easyseg.metrics.instance import (
     PredictedObjects,
     TruthObjects,
 )
-from easyseg.metrics.semantic import (
-    CLASS_METRICS,
-    METRICS,
-    ConfusionMatrix,
-    Direction,
-    SemanticScores,
-    direction_of,
-    scores,
+
+if TYPE_CHECKING:
+    from easyseg.metrics.semantic import CLASS_METRICS as CLASS_METRICS
+    from easyseg.metrics.semantic import METRICS as METRICS
+    from easyseg.metrics.semantic import ConfusionMatrix as ConfusionMatrix
+    from easyseg.metrics.semantic import Direction as Direction
+    from easyseg.metrics.semantic import SemanticScores as SemanticScores
+    from easyseg.metrics.semantic import direction_of as direction_of
+    from easyseg.metrics.semantic import scores as scores
+
+_OF_PIXELS = frozenset(
+    {"CLASS_METRICS", "METRICS", "ConfusionMatrix", "Direction", "SemanticScores", "direction_of", "scores"}
 )
 
 __all__ = [
@@ -26,7 +34,6 @@ __all__ = [
     "ConfusionMatrix",
     "Diagnosis",
     "Direction",
-    "ImageCounts",
     "InstanceFigures",
     "InstanceScorer",
     "InstanceScores",
@@ -37,3 +44,10 @@ __all__ = [
     "direction_of",
     "scores",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what counts pixels when it is first used: it needs torch, and what counts objects does not."""
+    if name not in _OF_PIXELS:
+        raise AttributeError(f"module 'easyseg.metrics' has no attribute {name!r}")
+    return getattr(importlib.import_module("easyseg.metrics.semantic"), name)

@@ -310,7 +310,7 @@ def _parted(
             f"together. Type batch_size={world.size} or more, or start fewer processes."
         )
     model = fitted.model
-    work_of(model).set_losses(model, dataset, settings, world)
+    work_of(model).losses(dataset, settings, world)(model)
     if settings.sync_batchnorm:
         model.synchronise_normalisation()
     # what one process has of a batch, so that measuring takes no more memory than training
@@ -346,6 +346,7 @@ def _model_for(
 ) -> tuple[FittedModel, tuple[str, ...]]:
     """Build the model for a dataset, or take the one there is; return what people should know about it, too."""
     batch_size, work = int(settings.batch_size), work_of(model_settings)
+    set_losses = work.losses(dataset, settings, ALONE)
     ready = work.set_up(dataset, model_settings, preprocessing, fitted.model if fitted else None)
     if fitted is not None:
         fitted = replace(fitted, batch_size=batch_size, unfinished=None)
@@ -354,7 +355,7 @@ def _model_for(
             _normalize_by(ready.model, dataset)
         fitted = FittedModel(ready.model, dataset.class_map, preprocessing, batch_size)
     fitted = replace(fitted, split_seed=dataset.seed, validation_fraction=dataset.validation_fraction)
-    work.set_losses(fitted.model, dataset, settings, ALONE)
+    set_losses(fitted.model)
     return fitted, ready.notes
 
 

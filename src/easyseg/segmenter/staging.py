@@ -44,6 +44,6 @@ def _starting_at_random(parts: tuple[str, ...], weights: str | None) -> tuple[st
         return parts
     if is_file(weights):
         return ()  # it may hold anything
-    if weights == "coco":
-        return ("head",)
+    if weights.startswith("coco"):
+        return tuple(part for part in ("head", "roi_heads") if part in parts)  # of which the last layers are new
     return tuple(part for part in parts if not is_encoder(part))

@@ -37,6 +37,7 @@ from easyseg.segmenter.building import Model, build_model
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.tasks.work import AnyResult, Measured, MeasuringRequest, SetUp, TrialShape
 from easyseg.structures import Batch, ClassMap, ImageArray, InstanceTarget, MaskArray, SizeHW
+from easyseg.training.distributed import World
 
 LEAST_RECALL = 0.9
 """Anchors that overlap fewer of the objects with an IoU of 0.5 are worth a warning."""
@@ -165,8 +166,9 @@ class InstanceWork:
         most = _detector(model).plan.limits.per_image
         return SetUp(model, (*notes_on_objects(sizes, detections_per_image=most), _anchor_note(fit)))
 
-    def set_losses(self, model: Model, dataset: Dataset, settings: FitSettings, world: object) -> None:
-        """Do nothing: a detector knows what it is to minimise."""
+    def losses(self, dataset: Dataset, settings: FitSettings, world: World) -> Callable[[Model], None]:
+        """Return what does nothing: a detector knows what it is to minimise."""
+        return lambda model: None
 
     def augmentation(self, settings: FitSettings, preprocessing: Preprocessing, *, seed: int) -> InstanceAugmentation:
         """Return what changes training images and objects at random."""

@@ -109,18 +109,23 @@ class SemanticWork:
         num_classes = len(dataset.classes)
         return SetUp(model or build_model(model_settings, num_classes=num_classes, weights=model_settings.weights))
 
-    def set_losses(self, model: Model, dataset: Dataset, settings: FitSettings, world: World) -> None:
-        """Give the model its criterion."""
+    def losses(self, dataset: Dataset, settings: FitSettings, world: World) -> Callable[[Model], None]:
+        """Return what gives a model its criterion."""
         class_weights = settings.class_weights
         if class_weights == "balanced":
             class_weights = balanced_class_weights(dataset)
-        model.criterion = build_loss(
+        criterion = build_loss(
             settings.loss,
             task=dataset.task,
             num_classes=len(dataset.classes),
             class_weights=class_weights,
             world=world,
         )
+
+        def give(model: Model) -> None:
+            _semantic(model).criterion = criterion
+
+        return give
 
     def augmentation(self, settings: FitSettings, preprocessing: Preprocessing, *, seed: int) -> Augmentation:
         """Return what changes training images and masks at random."""

@@ -204,8 +204,12 @@ class Work(Protocol):
         """
         ...
 
-    def set_losses(self, model: Model, dataset: Dataset, settings: FitSettings, world: World) -> None:
-        """Let the model know what it is to minimise."""
+    def losses(self, dataset: Dataset, settings: FitSettings, world: World) -> Callable[[Model], None]:
+        """Return what lets a model know what it is to minimise; called before there is one, so mistakes cost none.
+
+        Raises:
+            ConfigError, UnknownNameError: a setting is wrong.
+        """
         ...
 
     def augmentation(self, settings: FitSettings, preprocessing: Preprocessing, *, seed: int) -> Any:
