@@ -30,6 +30,9 @@ KINDS = ("grey", "palette", "rgb")
 NUMBERS = ("bytes", "integers", "floats")
 """What images hold; columns hold the index."""
 
+_FLOATS_COUNT_TO = 2**24
+"""Beyond it, float32 does not hold every whole number."""
+
 Numbers: TypeAlias = npt.NDArray[Any]
 
 
@@ -232,7 +235,7 @@ def _values_of(mask: RawMask) -> tuple[Numbers, Numbers, Numbers]:
     """Return the values of a mask, ascending, with their pixels in all and at its edges."""
     values = mask.values
     if values.dtype == np.uint8 and mask.kind == "grey":  # by far the most; classes by grey value need no edges
-        pixels = np.bincount(values.reshape(-1), minlength=256)
+        pixels = _byte_counts(values)
         found = pixels.nonzero()[0]
         return found, pixels[found], np.zeros(len(found), np.int64)
     if mask.kind == "rgb":
@@ -244,6 +247,14 @@ def _values_of(mask: RawMask) -> tuple[Numbers, Numbers, Numbers]:
     border = np.zeros(len(found), np.int64)
     border[np.searchsorted(found, at_edges)] = edge_pixels
     return found, pixels, border
+
+
+def _byte_counts(values: Numbers) -> Numbers:
+    """Return how many pixels of (H, W) uint8 have which value, (256,) int64."""
+    if values.size >= _FLOATS_COUNT_TO:
+        return np.bincount(values.reshape(-1), minlength=256)
+    counts = cv2.calcHist([np.ascontiguousarray(values)], [0], None, [256], [0, 256])  # float32
+    return counts.reshape(-1).astype(np.int64)
 
 
 def _most_frequent(values: Numbers, counts: Numbers, border: Numbers) -> tuple[Numbers, Numbers, Numbers]:
