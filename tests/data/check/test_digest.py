@@ -79,6 +79,17 @@ def test_bytes_are_counted_exactly(monkeypatch: pytest.MonkeyPatch, most: int) -
             assert (module._byte_counts(seen) == [(seen == value).sum() for value in range(256)]).all()
 
 
+def test_masks_of_bytes_and_others_keep_their_order(tmp_path: Path) -> None:
+    """Values are told row by row, whichever way they were counted."""
+    grey, colored = np.array([[3, 3, 9]], np.uint8), np.array([[[1, 0, 0], [1, 0, 0], [0, 0, 2]]], np.uint8)
+    wide, gone = np.array([[700, 2, 2]], np.uint16), tmp_path / "gone.png"
+    masks = digest_masks([grey, colored, gone, wide, grey[:, :1]])
+    assert masks.rows.tolist() == [0, 0, 1, 1, 3, 3, 4]
+    assert masks.values.tolist() == [3, 9, 2, 1 << 16, 2, 700, 3]
+    assert masks.counts.tolist() == [2, 1, 1, 2, 2, 1, 1]
+    assert masks.num_values.tolist() == [2, 2, 0, 2, 1]
+
+
 def test_counts_beyond_what_floats_hold() -> None:
     """In float32, 2**24 + 1 is 2**24."""
     assert module._byte_counts(np.zeros((1, 2**24 + 1), np.uint8))[0] == 2**24 + 1
