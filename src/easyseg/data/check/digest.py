@@ -258,7 +258,7 @@ def _byte_counts(values: Numbers) -> Numbers:
     """Return how many pixels of (H, W) uint8 have which value, (256,) float32 or int64, exact."""
     if values.size >= _FLOATS_COUNT_TO:
         return np.bincount(values.reshape(-1), minlength=256)
-    counts = cv2.calcHist([np.ascontiguousarray(values)], [0], None, [256], [0, 256])
+    counts = cv2.calcHist([values], [0], None, [256], [0, 256])
     return np.asarray(counts).reshape(-1)
 
 
