@@ -39,7 +39,7 @@ def write_crops(folder: Path, data: Path, count: int, size: int) -> None:
             (folder / split / kind).mkdir(parents=True)
         for number in range(round(count * share)):
             image, mask = pairs[generator.integers(len(pairs))]
-            side = int(generator.integers(size, 4 * size))
+            side = int(generator.integers(size, min(4 * size, *mask.shape)))
             top, left = (int(generator.integers(0, length - side + 1)) for length in mask.shape)
             step = int(generator.choice([-1, 1]))
             part = image[top : top + side, left : left + side][:, ::step] * generator.uniform(0.7, 1.2)

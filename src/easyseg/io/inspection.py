@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from easyseg.brightness import Numbers, kind_of_numbers
 from easyseg.errors import SampleError
 from easyseg.io.decoding import MAX_PIXELS, open_picture
 from easyseg.io.images import RawMask, decode_mask, decode_numbers, read_bytes
+from easyseg.io.plain_png import PNG_MAGIC, grey_values, plain_png
 from easyseg.structures import ImageArray, SizeHW
 
 LEAST_SIDE = 64
@@ -31,7 +31,6 @@ LEAST_SIDE = 64
 _MOST_NUMBER = 1e30
 """Numbers beyond it are no brightness, and their differences would overflow."""
 
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
 _JPEG_TAIL_BYTES = 65_536
@@ -44,7 +43,6 @@ _REDUCED = {
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
     1: cv2.IMREAD_GRAYSCALE,
 }
-_PNG_UNUSUAL = (b"tRNS", b"acTL", b"eXIf")
 _TIFF_OFFSETS, _TIFF_BYTE_COUNTS = (273, 324), (279, 325)
 
 
@@ -99,8 +97,10 @@ def inspect_mask(path: str | os.PathLike[str]) -> MaskFacts:
         SampleError: `read_mask` would refuse it.
     """
     data = _content(path)
-    if data[25:26] == b"\x00" and _is_plain_png(data):
-        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    png = plain_png(data) if data[25:26] == b"\x00" else None
+    if png is not None:
+        quick = grey_values(png)
+        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if quick is None else quick
         if values is not None and values.ndim == 2:
             return MaskFacts(RawMask(values, "grey"), 1)
     return MaskFacts(decode_mask(Path(path), data), _orientation(Path(path), data))
@@ -155,7 +155,7 @@ def is_cut_off(path: str | os.PathLike[str]) -> bool:
         data = _content(path)
     except SampleError:
         return False
-    if data.startswith(_PNG_MAGIC):
+    if data.startswith(PNG_MAGIC):
         return b"IEND" not in data[-_JPEG_TAIL_BYTES:]
     if data.startswith(_JPEG_MAGIC):
         return _JPEG_END not in data[-_JPEG_TAIL_BYTES:]
@@ -187,7 +187,8 @@ def _plain_image(data: bytes) -> ImageFacts | None:
     if data.startswith(_JPEG_MAGIC) and _JPEG_END in data[-16:]:
         size_hw = _jpeg_size(data)
     else:
-        size_hw = _png_size(data) if _is_plain_png(data) else None
+        png = plain_png(data)
+        size_hw = png.size_hw if png is not None else None
     if size_hw is None or not 0 < size_hw[0] * size_hw[1] <= MAX_PIXELS:
         return None
     flag = cv2.IMREAD_GRAYSCALE
@@ -201,26 +202,6 @@ def _plain_image(data: bytes) -> ImageFacts | None:
 
 def _any_image(path: Path, data: bytes) -> ImageFacts:
     return facts_of(decode_numbers(path, data), hashlib.sha256(data).digest(), orientation=_orientation(path, data))
-
-
-def _is_plain_png(data: bytes) -> bool:
-    """Tell whether this is a sound PNG file of 8-bit grey or RGB values that any decoder reads alike."""
-    if not data.startswith(_PNG_MAGIC) or data[24:26] not in (b"\x08\x00", b"\x08\x02"):
-        return False
-    view, at, name = memoryview(data), len(_PNG_MAGIC), b""
-    while name != b"IEND":
-        name, end = data[at + 4 : at + 8], at + 8 + int.from_bytes(data[at : at + 4], "big")
-        if len(data) < end + 4 or name in _PNG_UNUSUAL:
-            return False
-        if not name[0] & 0x20 and zlib.crc32(view[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
-            return False
-        at = end + 4
-    height, width = _png_size(data)
-    return 0 < height * width <= MAX_PIXELS
-
-
-def _png_size(data: bytes) -> SizeHW:
-    return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
 
 
 def _jpeg_size(data: bytes) -> SizeHW | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from easyseg.data.check import digest as module
 from easyseg.data.check.digest import (
     MOST_VALUES,
     ImageDigest,
@@ -65,6 +66,33 @@ def test_values_are_counted(tmp_path: Path) -> None:
     assert masks.rows.tolist() == [0, 0, 1, 1]
     assert masks.values.tolist() == [0, 7, 2, 300]
     assert masks.counts.tolist() == [2, 1, 2, 1]
+
+
+@pytest.mark.parametrize("most", [0, 2**24], ids=["many pixels", "few pixels"])
+def test_bytes_are_counted_exactly(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Both ways of counting find every value, in arrays of any size and layout."""
+    monkeypatch.setattr(module, "_FLOATS_COUNT_TO", most)
+    generator = np.random.default_rng(0)
+    for size_hw in ((1, 1), (1, 300), (300, 1), (61, 67)):
+        values = generator.integers(0, 256, size_hw, dtype=np.uint8)
+        for seen in (values, values.T, values[::-1, ::-1], values[::2]):
+            assert (module._byte_counts(seen) == [(seen == value).sum() for value in range(256)]).all()
+
+
+def test_masks_of_bytes_and_others_keep_their_order(tmp_path: Path) -> None:
+    """Values are told row by row, whichever way they were counted."""
+    grey, colored = np.array([[3, 3, 9]], np.uint8), np.array([[[1, 0, 0], [1, 0, 0], [0, 0, 2]]], np.uint8)
+    wide, gone = np.array([[700, 2, 2]], np.uint16), tmp_path / "gone.png"
+    masks = digest_masks([grey, colored, gone, wide, grey[:, :1]])
+    assert masks.rows.tolist() == [0, 0, 1, 1, 3, 3, 4]
+    assert masks.values.tolist() == [3, 9, 2, 1 << 16, 2, 700, 3]
+    assert masks.counts.tolist() == [2, 1, 1, 2, 2, 1, 1]
+    assert masks.num_values.tolist() == [2, 2, 0, 2, 1]
+
+
+def test_counts_beyond_what_floats_hold() -> None:
+    """In float32, 2**24 + 1 is 2**24."""
+    assert int(module._byte_counts(np.zeros((1, 2**24 + 1), np.uint8))[0]) == 2**24 + 1
 
 
 def test_colours_and_palettes_are_counted_at_the_edges_too() -> None:

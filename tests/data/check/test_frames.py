@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
 
-from easyseg.data.check.frames import numbered_runs
+from easyseg.data.check.digest import digest_images
+from easyseg.data.check.frames import numbered_runs, scattered_frames
+from easyseg.data.check.survey import split_numbers
 from easyseg.data.shapes import draw_shapes
 from easyseg.io.images import write_image
 from easyseg.results import Checkup
@@ -48,6 +52,17 @@ def test_frames_divided_at_one_place(tmp_path: Path, examine: Examine) -> None:
     assert "scattered_frames" not in examine(tmp_path / "places", near_duplicates=False)
     video(tmp_path / "places", "ttvtt")
     assert "scattered_frames" not in examine(tmp_path / "places", near_duplicates=False)
+
+
+def test_frames_in_no_split_are_in_no_other_one(tmp_path: Path) -> None:
+    """Only neighbours that both have a split can be apart."""
+    video(tmp_path, "t" * 16)
+    paths = sorted((tmp_path / "train/images").iterdir(), key=lambda path: int(path.stem.split("_")[1]))
+    for other, expected in ((None, 0), ("val", 15)):
+        samples = [Sample(path, None, "train" if at % 2 else other) for at, path in enumerate(paths)]
+        images = digest_images(paths)
+        survey: Any = SimpleNamespace(samples=samples, images=images, splits=split_numbers(samples), image_name=str)
+        assert sum(finding.count for finding in scattered_frames(survey)) == expected
 
 
 def test_a_cut_off_frame_is_no_neighbour(tmp_path: Path, examine: Examine) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -78,12 +80,14 @@ def misplaced_masks(survey: Survey) -> Iterator[Finding]:
 
 def _folders(survey: Survey) -> list[tuple[str, list[int]]]:
     """Return the largest folders of images, with the rows of their masks; files are mixed up within a folder."""
-    folders: dict[str, list[int]] = defaultdict(list)
-    for row in survey.readable_masks.nonzero()[0].tolist():
-        sample = int(survey.mask_samples[row])
+    folders: dict[str | None, list[int]] = defaultdict(list)
+    rows = survey.readable_masks.nonzero()[0]
+    for row, sample in zip(rows.tolist(), survey.mask_samples[rows].tolist(), strict=True):
         path = survey.samples[sample].image_path
-        folders[survey.name(path.parent, sample) if path else "memory"].append(row)
-    return sorted(folders.items(), key=lambda entry: -len(entry[1]))[:_MOST_FOLDERS]
+        # `Path.parent` takes seconds for very many
+        folders[None if path is None else os.path.split(path)[0]].append(row)
+    largest = sorted(folders.items(), key=lambda entry: -len(entry[1]))[:_MOST_FOLDERS]
+    return [("memory" if folder is None else survey.name(Path(folder), 0), found) for folder, found in largest]
 
 
 def _misplaced_in(survey: Survey, folder: str, rows: list[int]) -> Case | None:
@@ -155,6 +159,10 @@ def _steepness(grey: npt.NDArray[np.uint8]) -> Plane:
     smooth = cv2.GaussianBlur(small, (0, 0), 1)
     slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
     near = cv2.dilate(slope, np.ones((3, 3), np.uint8))  # outlines are drawn to within a pixel or two
-    _, places, counts = np.unique(near, return_inverse=True, return_counts=True)
-    below = np.cumsum(counts) - (counts + 1) / 2
-    return np.asarray((below[places] / near.size).reshape(near.shape), np.float32)
+    order = np.argsort(near, axis=None)
+    ordered = near.reshape(-1)[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    counts = np.diff(starts, append=near.size)
+    shares = np.empty(near.size, np.float32)
+    shares[order] = np.repeat((starts + (counts - 1) / 2) / near.size, counts)
+    return shares.reshape(near.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,7 +30,12 @@ KINDS = ("grey", "palette", "rgb")
 NUMBERS = ("bytes", "integers", "floats")
 """What images hold; columns hold the index."""
 
+_FLOATS_COUNT_TO = 2**24
+"""Beyond it, float32 does not hold every whole number."""
+
 Numbers: TypeAlias = npt.NDArray[Any]
+
+_BY_VALUE = ("rows", "values", "counts", "border")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,7 @@ def digest_masks(sources: Sequence[str | MaskSource]) -> MaskDigest:
     kind, is_lossy = np.zeros(count, np.uint8), np.zeros(count, bool)
     num_values = np.zeros(count, np.int32)
     found, palettes, troubles = [], {}, []
+    of_bytes: dict[int, Numbers] = {}
     for row, source in enumerate(sources):
         try:
             facts = _mask_facts(source)
@@ -156,13 +162,19 @@ def digest_masks(sources: Sequence[str | MaskSource]) -> MaskDigest:
         mask = facts.mask
         size_hw[row], orientation[row] = mask.values.shape[:2], facts.orientation
         kind[row], is_lossy[row] = KINDS.index(mask.kind), mask.is_lossy
+        if mask.values.dtype == np.uint8 and mask.kind == "grey":  # by far the most
+            of_bytes[row] = _byte_counts(mask.values)
+            continue
         values, counts, border = _values_of(mask)
         num_values[row] = len(values)
         found.append((np.full(min(len(values), MOST_VALUES), row, np.int32), *_most_frequent(values, counts, border)))
         if mask.palette is not None:
             palettes[row] = mask.palette
-    columns = [np.concatenate(column) for column in zip(*found, strict=True)] if found else [np.zeros(0, np.int32)] * 4
-    by_value = dict(zip(("rows", "values", "counts", "border"), columns, strict=True))
+    found.append(_values_of_bytes(of_bytes))
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+    order = np.argsort(columns[0], kind="stable")
+    by_value = {name: column[order] for name, column in zip(_BY_VALUE, columns, strict=True)}
+    num_values += np.bincount(found[-1][0], minlength=count).astype(np.int32)
     return MaskDigest(
         size_hw, orientation, kind, is_lossy, num_values, **by_value, palettes=palettes, troubles=tuple(troubles)
     )
@@ -231,10 +243,6 @@ def _trouble(row: int, source: object, error: SampleError) -> Trouble:
 def _values_of(mask: RawMask) -> tuple[Numbers, Numbers, Numbers]:
     """Return the values of a mask, ascending, with their pixels in all and at its edges."""
     values = mask.values
-    if values.dtype == np.uint8 and mask.kind == "grey":  # by far the most; classes by grey value need no edges
-        pixels = np.bincount(values.reshape(-1), minlength=256)
-        found = pixels.nonzero()[0]
-        return found, pixels[found], np.zeros(len(found), np.int64)
     if mask.kind == "rgb":
         wide = values.astype(np.int32)
         values = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
@@ -244,6 +252,26 @@ def _values_of(mask: RawMask) -> tuple[Numbers, Numbers, Numbers]:
     border = np.zeros(len(found), np.int64)
     border[np.searchsorted(found, at_edges)] = edge_pixels
     return found, pixels, border
+
+
+def _byte_counts(values: Numbers) -> Numbers:
+    """Return how many pixels of (H, W) uint8 have which value, (256,) float32 or int64, exact."""
+    if values.size >= _FLOATS_COUNT_TO:
+        return np.bincount(values.reshape(-1), minlength=256)
+    counts = cv2.calcHist([values], [0], None, [256], [0, 256])
+    return np.asarray(counts).reshape(-1)
+
+
+def _values_of_bytes(counts: Mapping[int, Numbers]) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """Return what `_values_of` tells of masks of bytes, all at once, with their rows; their edges need not be known.
+
+    Args:
+        counts: by row, how many pixels have which value, (256,).
+    """
+    stacked = np.stack(list(counts.values())) if counts else np.zeros((0, 256))
+    at, values = stacked.nonzero()
+    pixels = stacked[at, values].astype(np.int64)
+    return np.array(list(counts), np.int32)[at], values.astype(np.int32), pixels, np.zeros(len(at), np.int64)
 
 
 def _most_frequent(values: Numbers, counts: Numbers, border: Numbers) -> tuple[Numbers, Numbers, Numbers]:

@@ -33,6 +33,8 @@ def repeated_objects(survey: Survey) -> Iterator[Finding]:
     overlap = survey.class_map is not None and survey.class_map.task == "multilabel"
     for at, sample in enumerate(survey.samples):
         objects = sample.objects if isinstance(sample.objects, tuple) else ()
+        if len(objects) < 2:
+            continue
         for first, second in _equal_pairs(objects, survey.images.size_hw[at].tolist()):
             names = objects[first].class_name, objects[second].class_name
             words = f"objects {first + 1} and {second + 1}, {' and '.join(dict.fromkeys(names))}"
@@ -55,8 +57,7 @@ def relative_coordinates(survey: Survey) -> Iterator[Finding]:
     cases = []
     for at, sample in enumerate(survey.samples):
         objects = sample.objects if isinstance(sample.objects, tuple) else ()
-        size_hw = survey.images.size_hw[at]
-        if size_hw.min() < _LARGE:
+        if not objects or survey.images.size_hw[at].min() < _LARGE:
             continue
         small = [number for number, item in enumerate(objects, start=1) if _holds_shares(item.shape)]
         if small:

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from easyseg.data.check.comparing import Copy
 from easyseg.data.check.frames import numbered_runs
-from easyseg.data.check.near_copies import Copy, Groups, find_near_copies
+from easyseg.data.check.near_copies import Groups, find_near_copies
 from easyseg.data.check.sources import read_any_mask
 from easyseg.data.check.survey import Survey, check
 from easyseg.errors import SampleError

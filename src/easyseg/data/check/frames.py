@@ -15,7 +15,7 @@ from easyseg.results.checkup import Case, Finding
 from easyseg.results.words import counted
 from easyseg.structures import Sample
 
-_NUMBER = re.compile(r"\d+")
+_LAST_NUMBER = re.compile(r"(\d+)(\D*)\Z")
 _ALIKE = 0.93
 """Neighbouring frames are as like as this, neighbouring slices of a volume and photos of one place are not."""
 _LEAST_PAIRS = 5
@@ -24,12 +24,14 @@ _LEAST_PAIRS = 5
 @check("scattered frames")
 def scattered_frames(survey: Survey) -> Iterator[Finding]:
     """Neighbouring frames of a video in two splits, as where its frames were divided at random."""
-    pairs = []
-    for frames in numbered_runs(survey.samples):
-        pairs += [pair for pair in pairwise(frames) if _are_apart(survey, *pair)]
-    if len(pairs) < _LEAST_PAIRS:
+    neighbours = [pair for frames in numbered_runs(survey.samples) for pair in pairwise(frames)]
+    one, other = np.array(neighbours, np.intp).reshape(-1, 2).T
+    of_one, of_other = survey.splits[one], survey.splits[other]
+    apart = (of_one >= 0) & (of_other >= 0) & (of_one != of_other)
+    if apart.sum() < _LEAST_PAIRS:
         return
-    one, other = np.array(pairs).T
+    one, other = one[apart], other[apart]
+    pairs = list(zip(one.tolist(), other.tolist(), strict=True))
     alike = likeness(survey.images.coefficients[one, 0], survey.images.coefficients[other, 0], "")
     near = [pair for pair, like in zip(pairs, alike.tolist(), strict=True) if like >= _ALIKE]
     if len(near) >= _LEAST_PAIRS:
@@ -44,14 +46,9 @@ def scattered_frames(survey: Survey) -> Iterator[Finding]:
 
 def numbered_runs(samples: Sequence[Sample]) -> list[list[int]]:
     """Return the numbers of samples whose names differ in their last number only, each run in its order."""
-    runs: dict[object, list[tuple[int, int]]] = defaultdict(list)
+    runs: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for at, sample in enumerate(samples):
-        found = _NUMBER.findall(sample.name)
-        if found:
-            runs[_NUMBER.sub("#", sample.name), tuple(found[:-1])].append((int(found[-1]), at))
+        name = sample.name
+        if found := _LAST_NUMBER.search(name):
+            runs[name[: found.start()], found[2]].append((int(found[1]), at))
     return [[at for _, at in sorted(run)] for run in runs.values() if len(run) > 1]
-
-
-def _are_apart(survey: Survey, one: int, other: int) -> bool:
-    splits = survey.splits[[one, other]]
-    return bool(splits.min() >= 0 and splits[0] != splits[1])

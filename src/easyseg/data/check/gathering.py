@@ -1,4 +1,4 @@
-"""The one pass over all files: in processes where they are many, else in threads, with a progress bar."""
+"""The one pass over all files, and comparisons of pairs of them: in processes where they are many, else in threads."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias, cast
+from typing import BinaryIO, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 from tqdm import tqdm
 
+from easyseg.data.check.comparing import Copy, compared, verdicts_here
 from easyseg.data.check.digest import (
     ImageDigest,
     MaskDigest,
@@ -38,6 +39,8 @@ _CHUNK = 512
 """Images for one message between processes."""
 _SMALL_CHUNK = 8
 """Images for one thread at a time; large ones take long."""
+_MANY_PAIRS = 200
+"""Fewer pairs than this are compared before a process has started."""
 _MOST_WORKERS = 16
 _PROGRAM = "easyseg.data.check.worker"
 _BLACK = np.zeros((1, 1, 3), np.uint8)
@@ -61,6 +64,9 @@ class Chunk:
 
 
 Answer: TypeAlias = tuple[ImageDigest, MaskDigest]
+NamedPair: TypeAlias = tuple[str, str, str]
+"""The paths of two images, and how one is mirrored."""
+Result = TypeVar("Result")
 
 
 def gather(
@@ -97,6 +103,34 @@ def gather(
     return join_images([images for images, _ in done]), join_masks([masks for _, masks in done])
 
 
+def compared_side_by_side(
+    images: Sequence[ImageSource], pairs: Iterable[Copy], num_pairs: int, *, workers: int | Literal["auto"] = "auto"
+) -> Iterator[tuple[Copy, bool]]:
+    """Yield each pair of images in its order, and whether it is a copy.
+
+    Args:
+        images: wherever they lie.
+        pairs: numbers of images; asked for as `compared` does it.
+        num_pairs: at most so many.
+        workers: as in `gather`; processes are started for many pairs only.
+    """
+    here = verdicts_here(images)
+    processes = _choose_workers(workers, len(images), images) if num_pairs >= _MANY_PAIRS else 0
+    if not processes:
+        yield from compared(pairs, here, threads=min(_MOST_WORKERS, os.cpu_count() or 1))
+        return
+    with _workers(processes) as lent:
+
+        def there(batch: Sequence[Copy]) -> list[bool]:
+            named = [(str(images[pair.first]), str(images[pair.second]), pair.mirroring) for pair in batch]
+            try:
+                return lent(lambda worker: worker.compare(named))
+            except (NoWorkerError, OSError):
+                return here(batch)
+
+        yield from compared(pairs, there, threads=processes)
+
+
 class Worker:
     """A process that reads files; see `worker`.
 
@@ -119,27 +153,38 @@ class Worker:
         Raises:
             NoWorkerError: a process of its own cannot be had here.
         """
-        answer = self._ask(chunk)
-        if answer is not None:
-            return answer
+        names = {"images": [str(path) for path in chunk.images], "masks": [str(path) for path in chunk.masks]}
+        reply = self._ask(names)
+        if reply is not None:
+            return from_bytes(reply)
         if len(chunk.images) + len(chunk.masks) == 1:
             return _crashed(chunk)
         parts = [self.read(part) for part in chunk.single_files()]
         return join_images([images for images, _ in parts]), join_masks([masks for _, masks in parts])
 
-    def _ask(self, chunk: Chunk) -> Answer | None:
-        """Return a chunk's digests, or None where the process has ended meanwhile; a new one is on its way then."""
-        names = {"images": [str(path) for path in chunk.images], "masks": [str(path) for path in chunk.masks]}
+    def compare(self, pairs: Sequence[NamedPair]) -> list[bool]:
+        """Tell which pairs of files are copies; a file that ends the process is no copy of any.
+
+        Raises:
+            NoWorkerError: a process of its own cannot be had here.
+        """
+        reply = self._ask({"pairs": pairs})
+        if reply is not None:
+            return [bool(verdict) for verdict in json.loads(reply)]
+        return [False] if len(pairs) == 1 else [verdict for pair in pairs for verdict in self.compare([pair])]
+
+    def _ask(self, request: object) -> bytes | None:
+        """Return the answer, or None where the process has ended meanwhile; a new one is on its way then."""
         writing, reading = _pipes(self._process)
         if not self._is_ready and receive(reading) != READY:
             raise NoWorkerError
         self._is_ready = True
         reply = None
         with contextlib.suppress(OSError, ValueError):  # its end, or that of the pipe to it
-            send(writing, json.dumps(names).encode())
+            send(writing, json.dumps(request).encode())
             reply = receive(reading)
         if reply is not None:
-            return from_bytes(reply)
+            return reply
         if self._is_closed:
             raise NoWorkerError
         _end(self._process)
@@ -155,8 +200,10 @@ def _answers(chunks: Sequence[Chunk], processes: int) -> Iterator[tuple[int, Ans
     """Yield each chunk's number and digests, in the order in which they are ready."""
     done: set[int] = set()
     if processes:
-        with contextlib.suppress(NoWorkerError, OSError), _workers(processes) as read:
-            for at, answer in _side_by_side(read, chunks, range(len(chunks)), processes):
+        with contextlib.suppress(NoWorkerError, OSError), _workers(processes) as lent:
+            for at, answer in _side_by_side(
+                lambda chunk: lent(lambda worker: worker.read(chunk)), chunks, range(len(chunks)), processes
+            ):
                 done.add(at)
                 yield at, answer
     left = [at for at in range(len(chunks)) if at not in done]
@@ -176,22 +223,22 @@ def _side_by_side(
 
 
 @contextlib.contextmanager
-def _workers(count: int) -> Iterator[Callable[[Chunk], Answer]]:
-    """Start processes, and give a function that reads a chunk in whichever is idle."""
+def _workers(count: int) -> Iterator[Callable[[Callable[[Worker], Result]], Result]]:
+    """Start processes, and give a function that does something with whichever is idle."""
     idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
     workers = [Worker() for _ in range(count)]
     for worker in workers:
         idle.put(worker)
 
-    def read(chunk: Chunk) -> Answer:
+    def lent(use: Callable[[Worker], Result]) -> Result:
         worker = idle.get()
         try:
-            return worker.read(chunk)
+            return use(worker)
         finally:
             idle.put(worker)
 
     try:
-        yield read
+        yield lent
     finally:
         for worker in workers:
             worker.close()

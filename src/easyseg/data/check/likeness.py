@@ -47,7 +47,7 @@ class Likeness:
     """How much two pictures have in common.
 
     Attributes:
-        residual: largest mean difference of a patch, in levels of 0..255.
+        residual: largest mean difference of a patch, in levels of 0..255; of a copy, as soon as it is low enough.
         contrast: standard deviation of the picture's brightness.
     """
 
@@ -57,7 +57,7 @@ class Likeness:
     @property
     def is_copy(self) -> bool:
         """Whether one is a copy of the other."""
-        return self.residual <= max(_MOST_ABSOLUTE, _MOST_RELATIVE * self.contrast)
+        return self.residual <= _most_of_copies(self.contrast)
 
 
 def small_plane(grey: ImageArray) -> ImageArray:
@@ -84,9 +84,14 @@ def compare(first: ImageArray, second: ImageArray) -> Likeness:
     residual = 255.0
     for mapping in _maps(one, other):
         residual = min(residual, _residual(one, other, mapping))
-        if residual <= _MOST_ABSOLUTE:
-            break
+        if residual <= _most_of_copies(contrast):
+            break  # a better map would not change the verdict
     return Likeness(residual, contrast)
+
+
+def _most_of_copies(contrast: float) -> float:
+    """Return the largest residual of copies of a picture of this contrast."""
+    return max(_MOST_ABSOLUTE, _MOST_RELATIVE * contrast)
 
 
 def _smooth(plane: npt.NDArray[Any]) -> _Plane:

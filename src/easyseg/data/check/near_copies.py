@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from easyseg.data.check.comparing import Copy
+from easyseg.data.check.gathering import compared_side_by_side
 from easyseg.data.check.hash_index import HashIndex, Indices
-from easyseg.data.check.likeness import compare, small_plane
 from easyseg.data.check.perceptual_hash import (
     CUTS,
     LEAST_CONTRAST,
@@ -21,18 +20,13 @@ from easyseg.data.check.perceptual_hash import (
     likeness,
     mirrored_bits,
 )
-from easyseg.data.check.sources import read_any_numbers
 from easyseg.data.check.survey import Survey
 from easyseg.data.threads import map_in_threads
-from easyseg.errors import SampleError
-from easyseg.io.inspection import grey_of
-from easyseg.structures import ImageArray
 
 MOST_COMPARED = 2000
 """So many pairs are opened and compared; those across splits first, then the most alike."""
 _MOST_ALIKE = 50_000
 _BLOCK = 32_768
-_AT_ONCE = 64
 _MOST_BITS = 10
 _LEAST_LIKENESS = {True: 0.92, False: 0.87}
 """What is looked at closely: with the whole of a picture, and with its inner part; of true copies, 99 % reach it."""
@@ -45,23 +39,6 @@ _VARIANTS: tuple[Variant, ...] = (
 )
 """What a copy may be: which inner part, mirrored how, and whether to look for it thoroughly. Few copies stand on their
 head, and those that do differ in few bits."""
-_CACHED_PLANES = 2048
-_FLIP_CODES = {(True, False): 1, (False, True): 0, (True, True): -1}
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """Two samples that show the same picture.
-
-    Attributes:
-        first: the number of one sample, below `second`.
-        second: the number of the other.
-        mirroring: how one is mirrored, see `MIRRORINGS`; empty where it is not.
-    """
-
-    first: int
-    second: int
-    mirroring: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,28 +66,15 @@ def find_near_copies(survey: Survey, candidates: Indices, splits: Indices) -> Ne
     """
     chosen, num_left = _proposed(survey, candidates, splits)
 
-    @functools.lru_cache(maxsize=_CACHED_PLANES)
-    def plane(sample: int) -> ImageArray:
-        return small_plane(grey_of(read_any_numbers(survey.samples[sample].image)))
-
-    def is_copy(pair: Copy) -> bool:
-        try:
-            first, second = plane(pair.first), plane(pair.second)
-        except SampleError:  # it was there a moment ago
-            return False
-        if pair.mirroring:
-            second = np.asarray(cv2.flip(second, _FLIP_CODES[MIRRORINGS[pair.mirroring]]), np.uint8)
-        return compare(first, second).is_copy
-
+    images = [sample.image for sample in survey.samples]
     groups = Groups()
+    # in a video, everything is like everything; what is linked already need not be compared
+    unlinked = (pair for pair in chosen if not groups.are_one(pair.first, pair.second))
     copies = []
-    for start in range(0, len(chosen), _AT_ONCE):
-        # in a video, everything is like everything; what is linked already need not be compared
-        batch = [pair for pair in chosen[start : start + _AT_ONCE] if not groups.are_one(pair.first, pair.second)]
-        for pair, found in zip(batch, map_in_threads(is_copy, batch), strict=True):
-            if found and not groups.are_one(pair.first, pair.second):
-                groups.join(pair.first, pair.second)
-                copies.append(pair)
+    for pair, is_copy in compared_side_by_side(images, unlinked, len(chosen), workers=survey.settings.workers):
+        if is_copy and not groups.are_one(pair.first, pair.second):
+            groups.join(pair.first, pair.second)
+            copies.append(pair)
     return NearCopies(tuple(copies), groups, num_left)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from easyseg.data.check.digest import MaskDigest
 from easyseg.data.check.perceptual_hash import likeness
 from easyseg.data.check.sources import read_any_mask
-from easyseg.data.check.survey import Survey, check
+from easyseg.data.check.survey import Rows, Survey, check
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import SampleError
 from easyseg.results.checkup import Case, Finding
@@ -21,6 +22,8 @@ _ALIKE = 0.95
 """Images so much alike may show the same things in the same places: frames of a video."""
 _BY_NATURE = 0.5
 _MOST_COMPARED = 2000
+_MIXER = np.uint64(0x9E3779B97F4A7C15)
+"""An odd number of 64 bits in no order: products with it look like random numbers (2**64 over the golden ratio)."""
 
 
 @check("repeated masks")
@@ -47,9 +50,9 @@ def _equal_masks(survey: Survey) -> list[list[int]]:
     masks = survey.masks
     starts = np.searchsorted(masks.rows, np.arange(len(masks) + 1))
     proposed: dict[object, list[int]] = defaultdict(list)
-    for row in survey.readable_masks.nonzero()[0].tolist():
+    for row in _perhaps_equal(masks, starts).tolist():
         part = slice(starts[row], starts[row + 1])
-        if isinstance(survey.mask_sources[row], Path) and part.stop - part.start > 1:
+        if isinstance(survey.mask_sources[row], Path):
             key = (tuple(masks.size_hw[row]), masks.values[part].tobytes(), masks.counts[part].tobytes())
             proposed[key].append(row)
     rows = [row for group in proposed.values() if len(group) > 1 for row in group][:_MOST_COMPARED]
@@ -58,6 +61,20 @@ def _equal_masks(survey: Survey) -> list[list[int]]:
     for row, content in zip(rows, contents, strict=True):
         equal[content].append(row)
     return [group for content, group in equal.items() if content and len(group) > 1]
+
+
+def _perhaps_equal(masks: MaskDigest, starts: Rows) -> Rows:
+    """Return the rows with two values and more whose values and counts have a sum that another row has, too.
+
+    It leaves few of very many; what is equal has equal sums, and what is not has other ones but by accident.
+    """
+    rows = np.flatnonzero(np.diff(starts) > 1)
+    mixed = masks.values.astype(np.uint64) * _MIXER + masks.counts.astype(np.uint64)
+    mixed *= mixed >> np.uint64(7) | np.uint64(1)
+    totals = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])  # modulo 2**64
+    sums = totals[starts[rows + 1]] - totals[starts[rows]]
+    _, places, counts = np.unique(sums, return_inverse=True, return_counts=True)
+    return rows[counts[places] > 1]
 
 
 def _content(survey: Survey, row: int) -> bytes:

@@ -2,7 +2,8 @@
 
 It is started as `python -m easyseg.data.check.worker`, so it runs no code of the program that asked for it, imports no
 torch, and a file that brings a decoder down ends this process alone. A message is its length in 8 bytes and then the
-bytes: JSON `{"images": [...], "masks": [...]}` on standard input, an answer of `digest.to_bytes` on standard output.
+bytes: JSON `{"images": [...], "masks": [...]}` on standard input, an answer of `digest.to_bytes` on standard output; or
+JSON `{"pairs": [[first, second, mirroring], ...]}`, and as the answer a JSON list that tells which of them are copies.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import BinaryIO
 
 import cv2
 
+from easyseg.data.check.comparing import plane_of_file, verdict_on
 from easyseg.data.check.digest import digest_images, digest_masks, to_bytes
 
 READY = b"ready"
@@ -39,8 +41,10 @@ def receive(stream: BinaryIO) -> bytes | None:
 
 
 def answer(request: bytes) -> bytes:
-    """Return the digests of the files that a request names."""
+    """Return the digests of the files that a request names, or the verdicts on its pairs."""
     names = json.loads(request)
+    if "pairs" in names:
+        return json.dumps([verdict_on(plane_of_file, *pair) for pair in names["pairs"]]).encode()
     return to_bytes(digest_images(names["images"]), digest_masks(names["masks"]))
 
 
