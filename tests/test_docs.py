@@ -69,7 +69,10 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         image, mask = draw_shapes(32, np.random.default_rng(number))
         write_image(tmp_path / f"data/streets/images/{number:04}.jpg", image)
         write_image(tmp_path / f"data/streets/masks/{number:04}.png", mask)
-    for name in ("street.jpg", "photos/a.jpg", "photos/b.jpg"):
+        roofs = (np.isin(mask, (1, 2, 3)) * 255).astype(np.uint8)  # masks in which objects are not told apart
+        write_image(tmp_path / f"data/rooftops/images/{number:04}.jpg", image)
+        write_image(tmp_path / f"data/rooftops/masks/{number:04}.png", roofs)
+    for name in ("street.jpg", "village.jpg", "photos/a.jpg", "photos/b.jpg"):
         write_image(tmp_path / name, draw_shapes(32, np.random.default_rng(0))[0])
 
     class TinySegmenter(easyseg.Segmenter):

@@ -22,7 +22,6 @@ from easyseg.errors import ConfigError, DataError, TrainingError, UnknownNameErr
 from easyseg.results import History
 from easyseg.segmenter import preparing
 from easyseg.segmenter.tasks import semantic
-from easyseg.segmenter.tasks import semantic
 from easyseg.structures import Sample
 from easyseg.training.callbacks import Callback, EpochReport, FitInfo, FitSummary, StepReport, StopRequest
 from easyseg.training.optim import learning_rate_factor
