@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
+from easyseg.data.dataset import Dataset
 from easyseg.data.instance_augmentation import MOST_OBJECTS
+from easyseg.data.mask_values import evenly_spread
 from easyseg.data.object_sizes import TINY_SIDE, ObjectSizes
+from easyseg.data.threads import map_in_threads
 from easyseg.errors import DataError
 from easyseg.results.words import counted
+
+_MOST_DRAWN = 50
+"""Of so many evenly spread images with a single object, the object is drawn and looked at."""
+
+_LARGE_PART = 0.1
+"""Parts that are smaller than this share of the largest may be noise at an object's edge."""
 
 _MANY_TINY = 0.1
 """From this share of all objects on, tiny ones are told."""
@@ -88,3 +98,36 @@ def notes_on_objects(
             "every epoch, are trained on. Crops of such images hold fewer: resize='crop'."
         )
     return tuple(lines)
+
+
+def note_on_merged(dataset: Dataset, sizes: ObjectSizes) -> tuple[str, ...]:
+    """Return a line where most images hold one object in several separate parts: all their objects in one mask.
+
+    Args:
+        dataset: the training split.
+        sizes: of it.
+
+    Raises:
+        SampleError: an object cannot be drawn.
+    """
+    lone = np.flatnonzero(sizes.counts == 1).tolist()
+    if 2 * len(lone) <= np.count_nonzero(sizes.counts):
+        return ()
+    chosen = evenly_spread(lone, _MOST_DRAWN)
+    merged = sum(count > 1 for count in map_in_threads(lambda index: _num_parts(dataset, index), chosen))
+    if 2 * merged <= len(chosen):
+        return ()
+    return (
+        f"Note: in {merged} of {counted(len(chosen), 'image')} looked at, the only object has several separate parts: "
+        "each mask seems to hold all objects of its image, and the model will learn to find them as one. Give each "
+        "object a mask of its own; or give the masks as masks of classes, whose connected regions are taken for "
+        "objects. See dataset.check(instances=True).",
+    )
+
+
+def _num_parts(dataset: Dataset, index: int) -> int:
+    """Return how many large separate parts the only object of an image has."""
+    instances = dataset.instances(index)
+    mask = instances.masks[~instances.is_crowd][:1].any(axis=0)
+    areas = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+    return int(np.count_nonzero(areas >= _LARGE_PART * areas.max(initial=0)))

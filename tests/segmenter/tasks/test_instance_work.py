@@ -15,9 +15,12 @@ from detectors import make_quick
 from easyseg import InstanceResult, Sample, Segmenter, Stage, load_dataset
 from easyseg.cli import main
 from easyseg.data.dataset import Dataset
+from easyseg.data.object_readiness import note_on_merged
+from easyseg.data.object_sizes import measure_objects
 from easyseg.data.reading import as_dataset
 from easyseg.errors import ConfigError, DataError, UnknownNameError
 from easyseg.io.images import write_image
+from easyseg.preprocessing import Preprocessing
 from easyseg.results import InstanceReport
 from easyseg.segmenter import building
 from easyseg.segmenter.tasks.instance import InstanceWork, annotated
@@ -274,3 +277,31 @@ def test_summary_names_the_parts() -> None:
     """Before any training."""
     text = str(segmenter(classes=["disc"]).summary())
     assert all(part in text for part in ("encoder[0]", "fpn", "rpn", "roi_heads"))
+
+
+def test_all_objects_of_an_image_in_one_mask_are_named_before_training(discs: Dataset, tmp_path: Path) -> None:
+    """And not where each has its own, or where few images have a single one in parts."""
+
+    def merged(numbers: range, split: str) -> list[Sample]:
+        drawn = []
+        for number in numbers:
+            image, masks = draw(number)
+            objects = (LabelledObject("disc", MaskPart(masks.any(axis=0).astype(np.uint8))),)
+            drawn.append(Sample(image, objects=objects, split=split))  # type: ignore[arg-type]
+        return drawn
+
+    def notes(*samples: Sample) -> str:
+        dataset = as_dataset(list(samples)).split("train")
+        return " ".join(note_on_merged(dataset, measure_objects(dataset, Preprocessing((SIZE, SIZE)))))
+
+    assert "in 4 of 6 images looked at" in notes(*merged(range(6), "train"))
+    assert notes(*samples(range(6), "train")) == ""
+    assert notes(*merged(range(0, 6, 3), "train"), *merged(range(1, 3), "train")) == ""
+    segmenter().fit(
+        as_dataset([*merged(range(6), "train"), *merged(range(6, 9), "val")]),
+        epochs=1,
+        batch_size=2,
+        run_dir=tmp_path / "run",
+        verbose=False,
+    )
+    assert "hold all objects of its image" in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
