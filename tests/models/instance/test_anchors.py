@@ -52,12 +52,10 @@ def test_chosen_anchors_suit_the_objects(sides: tuple[float, float]) -> None:
 
 def test_places_go_to_objects_that_nothing_suits() -> None:
     """One object met badly is worth more than several met well already; beyond a match little is to be had."""
-    ious = np.array([[0.75, 0.75, 0.75, 0.3], [0.95, 0.95, 0.95, 0.3], [0.0, 0.0, 0.0, 0.6]])
-    assert anchors._greedily([anchors._value(ious)], per_position=2) == [[1, 2]]
-    assert anchors._greedily([anchors._value(ious[[0, 2, 1]])], per_position=3) == [[2, 1]]
-    assert anchors._exchanged([[0, 2]], [anchors._value(ious)]) == [[1, 2]]
-    beyond = np.array([[0.72, 0.72, 0.2], [0.99, 0.99, 0.0], [0.0, 0.0, 0.4]])
-    assert anchors._exchanged([[0, 1]], [anchors._value(beyond)]) == [[2, 1]]
+    values = [anchors._value(np.array([[0.72, 0.72, 0.72, 0.2], [0.99, 0.99, 0.99, 0.1]]))]
+    assert anchors._greedily(values, per_position=1) == anchors._exchanged([[1]], values) == [[0]]
+    equal = [anchors._value(np.array([[0.72, 0.72], [0.99, 0.99]]))]
+    assert anchors._greedily(equal, per_position=2) == [[1]], "better is better where all are met, and once is enough"
 
 
 def test_exchanges_only_improve(monkeypatch: pytest.MonkeyPatch) -> None:

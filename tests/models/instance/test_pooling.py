@@ -58,8 +58,12 @@ def test_boxes_are_cut_as_torchvision_cuts_them(size: int, counts: tuple[int, in
 
 
 def test_no_boxes_at_all() -> None:
-    """Nothing is cut out, and nothing fails."""
-    assert PyramidRoIAlign(7)(pyramid(), [torch.zeros(0, 4)] * 2, [SIZE] * 2).shape == (0, 5, 7, 7)
+    """Nothing is cut out, and nothing fails, in training either."""
+    levels = pyramid()
+    found = PyramidRoIAlign(7)(levels, [torch.zeros(0, 4)] * 2, [SIZE] * 2)
+    assert found.shape == (0, 5, 7, 7)
+    found.sum().backward()
+    assert all(level.grad is not None and not level.grad.any() for level in levels.values())
 
 
 def test_bfloat16_is_summed_up_in_full_precision() -> None:

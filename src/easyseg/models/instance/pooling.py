@@ -41,7 +41,7 @@ class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision 
             image_sizes: height and width of each image.
         """
         used = [levels[name] for name in self.featmap_names]
-        if used[0].device.type != "cpu" or not any(len(each) for each in boxes):
+        if used[0].device.type != "cpu":
             pooled: Tensor = super().forward(levels, boxes, image_sizes)
             return pooled
         return _gathered(used, boxes, self.map_levels(boxes), self.output_size[0])
