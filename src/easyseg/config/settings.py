@@ -274,7 +274,7 @@ class PredictSettings(Settings):
     """What `Segmenter.predict(...)` takes beside the source."""
 
     batch_size: Count | Auto = Field("auto", description="Images per forward pass.")
-    threshold: Fraction = Field(0.5, description="Probability from which a pixel counts (binary, multilabel).")
+    threshold: Fraction = Field(0.5, description="Probability from which a pixel counts (binary, multilabel, objects).")
     score_threshold: Fraction = Field(0.5, description="Objects with a lower score are left out (detectors).")
     nms_iou: Fraction = Field(
         0.5,

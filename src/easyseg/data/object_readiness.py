@@ -58,6 +58,22 @@ def refuse_unlearnable(sizes: ObjectSizes, *, num_classes: int) -> None:
         )
 
 
+def refuse_unmeasurable(sizes: ObjectSizes) -> None:
+    """Refuse validation images by which no model can be told from another.
+
+    Args:
+        sizes: of the validation split.
+
+    Raises:
+        DataError: there is no single object in them.
+    """
+    if not len(sizes.boxes):
+        raise DataError(
+            f"None of the {counted(len(sizes.counts), 'validation image')} has a single object, so nothing tells which "
+            "epoch is best. Type validation=... with other images, or another seed where the split was drawn."
+        )
+
+
 def notes_on_objects(
     sizes: ObjectSizes, *, detections_per_image: int, most_objects: int = MOST_OBJECTS
 ) -> tuple[str, ...]:
@@ -128,6 +144,7 @@ def note_on_merged(dataset: Dataset, sizes: ObjectSizes) -> tuple[str, ...]:
 def _num_parts(dataset: Dataset, index: int) -> int:
     """Return how many large separate parts the only object of an image has."""
     instances = dataset.instances(index)
-    mask = instances.masks[~instances.is_crowd][:1].any(axis=0)
-    areas = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+    mask = np.asarray(instances.masks[~instances.is_crowd][:1].any(axis=0), np.uint8)
+    _, _, figures, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    areas = figures[1:, cv2.CC_STAT_AREA]
     return int(np.count_nonzero(areas >= _LARGE_PART * areas.max(initial=0)))

@@ -58,7 +58,7 @@ def _main_mistake(scores: InstanceScores, diagnosis: Diagnosis) -> str:
     name, worst, ap = f"{scores.kind} AP50", diagnosis.worst, scores.overall.ap
     if not diagnosis.num_predictions:
         objects = counted(diagnosis.num_truths, "object")
-        return f"Nothing was predicted, where there are {objects}: lower score_threshold, or train longer."
+        return f"Nothing was predicted, where there are {objects}: train longer; it is sure of none yet."
     if worst is None or worst.gain < _LITTLE:
         if not diagnosis.num_found:
             return f"None of {counted(diagnosis.num_truths, 'object')} is found: {_most_frequent(diagnosis)}."

@@ -56,7 +56,7 @@ def finish_run(
         history=history,
         report=report,
         pictures=pictures,
-        notes=[line for line in (dataset.class_map.note, *dataset.notes) if line],
+        notes=[line for line in (dataset.class_map.note, *dataset.notes, *job.notes) if line],
     )
 
 

@@ -214,7 +214,7 @@ class _Session:
             self.recording.write_again(best)
             finish_run(folder, best, self.recording, job, training=training)
             self._checkpoints.finish()
-        self._announcer.end(job.data.whole)
+        self._announcer.end(job)
 
     def _train_stages(self) -> str:
         stages, run = self._job.stages, self._run
@@ -319,12 +319,14 @@ def _locked(path: Path | None) -> AbstractContextManager[None]:
 
 
 def _new_best(job: Job) -> BestTracker:
-    settings, classes = job.settings, classes_to_learn(job.fitted.class_map, job.model_settings)
+    settings, work = job.settings, work_of(job.fitted.model)
+    classes = classes_to_learn(job.fitted.class_map, job.model_settings)
     return BestTracker(
         settings.monitor,
         min_delta=settings.min_delta,
         check_best_cooldown=settings.check_best_cooldown,
-        direction=work_of(job.fitted.model).direction_of(settings.monitor, classes),
+        direction=work.direction_of(settings.monitor, classes),
+        floor=work.floor,
     )
 
 

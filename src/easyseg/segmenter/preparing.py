@@ -160,7 +160,7 @@ def new_job(
     preprocessing = _preprocessing_for(model_settings, fitted, halves.train)
     augmentation = work_of(model_settings).augmentation(settings, preprocessing, seed=model_settings.seed)
     with world.one_before_the_others():  # pretrained weights are fetched once
-        fitted, notes = _model_for(halves.train, settings, model_settings, fitted, preprocessing)
+        fitted, notes = _model_for(halves, settings, model_settings, fitted, preprocessing)
     stages = work_out_stages(settings, fitted.model, model_settings, goes_on=goes_on)
     if world.size > 1:
         fitted = _parted(fitted, halves.train, settings, stages, world)
@@ -338,16 +338,16 @@ def _preprocessing_for(model_settings: ModelSettings, fitted: FittedModel | None
 
 
 def _model_for(
-    dataset: Dataset,
+    halves: TrainingData,
     settings: FitSettings,
     model_settings: ModelSettings,
     fitted: FittedModel | None,
     preprocessing: Preprocessing,
 ) -> tuple[FittedModel, tuple[str, ...]]:
     """Build the model for a dataset, or take the one there is; return what people should know about it, too."""
-    batch_size, work = int(settings.batch_size), work_of(model_settings)
+    dataset, batch_size, work = halves.train, int(settings.batch_size), work_of(model_settings)
     set_losses = work.losses(dataset, settings, ALONE)
-    ready = work.set_up(dataset, model_settings, preprocessing, fitted.model if fitted else None)
+    ready = work.set_up(dataset, halves.val, model_settings, preprocessing, fitted.model if fitted else None)
     if fitted is not None:
         fitted = replace(fitted, batch_size=batch_size, unfinished=None)
     else:

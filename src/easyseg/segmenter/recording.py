@@ -13,7 +13,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from easyseg.config import ModelSettings
-from easyseg.data.dataset import Dataset
 from easyseg.errors import OutputError, TrainingError, hint_wording
 from easyseg.io.checkpoints import save_checkpoint
 from easyseg.reports.run_folder import RunFolder
@@ -21,7 +20,7 @@ from easyseg.results import History
 from easyseg.results.words import counted
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.preparing import Job
-from easyseg.segmenter.tasks import Evaluating, Measured
+from easyseg.segmenter.tasks import Evaluating, Measured, work_of
 from easyseg.training.callbacks import Callback, EpochReport, FitInfo, FitSummary, StopRequest
 from easyseg.training.optim import MovingAverage
 from easyseg.training.run import from_arrays, to_arrays
@@ -47,7 +46,8 @@ class Announcer:
         self.say(f"{model.model_name} / {model.encoder_name}, {weights}, on {where}")
         self.say(
             f"batch size {settings.batch_size}, learning rate {settings.learning_rate:g} "
-            f"(encoder {settings.encoder_learning_rate:g}), {counted(settings.workers, 'worker')}, loss {settings.loss}"
+            f"(encoder {settings.encoder_learning_rate:g}), {counted(settings.workers, 'worker')}"
+            f"{work_of(model).loss_words(settings)}"
         )
         for note in job.notes:
             self.say(note)
@@ -60,11 +60,11 @@ class Announcer:
         if self.folder is not None:
             self.say(f"run folder {self.folder.path}")
 
-    def end(self, dataset: Dataset) -> None:
+    def end(self, job: Job) -> None:
         """Say where the results lie, and repeat what the reader may have to act on: much was said since."""
         if self.folder is not None:
             self.say(f"Results: {self.folder.path}  (open {self.folder.report})")
-        for note in dataset.notes:
+        for note in (*job.data.whole.notes, *job.notes):
             if note.startswith("Note: "):
                 self.say(note)
 

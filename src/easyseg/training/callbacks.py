@@ -189,6 +189,8 @@ class BestTracker:
         check_best_cooldown: so many first epochs are never the best.
         class_names: the classes, where the figure of one of them is monitored.
         direction: whether more or less of it is better, where its name is none of the figures of pixels.
+        floor: what a model scores that has learnt nothing yet; of figures of which more is better, only what is above
+            can be the best.
 
     Raises:
         UnknownNameError: there is no such figure.
@@ -209,12 +211,14 @@ class BestTracker:
         check_best_cooldown: int = 0,
         class_names: Iterable[str] = (),
         direction: Direction | None = None,
+        floor: float = -math.inf,
     ) -> None:
         self.monitor = monitor
         self.epoch: int | None = None
         self.value: float | None = None
         self._sign = 1.0 if (direction or direction_of(monitor, class_names)) == "max" else -1.0
         self._min_delta = min_delta
+        self._floor = floor if self._sign > 0 else -math.inf
         self._check_best_cooldown = check_best_cooldown
 
     def is_better(self, metrics: Mapping[str, float], *, epoch: int) -> bool:
@@ -232,7 +236,7 @@ class BestTracker:
             hint = f" Did you mean monitor={near!r}?" if near else ""
             raise ConfigError(f"monitor={self.monitor!r} is not among the figures: {', '.join(metrics)}.{hint}")
         value = float(metrics[self.monitor])
-        if epoch < self._check_best_cooldown or not math.isfinite(value):
+        if epoch < self._check_best_cooldown or not math.isfinite(value) or value <= self._floor:
             return False
         if self.value is not None and self._sign * (value - self.value) <= self._min_delta:
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import cast
 
@@ -15,7 +15,12 @@ from easyseg.config import FitSettings, ModelSettings, PredictSettings
 from easyseg.data.dataset import Dataset
 from easyseg.data.instance_augmentation import InstanceAugmentation, build_instance_augmentation
 from easyseg.data.loaders import Order
-from easyseg.data.object_readiness import note_on_merged, notes_on_objects, refuse_unlearnable
+from easyseg.data.object_readiness import (
+    note_on_merged,
+    notes_on_objects,
+    refuse_unlearnable,
+    refuse_unmeasurable,
+)
 from easyseg.data.object_sizes import ObjectSizes, measure_objects
 from easyseg.data.sampling import grouped_by_shape
 from easyseg.data.sequences import chosen
@@ -60,12 +65,13 @@ class FoundObjects:
 
     def figures(self) -> dict[str, float]:
         """Return every figure that can be monitored, by name."""
-        scorer = self.scored.scorer
-        return {
-            name: value
-            for kind in scorer.kinds
-            for name, value in scorer.scores(kind).to_dict(self.class_names).items()
-        }
+        figures: dict[str, float] = {}
+        for kind in self.scored.scorer.kinds:
+            scores = self.scored.scorer.scores(kind)
+            of_classes = scores.to_dict(self.class_names) if len(self.class_names) > 1 else scores.to_dict()
+            # of single classes AP and AP50: twenty-four figures of each would be more than anybody looks at
+            figures |= {name: value for name, value in of_classes.items() if "/" not in name or _is_shown(name)}
+        return figures
 
     def report(
         self,
@@ -117,15 +123,21 @@ class InstanceWork:
         return "mask_ap" if self.has_masks else "box_ap"
 
     @property
+    def floor(self) -> float:
+        """Nothing found is an AP of 0: no reason to keep weights, or to lose patience."""
+        return 0.0
+
+    @property
     def usual_batch_sizes(self) -> tuple[int, int]:
         """A detector's step takes several times what that of a semantic model does."""
         return 2, 4
 
-    def direction_of(self, figure: str, class_names: Iterable[str]) -> Direction:
+    def direction_of(self, figure: str, class_names: Sequence[str]) -> Direction:
         """Return whether more or less of a figure is better."""
         kinds = ("mask", "box") if self.has_masks else ("box",)
         known = [f"{kind}_{field.name}" for kind in kinds for field in fields(InstanceFigures)]
-        of_classes = [f"{name}/{class_name}" for class_name in class_names for name in known]
+        classes = class_names if len(class_names) > 1 else ()
+        of_classes = [f"{name}/{class_name}" for class_name in classes for name in known if _is_shown(name)]
         if figure == "loss":
             return "min"
         if figure not in known and figure not in of_classes:
@@ -150,12 +162,18 @@ class InstanceWork:
                 )
 
     def set_up(
-        self, dataset: Dataset, model_settings: ModelSettings, preprocessing: Preprocessing, model: Model | None
+        self,
+        dataset: Dataset,
+        validation: Dataset,
+        model_settings: ModelSettings,
+        preprocessing: Preprocessing,
+        model: Model | None,
     ) -> SetUp:
         """Build a detector with anchors of the objects' sizes, or see whether the one there is suits them."""
         sizes = measure_objects(dataset, preprocessing)
         classes = dataset.object_classes
         refuse_unlearnable(sizes, num_classes=len(classes))
+        refuse_unmeasurable(measure_objects(validation, preprocessing))
         canvas_hw = _canvas(dataset, preprocessing)
         if model is None:
             fit = _anchors(sizes, canvas_hw, model_settings.weights)
@@ -170,6 +188,10 @@ class InstanceWork:
     def losses(self, dataset: Dataset, settings: FitSettings, world: World) -> Callable[[Model], None]:
         """Return what does nothing: a detector knows what it is to minimise."""
         return lambda model: None
+
+    def loss_words(self, settings: FitSettings) -> str:
+        """Return nothing: a detector's losses are its own."""
+        return ""
 
     def augmentation(self, settings: FitSettings, preprocessing: Preprocessing, *, seed: int) -> InstanceAugmentation:
         """Return what changes training images and objects at random."""
@@ -286,9 +308,13 @@ def annotated(dataset: Dataset, index: int, image: ImageArray | None = None) -> 
     return InstanceResult(objects, class_names=dataset.object_classes, size_hw=dataset.size_hw(index), image=image)
 
 
+def _is_shown(name: str) -> bool:
+    return name.partition("/")[0].endswith(("_ap", "_ap50"))
+
+
 def _canvas(dataset: Dataset, preprocessing: Preprocessing) -> SizeHW:
-    if preprocessing.image_size is not None:
-        return preprocessing.image_size
+    if preprocessing.image_size is not None and preprocessing.resize != "crop":
+        return preprocessing.image_size  # of crops, the whole images, whose boxes are known
     sizes = [dataset.size_hw(index) for index in range(len(dataset))]
     return max(height for height, _ in sizes), max(width for _, width in sizes)
 
@@ -313,8 +339,8 @@ def _anchor_note(fit: AnchorFit) -> str:
     if fit.recall_50 >= LEAST_RECALL:
         return f"Anchors fit the objects: {recall}."
     return (
-        f"Note: anchors miss many objects: {recall}. They are too small, too thin or too large at this size; type a "
-        "larger image_size, or look at dataset.statistics()."
+        f"Note: anchors miss many objects: {recall}. They are too small, too thin or too large as the network sees "
+        "them; try another image_size, or look at dataset.statistics()."
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+import math
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -90,8 +91,9 @@ class SemanticWork:
 
     monitor = "mean_iou"
     usual_batch_sizes = (8, 16)
+    floor = -math.inf
 
-    def direction_of(self, figure: str, class_names: Iterable[str]) -> Direction:
+    def direction_of(self, figure: str, class_names: Sequence[str]) -> Direction:
         """Return whether more or less of a figure is better."""
         return direction_of(figure, class_names)
 
@@ -103,7 +105,12 @@ class SemanticWork:
         """Take them all."""
 
     def set_up(
-        self, dataset: Dataset, model_settings: ModelSettings, preprocessing: Preprocessing, model: Model | None
+        self,
+        dataset: Dataset,
+        validation: Dataset,
+        model_settings: ModelSettings,
+        preprocessing: Preprocessing,
+        model: Model | None,
     ) -> SetUp:
         """Build a model for the classes of a dataset where there is none."""
         num_classes = len(dataset.classes)
@@ -126,6 +133,10 @@ class SemanticWork:
             _semantic(model).criterion = criterion
 
         return give
+
+    def loss_words(self, settings: FitSettings) -> str:
+        """Return the loss by name."""
+        return f", loss {settings.loss}"
 
     def augmentation(self, settings: FitSettings, preprocessing: Preprocessing, *, seed: int) -> Augmentation:
         """Return what changes training images and masks at random."""

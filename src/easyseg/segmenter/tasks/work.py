@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -160,11 +160,16 @@ class Work(Protocol):
         ...
 
     @property
+    def floor(self) -> float:
+        """What a model scores by figures of which more is better while it has learnt nothing: never the best one."""
+        ...
+
+    @property
     def monitor(self) -> str:
         """The figure that decides which epoch is best where nobody chose one."""
         ...
 
-    def direction_of(self, figure: str, class_names: Iterable[str]) -> Direction:
+    def direction_of(self, figure: str, class_names: Sequence[str]) -> Direction:
         """Return whether more or less of a figure is better.
 
         Raises:
@@ -189,18 +194,24 @@ class Work(Protocol):
         ...
 
     def set_up(
-        self, dataset: Dataset, model_settings: ModelSettings, preprocessing: Preprocessing, model: Model | None
+        self,
+        dataset: Dataset,
+        validation: Dataset,
+        model_settings: ModelSettings,
+        preprocessing: Preprocessing,
+        model: Model | None,
     ) -> SetUp:
         """Build a model for the classes of a dataset and what it shows, or look at how the one there is suits it.
 
         Args:
             dataset: the training images.
+            validation: those to measure on.
             model_settings: of the model.
             preprocessing: brings images to the network's canvas.
             model: the one to go on with, None for a new one.
 
         Raises:
-            DataError: there is nothing to learn from.
+            DataError: there is nothing to learn from, or nothing to measure.
         """
         ...
 
@@ -210,6 +221,10 @@ class Work(Protocol):
         Raises:
             ConfigError, UnknownNameError: a setting is wrong.
         """
+        ...
+
+    def loss_words(self, settings: FitSettings) -> str:
+        """Return what the log adds on the loss, beginning with a comma; empty where there is nothing to choose."""
         ...
 
     def augmentation(self, settings: FitSettings, preprocessing: Preprocessing, *, seed: int) -> Any:
