@@ -14,6 +14,8 @@ from easyseg.results.words import counted, metric_title
         ("iou/road", "IoU of road"),
         ("val_loss", "Validation loss"),
         ("mean_dice", "Mean Dice"),
+        ("mask_ap50", "Mask AP50"),
+        ("box_ar_small/cap", "Box AR small of cap"),
     ],
 )
 def test_metrics_are_written_as_people_do(name, title):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 
@@ -31,6 +32,7 @@ def metric_title(name: str) -> str:
     """Return a metric's name as a title: "mean_iou" is "Mean IoU", "iou/road" is "IoU of road"."""
     metric, _, class_name = name.partition("/")
     words = metric.replace("_", " ").replace("iou", "IoU").replace("dice", "Dice").replace("val ", "validation ")
+    words = re.sub(r"\b(ap|ar)(\d*)\b", lambda found: found[0].upper(), words)
     words = words[:1].upper() + words[1:]
     return f"{words} of {class_name}" if class_name else words
 
