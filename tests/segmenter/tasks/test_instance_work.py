@@ -152,6 +152,26 @@ def test_saved_detector_finds_the_same(fitted: tuple[Segmenter, Path], discs: Da
     assert len(model.predict(image, score_threshold=1.0)) == 0
 
 
+def test_limits_of_a_call_reach_the_network(discs: Dataset) -> None:
+    """Each has an effect on either side of the network's own, also where several calls take turns."""
+    model = segmenter(precision="fp32")
+    model.fit(discs, epochs=1, batch_size=2, **QUIET)
+    heads = model.network.network.roi_heads  # type: ignore[union-attr]
+    heads.score_thresh, heads.nms_thresh, heads.detections_per_img = 0.05, 0.5, 1000
+    images = [discs.image(index) for index in range(3)]
+    shared = {"score_threshold": 0.0, "batch_size": 1}
+    every = model.predict(images, nms_iou=1.0, **shared)
+    fewer = model.predict(images, nms_iou=0.0, **shared)
+    usual = model.predict(images, nms_iou=0.5, **shared)
+    for all_of, few, some in zip(every, fewer, usual, strict=True):
+        assert len(few) < len(some) < len(all_of)
+        certain = all_of.scores[len(all_of) // 2]
+        assert certain > 0
+    found = model.predict(images[2], score_threshold=float(certain), nms_iou=1.0)
+    assert len(found) == np.count_nonzero(all_of.scores > certain)
+    assert (heads.score_thresh, heads.nms_thresh) == (0.05, 0.5)
+
+
 def test_several_images_come_as_an_iterator(fitted: tuple[Segmenter, Path], discs: Dataset) -> None:
     """In order, each with as many pixels as it has."""
     images = [discs.image(index) for index in range(3)]

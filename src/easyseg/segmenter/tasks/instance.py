@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import cast
 
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from easyseg import visualization
 from easyseg.config import FitSettings, ModelSettings, PredictSettings
@@ -36,7 +37,7 @@ from easyseg.results.words import counted
 from easyseg.segmenter.building import Model, build_model
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.tasks.work import AnyResult, Measured, MeasuringRequest, SetUp, TrialShape
-from easyseg.structures import Batch, ClassMap, ImageArray, InstanceTarget, MaskArray, SizeHW
+from easyseg.structures import Batch, ClassMap, ImageArray, InstanceTarget, MaskArray, RawObjects, SizeHW
 from easyseg.training.distributed import World
 
 LEAST_RECALL = 0.9
@@ -168,8 +169,12 @@ class InstanceWork:
         return SetUp(model, (*notes, *note_on_merged(dataset, sizes)))
 
     def losses(self, dataset: Dataset, settings: FitSettings, world: World) -> Callable[[Model], None]:
-        """Return what does nothing: a detector knows what it is to minimise."""
-        return lambda model: None
+        """Return what tells a detector, which has losses of its own, who shares its batches."""
+
+        def give(model: Model) -> None:
+            _detector(model).total = world.total if world.size > 1 else None
+
+        return give
 
     def augmentation(self, settings: FitSettings, preprocessing: Preprocessing, *, seed: int) -> InstanceAugmentation:
         """Return what changes training images and objects at random."""
@@ -225,13 +230,9 @@ class InstanceWork:
     ) -> Generator[InstanceResult, None, None]:
         """Yield a result for each source, in order."""
         preprocessing, network = fitted.preprocessing, _detector(fitted.model)
-        runner = Predictor(network, preprocessing=preprocessing, compute=compute, batch_size=batch_size)
-        limits = _limits(
-            fitted,
-            score_threshold=settings.score_threshold,
-            mask_threshold=settings.threshold,
-            nms_iou=settings.nms_iou,
-        )
+        limited = _Limited(network, score_threshold=settings.score_threshold, nms_iou=settings.nms_iou)
+        runner = Predictor(limited, preprocessing=preprocessing, compute=compute, batch_size=batch_size)
+        limits = _limits(fitted, mask_threshold=settings.threshold)
         predictor = ObjectPredictor(runner, preprocessing=preprocessing, limits=limits)
 
         def prepare(one: Source) -> Prepared[tuple[Source, ImageArray]]:
@@ -318,16 +319,29 @@ def _anchor_note(fit: AnchorFit) -> str:
     )
 
 
-def _limits(
-    fitted: FittedModel, *, score_threshold: float = 0.0, mask_threshold: float, nms_iou: float = 1.0
-) -> ObjectLimits:
+@dataclass(frozen=True, slots=True)
+class _Limited:
+    """A detector with the limits of one call; they hold during each pass alone, as several calls may take turns."""
+
+    detector: InstanceModel
+    score_threshold: float
+    nms_iou: float
+
+    def infer(self, images: torch.Tensor) -> list[RawObjects]:
+        with self.detector.limited(score_threshold=self.score_threshold, nms_iou=self.nms_iou):
+            return self.detector.infer(images)
+
+    def eval(self) -> InstanceModel:
+        return self.detector.eval()
+
+    def modules(self) -> Iterator[nn.Module]:
+        return self.detector.modules()
+
+
+def _limits(fitted: FittedModel, *, mask_threshold: float) -> ObjectLimits:
     """Return what is kept of what a detector finds, which has limits of its own."""
-    return ObjectLimits(
-        score_threshold=score_threshold,
-        mask_threshold=mask_threshold,
-        nms_iou=nms_iou,
-        max_detections=_detector(fitted.model).plan.limits.per_image,
-    )
+    most = _detector(fitted.model).plan.limits.per_image
+    return ObjectLimits(mask_threshold=mask_threshold, max_detections=most)
 
 
 def _painted(result: InstanceResult) -> MaskArray:
