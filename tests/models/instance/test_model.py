@@ -265,7 +265,7 @@ def test_shared_batches_weigh_every_image_the_same(own: tuple[int, ...], whole: 
 
 
 def test_other_limits_hold_inside_a_block_alone() -> None:
-    """More is found with lower ones, and less with stricter ones; afterwards, an error included, they are the plan's."""
+    """Less is found with stricter ones; afterwards, an error included, they are the plan's."""
     plan = DetectorPlan(limits=DetectionLimits(per_image=2000))
     model = build("faster_rcnn", "test_convnext", plan=plan, is_quick=False).eval()
     images = batch_of(1).images
@@ -281,5 +281,5 @@ def test_other_limits_hold_inside_a_block_alone() -> None:
         raise KeyError
     heads = model.network.roi_heads
     assert (heads.score_thresh, heads.nms_thresh) == (0.05, 0.5)
-    with pytest.raises(ConfigError, match="nms_iou=1.5"), model.limited(score_threshold=0.5, nms_iou=1.5):
+    with pytest.raises(ConfigError, match=r"nms_iou=1\.5"), model.limited(score_threshold=0.5, nms_iou=1.5):
         pass

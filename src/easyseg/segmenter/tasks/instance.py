@@ -23,10 +23,11 @@ from easyseg.data.sequences import chosen
 from easyseg.devices import Compute
 from easyseg.errors import ConfigError, unknown_name
 from easyseg.metrics import Direction, InstanceFigures, PredictedObjects, TruthObjects
-from easyseg.models.instance.anchors import AnchorFit, choose_anchors, measure_anchors
+from easyseg.models.instance.anchors import AnchorFit, Anchors, choose_anchors, measure_anchors
 from easyseg.models.instance.heads import DetectionLimits
 from easyseg.models.instance.model import InstanceModel
 from easyseg.models.instance.plan import DetectorPlan
+from easyseg.models.instance.starting_plan import plan_of_weights
 from easyseg.prediction.object_scoring import AnnotatedObjects, ObjectEvaluation, ScoredObjects
 from easyseg.prediction.objects import ObjectLimits, ObjectPredictor
 from easyseg.prediction.predictor import Predictor, Prepared, Stopwatch, evaluation_mode
@@ -42,6 +43,9 @@ from easyseg.training.distributed import World
 
 LEAST_RECALL = 0.9
 """Anchors that overlap fewer of the objects with an IoU of 0.5 are worth a warning."""
+
+USUAL_RATE = 1e-3
+PRETRAINED_RATE = 2e-4
 
 USUAL_DETECTIONS = 100
 MOST_DETECTIONS = 1000
@@ -122,6 +126,15 @@ class InstanceWork:
         """A detector's step takes several times what that of a semantic model does."""
         return 2, 4
 
+    def usual_learning_rate(self, weights: str | None) -> float:
+        """A detector that is trained already, but for its last layers, forgets at the rate that a new one learns at."""
+        return PRETRAINED_RATE if plan_of_weights(weights) is not None else USUAL_RATE
+
+    def objects_per_image(self, dataset: Dataset) -> int:
+        """Return what some of the images show: nine in ten have as many objects at the most."""
+        sample = self.training_sample(dataset, _TRAINING_SAMPLE)
+        return measure_objects(sample, Preprocessing(None, None)).count_quantile(0.9) if sample is not None else 0
+
     def direction_of(self, figure: str, class_names: Iterable[str]) -> Direction:
         """Return whether more or less of a figure is better."""
         kinds = ("mask", "box") if self.has_masks else ("box",)
@@ -159,11 +172,10 @@ class InstanceWork:
         refuse_unlearnable(sizes, num_classes=len(classes))
         canvas_hw = _canvas(dataset, preprocessing)
         if model is None:
-            fit = _anchors(sizes, canvas_hw, model_settings.weights)
-            plan = DetectorPlan(anchors=fit.anchors, limits=DetectionLimits(per_image=_detections(sizes)))
+            anchors = _anchors(sizes, canvas_hw, model_settings.weights)
+            plan = DetectorPlan(anchors=anchors, limits=DetectionLimits(per_image=_detections(sizes)))
             model = build_model(model_settings, num_classes=len(classes), weights=model_settings.weights, plan=plan)
-        else:
-            fit = measure_anchors(_detector(model).anchors, sizes.boxes, canvas_hw=canvas_hw)
+        fit = measure_anchors(_detector(model).anchors, sizes.boxes, canvas_hw=canvas_hw)
         most = _detector(model).plan.limits.per_image
         notes = (*notes_on_objects(sizes, detections_per_image=most), _anchor_note(fit))
         return SetUp(model, (*notes, *note_on_merged(dataset, sizes)))
@@ -272,10 +284,10 @@ class InstanceWork:
         return build_model(settings, num_classes=shape.num_classes, weights=None)
 
     def trial_batch(self, settings: ModelSettings, shape: TrialShape) -> Batch:
-        """Return a batch of noise with a few squares that it can learn from."""
+        """Return a batch of noise with squares that it can learn from."""
         count, (height, width) = shape.batch_size, shape.size_hw
         images = torch.randint(0, 256, (count, settings.in_channels, height, width), dtype=torch.uint8)
-        targets = tuple(_squares(height, width) for _ in range(count))
+        targets = tuple(_squares(height, width, max(1, shape.num_objects)) for _ in range(count))
         return Batch(images.contiguous(memory_format=torch.channels_last), targets, tuple(range(count)))
 
 
@@ -294,13 +306,14 @@ def _canvas(dataset: Dataset, preprocessing: Preprocessing) -> SizeHW:
     return max(height for height, _ in sizes), max(width for _, width in sizes)
 
 
-def _anchors(sizes: ObjectSizes, canvas_hw: SizeHW, weights: str | None) -> AnchorFit:
-    """Return anchors for these objects; those that weights for COCO were trained with, where they suit."""
-    if weights is not None and str(weights).startswith("coco"):
-        usual = measure_anchors(DetectorPlan().anchors, sizes.boxes, canvas_hw=canvas_hw)
-        if usual.recall_50 >= LEAST_RECALL:
-            return usual
-    return choose_anchors(sizes.boxes, canvas_hw=canvas_hw)
+def _anchors(sizes: ObjectSizes, canvas_hw: SizeHW, weights: str | None) -> Anchors:
+    """Return anchors for these objects; those that the weights of a detector were trained with, where they suit."""
+    known = plan_of_weights(weights)
+    if known is not None:
+        fit = measure_anchors(known.anchors, sizes.boxes, canvas_hw=canvas_hw)
+        if fit.recall_50 >= LEAST_RECALL:
+            return known.anchors
+    return choose_anchors(sizes.boxes, canvas_hw=canvas_hw).anchors
 
 
 def _detections(sizes: ObjectSizes) -> int:
@@ -364,7 +377,7 @@ def _panel(picture: ImageArray) -> ImageArray:
     return np.asarray(cv2.resize(picture, size, interpolation=method), np.uint8)
 
 
-def _squares(height: int, width: int, count: int = 20) -> InstanceTarget:
+def _squares(height: int, width: int, count: int) -> InstanceTarget:
     side = max(2, min(height, width) // 8)
     masks = torch.zeros(count, height, width, dtype=torch.uint8)
     tops = torch.linspace(0, height - side, count).long()

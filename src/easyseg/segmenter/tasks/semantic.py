@@ -91,6 +91,14 @@ class SemanticWork:
     monitor = "mean_iou"
     usual_batch_sizes = (8, 16)
 
+    def usual_learning_rate(self, weights: str | None) -> float:
+        """What Adam takes of most networks."""
+        return 1e-3
+
+    def objects_per_image(self, dataset: Dataset) -> int:
+        """Pixels tell no objects apart."""
+        return 0
+
     def direction_of(self, figure: str, class_names: Iterable[str]) -> Direction:
         """Return whether more or less of a figure is better."""
         return direction_of(figure, class_names)

@@ -94,12 +94,14 @@ class TrialShape:
         task: decides the loss.
         batch_size: images in a batch.
         size_hw: height and width of the images in pixels.
+        num_objects: in an image, each with a mask of its own.
     """
 
     num_classes: int
     task: Task
     batch_size: int
     size_hw: SizeHW
+    num_objects: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,21 @@ class Work(Protocol):
     @property
     def usual_batch_sizes(self) -> tuple[int, int]:
         """Images per step where nobody chose: on a CPU, on a GPU."""
+        ...
+
+    def usual_learning_rate(self, weights: str | None) -> float:
+        """Return the highest rate of all but the encoder, with Adam, where nobody chose one.
+
+        Args:
+            weights: that a new model starts from; None for random ones, and for a model that was trained before.
+
+        Raises:
+            WeightsError: there is no such file.
+        """
+        ...
+
+    def objects_per_image(self, dataset: Dataset) -> int:
+        """Return how many objects images have; few have more. 0 where objects are not told apart."""
         ...
 
     @property
