@@ -15,11 +15,12 @@ from detectors import make_quick
 
 from easyseg import InstanceResult, Sample, Segmenter, Stage, load_dataset
 from easyseg.cli import main
-from easyseg.config import ModelSettings
+from easyseg.config import FitSettings, ModelSettings
 from easyseg.data.dataset import Dataset
 from easyseg.data.object_readiness import note_on_merged
 from easyseg.data.object_sizes import measure_objects
 from easyseg.data.reading import as_dataset
+from easyseg.devices import Compute
 from easyseg.errors import ConfigError, DataError, UnknownNameError
 from easyseg.io.checkpoints import save_checkpoint
 from easyseg.io.images import write_image
@@ -30,6 +31,7 @@ from easyseg.preprocessing import Preprocessing
 from easyseg.results import InstanceReport
 from easyseg.segmenter import building, planning
 from easyseg.segmenter.batch_probe import BatchChoice, ProbeRequest
+from easyseg.segmenter.preparing import TrainingData, resolved
 from easyseg.segmenter.tasks import TrialShape
 from easyseg.segmenter.tasks.instance import InstanceWork, annotated
 from easyseg.structures import LabelledObject, MaskPart
@@ -180,7 +182,6 @@ def test_weights_of_a_detector_bring_their_anchors_where_these_suit(
     fit = measure_anchors(ready.model.anchors, measure_objects(train, canvas).boxes, canvas_hw=(SIZE, SIZE))
     assert any(f"recall {fit.recall_50:.1%} at IoU .5, {fit.recall_70:.1%}" in note for note in ready.notes)
     assert fit.recall_50 >= 0.9
-    assert work.usual_learning_rate(str(path)) == 2e-4
 
 
 def test_limits_of_a_call_reach_the_network(discs: Dataset) -> None:
@@ -309,10 +310,14 @@ def test_memory_is_tried_with_as_many_objects_as_images_have(discs: Dataset, mon
     assert [request.num_objects for request in asked] == [3]
 
 
-@pytest.mark.parametrize(("weights", "expected"), [(None, 1e-3), ("imagenet", 1e-3), ("coco", 2e-4), ("coco_v1", 2e-4)])
-def test_what_is_trained_already_learns_slowly(weights: str | None, expected: float) -> None:
-    """All of it but the last layers, in a detector for COCO."""
-    assert InstanceWork().usual_learning_rate(weights) == expected
+@pytest.mark.parametrize("weights", [None, "imagenet", "coco"])
+def test_detectors_learn_slowly(weights: str | None, discs: Dataset) -> None:
+    """At a fifth of the rate of others; a pretrained encoder at a tenth of that."""
+    halves = TrainingData(discs, discs.split("train"), discs.split("val"))
+    settings = ModelSettings(model="mask_rcnn", encoder="resnet50", weights=weights, image_size=SIZE)
+    chosen = resolved(FitSettings(), halves, settings, Compute(torch.device("cpu"), torch.float32), goes_on=False)
+    assert chosen.learning_rate == 2e-4
+    assert chosen.encoder_learning_rate == pytest.approx(2e-4 if weights is None else 2e-5)
 
 
 def test_boxes_alone(discs: Dataset, tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ class SemanticWork:
     monitor = "mean_iou"
     usual_batch_sizes = (8, 16)
 
-    def usual_learning_rate(self, weights: str | None) -> float:
+    @property
+    def usual_learning_rate(self) -> float:
         """What Adam takes of most networks."""
         return 1e-3
 

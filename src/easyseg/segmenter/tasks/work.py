@@ -161,15 +161,9 @@ class Work(Protocol):
         """Images per step where nobody chose: on a CPU, on a GPU."""
         ...
 
-    def usual_learning_rate(self, weights: str | None) -> float:
-        """Return the highest rate of all but the encoder, with Adam, where nobody chose one.
-
-        Args:
-            weights: that a new model starts from; None for random ones, and for a model that was trained before.
-
-        Raises:
-            WeightsError: there is no such file.
-        """
+    @property
+    def usual_learning_rate(self) -> float:
+        """The highest rate of all but the encoder, with Adam, where nobody chose one."""
         ...
 
     def objects_per_image(self, dataset: Dataset) -> int:
