@@ -18,7 +18,14 @@ from torch import nn
 
 from easyseg.errors import CheckpointError, OutputError
 from easyseg.io import checkpoints
-from easyseg.io.checkpoints import FORMAT_VERSION, Checkpoint, load_checkpoint, load_tensors, save_checkpoint
+from easyseg.io.checkpoints import (
+    FORMAT_VERSION,
+    Checkpoint,
+    load_checkpoint,
+    load_tensors,
+    read_header,
+    save_checkpoint,
+)
 
 TENSORS = {
     "kernel": torch.arange(24, dtype=torch.float32).reshape(2, 3, 2, 2),
@@ -162,6 +169,15 @@ def test_weights_of_another_library_are_recognised(tmp_path: Path) -> None:
     save_file({"kernel": TENSORS["kernel"]}, path)
     with pytest.raises(CheckpointError, match=r"was not saved by easyseg.*weights='.*foreign\.safetensors'"):
         load_checkpoint(path)
+
+
+def test_header_can_be_read_alone(saved: Path, tmp_path: Path) -> None:
+    """Of a file that easyseg has not saved there is none."""
+    assert read_header(saved) == load_checkpoint(saved).header
+    save_file(TENSORS, tmp_path / "foreign.safetensors")
+    assert read_header(tmp_path / "foreign.safetensors") is None
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_header(tmp_path / "none.safetensors")
 
 
 def test_newer_format_asks_for_a_newer_version(saved: Path) -> None:

@@ -95,7 +95,6 @@ def test_perfect_detector_has_perfect_figures() -> None:
     assert scored.scorer.num_images == COUNT
     assert scored.scorer.kinds == ("mask", "box")
     assert sorted(reader.asked) == list(range(COUNT))
-    assert scored.loss is None
     assert scored.timing.keys() == {"reading", "network", "scoring"}
     assert sum(scored.timing.values()) == pytest.approx(scored.seconds)
 
@@ -138,10 +137,9 @@ def test_boxes_only() -> None:
 
 
 def test_limits_decide_what_counts() -> None:
-    """A threshold above all scores leaves nothing; more detections than COCO's hundred raise the scorer's limit."""
-    assert (
-        evaluation(Reader(), limits=ObjectLimits(score_threshold=0.95)).score(Knowing()).scorer.scores().overall.ar == 0
-    )
+    """A threshold above all pixels leaves nothing; more detections than COCO's hundred raise the scorer's limit."""
+    scored = evaluation(Reader(), limits=ObjectLimits(mask_threshold=1.0)).score(Knowing())
+    assert scored.scorer.scores().overall.ar == 0
     for most, expected in ((10, 100), (300, 300)):
         scored = evaluation(Reader(), limits=ObjectLimits(max_detections=most)).score(Knowing())
         assert scored.scorer.max_detections == expected
@@ -169,59 +167,6 @@ def test_kept_images_are_read_once_and_their_masks_are_run_lengths() -> None:
         first, second = measure.score(Knowing()), measure.score(Knowing())
         assert len(reader.asked) == reads
         assert same(first, second)
-
-
-def test_loss_is_the_mean_over_images_of_the_criterion() -> None:
-    """It sees the canvas of one image at a time, and its number; the sum of its parts counts."""
-    seen: list[tuple[torch.Size, torch.dtype, int]] = []
-
-    def criterion(canvas: Tensor, index: int) -> dict[str, Tensor]:
-        seen.append((canvas.shape, canvas.dtype, index))
-        return {"number": torch.tensor(float(index)), "one": torch.ones(())}
-
-    canvas = Preprocessing((16, 24), "stretch", 3)
-    scored = evaluation(Reader(), preprocessing=canvas).score(Knowing(), criterion=criterion)
-    assert scored.loss == 3
-    assert seen == [((1, 3, 16, 24), torch.uint8, index) for index in range(COUNT)]
-
-
-def test_random_numbers_of_the_loss_depend_on_the_image_alone() -> None:
-    """Detectors draw the boxes they learn from: repeatable, and training goes on as if nothing had been drawn."""
-
-    def criterion(_: Tensor, index: int) -> dict[str, Tensor]:
-        drawn.setdefault(index, []).append(float(torch.rand(())))
-        return {"drawn": torch.rand(())}
-
-    drawn: dict[int, list[float]] = {}
-    torch.manual_seed(3)
-    expected = torch.rand(2)
-    torch.manual_seed(3)
-    first = evaluation(Reader()).score(Knowing(), criterion=criterion)
-    second = evaluation(Reader(), batch_size=1).score(Knowing(), criterion=criterion)
-    assert torch.equal(torch.rand(2), expected)
-    assert first.loss == second.loss
-    assert all(len(set(numbers)) == 1 for numbers in drawn.values())
-    assert len({numbers[0] for numbers in drawn.values()}) == COUNT
-
-
-def test_loss_needs_no_float64_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Apple's GPU has none, so the values come to the CPU before they are widened."""
-    fetched: list[int] = []
-    cpu, double = Tensor.cpu, Tensor.double
-
-    def noted(tensor: Tensor) -> Tensor:
-        found = cpu(tensor)
-        fetched.append(found.data_ptr())
-        return found
-
-    def strict(tensor: Tensor) -> Tensor:
-        assert tensor.data_ptr() in fetched
-        return double(tensor)
-
-    monkeypatch.setattr(Tensor, "cpu", noted)
-    monkeypatch.setattr(Tensor, "double", strict)
-    scored = evaluation(Reader()).score(Knowing(), criterion=lambda *_: {"one": torch.ones(())})
-    assert scored.loss == 1
 
 
 def test_mode_and_gradients_are_left_alone() -> None:
@@ -331,21 +276,17 @@ class Member:
 
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_processes_share_the_images_and_all_know_everything(size: int) -> None:
-    """Figures, diagnosis and loss are those of one process; each is polled equally often, one without images too."""
-
-    def criterion(_: Tensor, index: int) -> dict[str, Tensor]:
-        return {"number": torch.tensor(float(index))}
+    """Figures and diagnosis are those of one process; each is polled equally often, one without images too."""
 
     def measured(sharing: Any) -> tuple[ScoredObjects, int, int]:
         reader, polls = Reader(), []
-        scored = evaluation(reader, sharing=sharing).score(Knowing(), criterion=criterion, poll=lambda: polls.append(0))
+        scored = evaluation(reader, sharing=sharing).score(Knowing(), poll=lambda: polls.append(0))
         return scored, len(reader.asked), len(polls)
 
     alone, _, _ = measured(None)
     results = Together(size).run(measured)
     for scored, _, _ in results:
         assert same(scored, alone)
-        assert scored.loss == alone.loss
         assert scored.scorer.diagnosis() == alone.scorer.diagnosis()
     assert sum(read for _, read, _ in results) == COUNT
     assert len({polls for _, _, polls in results}) == 1

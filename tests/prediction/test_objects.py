@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.ops import batched_nms
 
 from easyseg.devices import Compute
 from easyseg.errors import ConfigError, ModelError
 from easyseg.metrics.instance import PredictedObjects
-from easyseg.prediction.objects import CanvasObjects, ObjectLimits, ObjectPredictor, fetch, suppress
+from easyseg.prediction.objects import CanvasObjects, ObjectLimits, ObjectPredictor, fetch
 from easyseg.prediction.predictor import Predictor, Stopwatch
 from easyseg.preprocessing import Preprocessing
 from easyseg.structures import RawObjects
@@ -46,10 +45,10 @@ class Finder(nn.Module):
 
 
 def back(found: RawObjects, original_hw: tuple[int, int] = (32, 64), **limits: Any) -> PredictedObjects:
-    """Return objects at the size of an image of half the canvas's height, without suppression if nothing is said."""
+    """Return objects at the size of an image of half the canvas's height."""
     preprocessing = CANVAS
     predictor = Predictor(Finder(), preprocessing=preprocessing, compute=CPU, batch_size=2)
-    objects = ObjectPredictor(predictor, preprocessing=preprocessing, limits=ObjectLimits(**{"nms_iou": 1.0, **limits}))
+    objects = ObjectPredictor(predictor, preprocessing=preprocessing, limits=ObjectLimits(**limits))
     return objects.at_original_size(fetch([found])[0], preprocessing.place(original_hw))
 
 
@@ -126,12 +125,12 @@ def test_objects_in_the_padding_are_dropped() -> None:
     assert found.scores == pytest.approx([0.7])
 
 
-def test_uncertain_and_surplus_objects_are_dropped() -> None:
-    """The most certain remain, sorted, with their masks; a score at the threshold is enough."""
+def test_surplus_objects_are_dropped() -> None:
+    """The most certain remain, sorted, with their masks."""
     boxes = [[4, 20, 12, 28], [20, 20, 28, 28], [36, 20, 44, 28], [50, 20, 58, 28]]
     scores = [0.25, 0.75, 0.5, 0.125]
-    assert back(raw(boxes, scores), score_threshold=0.25).scores.tolist() == [0.75, 0.5, 0.25]
-    found = back(raw(boxes, scores, [0, 1, 2, 3]), score_threshold=0.25, max_detections=2)
+    assert back(raw(boxes, scores)).scores.tolist() == [0.75, 0.5, 0.25, 0.125]
+    found = back(raw(boxes, scores, [0, 1, 2, 3]), max_detections=2)
     assert found.scores.tolist() == [0.75, 0.5]
     assert found.class_ids.tolist() == [1, 2]
     assert [mask.box[0] for mask in found.masks] == [21, 37]
@@ -141,26 +140,6 @@ def test_not_a_number_is_no_object() -> None:
     """Neither as a score nor in a box."""
     found = back(raw([[4, 20, 12, 28], [4, float("nan"), 12, 28], [30, 20, 40, 28]], [float("nan"), 0.9, 0.8]))
     assert found.scores == pytest.approx([0.8])
-
-
-def test_overlapping_objects_of_a_class_are_one() -> None:
-    """Those of other classes stay, and so do those that overlap less than said."""
-    boxes = [[10, 20, 20, 30], [12, 20, 22, 30], [12, 20, 22, 30]]
-    assert back(raw(boxes, [0.9, 0.8, 0.7], [0, 0, 1]), nms_iou=0.5).class_ids.tolist() == [0, 1]
-    assert len(back(raw(boxes, [0.9, 0.8, 0.7], [0, 0, 1]), nms_iou=0.7)) == 3
-
-
-def test_suppression_is_torchvisions() -> None:
-    """On crowded boxes of three classes, with any threshold."""
-    random = np.random.default_rng(0)
-    for iou in (0.0, 0.2, 0.5, 0.9):
-        corners = random.uniform(0, 40, (80, 2))
-        boxes = np.concatenate([corners, corners + random.uniform(5, 20, (80, 2))], axis=1).astype(np.float32)
-        class_ids = random.integers(0, 3, 80)
-        scores = torch.linspace(1, 0, 80)
-        expected = batched_nms(torch.from_numpy(boxes), scores, torch.from_numpy(class_ids), iou)
-        assert suppress(boxes, class_ids, iou=iou).tolist() == expected.tolist()
-    assert suppress(np.zeros((0, 4)), np.zeros(0, np.int64), iou=0.5).tolist() == []
 
 
 def test_objects_without_a_pixel_are_dropped() -> None:
@@ -203,7 +182,8 @@ def test_arguments_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"score_threshold": -0.1}, {"mask_threshold": 1.5}, {"nms_iou": float("nan")}, {"max_detections": 0}]
+    "wrong",
+    [{"mask_threshold": -0.1}, {"mask_threshold": 1.5}, {"mask_threshold": float("nan")}, {"max_detections": 0}],
 )
 def test_limits_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     """The message names the limit, its value, and one that works."""

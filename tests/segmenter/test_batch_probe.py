@@ -26,7 +26,7 @@ from easyseg.segmenter.batch_probe import (
     probe,
     run_probe,
 )
-from easyseg.segmenter.tasks import semantic
+from easyseg.segmenter.tasks import instance, semantic
 from easyseg.training.callbacks import Callback, StepReport
 
 SMALL = ProbeRequest(
@@ -140,6 +140,21 @@ def test_every_task_can_be_tried(task: Any) -> None:
     classes = 1 if task == "binary" else 3
     run_probe(replace(SMALL, task=task, num_classes=classes, precision="bf16"), written)
     assert len(written.getvalue().splitlines()) == 2
+
+
+def test_detectors_are_tried_with_as_many_objects_as_images_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image of the noise has so many."""
+    counts: list[int] = []
+    squares = instance._squares
+
+    def noted(height: int, width: int, count: int) -> Any:
+        counts.append(count)
+        return squares(height, width, count)
+
+    monkeypatch.setattr(instance, "_squares", noted)
+    settings = ModelSettings(model="faster_rcnn", encoder="test_resnet", weights=None, image_size=64).to_dict()
+    run_probe(replace(SMALL, settings=settings, num_objects=5, batch_sizes=(1, 2)), io.StringIO())
+    assert counts == [5, 5, 5]
 
 
 def test_run_trains_with_what_fits_and_goes_on_with_it(

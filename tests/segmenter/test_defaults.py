@@ -28,22 +28,30 @@ def test_given_numbers_are_kept() -> None:
     """Whoever gives a number gets it."""
     assert choose_batch_size(64, usual=8, num_images=3) == 64
     assert choose_workers(3, device_type="cuda", start_method="spawn") == 3
-    assert choose_learning_rates(0.3, 0.2, optimizer="sgd", pretrained=True) == (0.3, 0.2)
+    assert choose_learning_rates(0.3, 0.2, usual=1e-3, optimizer="sgd", pretrained=True) == (0.3, 0.2)
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "pretrained", "expected"),
-    [("adamw", False, (1e-3, 1e-3)), ("adam", True, (1e-3, 1e-4)), ("sgd", False, (1e-2, 1e-2))],
+    ("usual", "optimizer", "pretrained", "expected"),
+    [
+        (1e-3, "adamw", False, (1e-3, 1e-3)),
+        (1e-3, "adam", True, (1e-3, 1e-4)),
+        (1e-3, "sgd", False, (1e-2, 1e-2)),
+        (2e-4, "adamw", True, (2e-4, 2e-5)),
+    ],
 )
-def test_pretrained_encoder_gets_a_tenth(optimizer: str, pretrained: bool, expected: tuple[float, float]) -> None:
+def test_pretrained_encoder_gets_a_tenth(
+    usual: float, optimizer: str, pretrained: bool, expected: tuple[float, float]
+) -> None:
     """And SGD ten times the rate of Adam."""
-    assert choose_learning_rates("auto", "auto", optimizer=optimizer, pretrained=pretrained) == pytest.approx(expected)
+    rates = choose_learning_rates("auto", "auto", usual=usual, optimizer=optimizer, pretrained=pretrained)
+    assert rates == pytest.approx(expected)
 
 
 def test_encoder_follows_a_given_rate() -> None:
     """A rate for the decoder alone counts for the encoder, too."""
-    assert choose_learning_rates(0.5, "auto", optimizer="adamw", pretrained=True) == (0.5, 0.05)
-    assert choose_learning_rates(0.5, "auto", optimizer="adamw", pretrained=False) == (0.5, 0.5)
+    assert choose_learning_rates(0.5, "auto", usual=1e-3, optimizer="adamw", pretrained=True) == (0.5, 0.05)
+    assert choose_learning_rates(0.5, "auto", usual=1e-3, optimizer="adamw", pretrained=False) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize(("processors", "expected"), [(1, 1), (2, 1), (6, 5), (64, 8)])

@@ -16,10 +16,10 @@ from torch.distributed import TCPStore
 from easyseg.data.shapes import write_shapes
 
 PROGRAM = Path(__file__).with_name("worlds.py")
-ALONE = ("double_alone", "single_alone")
+ALONE = ("double_alone", "single_alone", "detector_alone")
 SHARED = (
     *("double_shared", "single_shared", "stop", "interrupted_first", "interrupted_again", "undisturbed"),
-    "fewer_first",
+    *("fewer_first", "detector_shared"),
 )
 FAILING = ("error", "killed", "small", "synchronised")
 
@@ -94,11 +94,19 @@ def test_losses_are_equal_in_single_precision(found: Found) -> None:
         assert other["val_loss"] == pytest.approx(one["val_loss"], rel=1e-6)
 
 
-@pytest.mark.parametrize("case", ["double_shared", "single_shared", "stop", "undisturbed"])
+@pytest.mark.parametrize("case", ["double_shared", "single_shared", "detector_shared", "stop", "undisturbed"])
 def test_both_processes_have_the_same_model(found: Found, case: str) -> None:
     """To the last bit, statistics of batch normalisation and the moving average included."""
     assert str(found.of(case, 0)["rows"]) == str(found.of(case, 1)["rows"])
     assert difference(found.weights(case, 0), found.weights(case, 1)) == 0
+
+
+def test_detector_learns_by_two_what_it_learns_by_one(found: Found) -> None:
+    """Plain steps of SGD come to the same weights where no box is drawn; images in uneven parts weigh the same."""
+    (alone,), (shared,) = (found.of(case)["rows"] for case in ("detector_alone", "detector_shared"))
+    assert shared["loss"] == pytest.approx(alone["loss"], rel=1e-6)
+    assert shared["loss"] == found.of("detector_shared", 1)["rows"][0]["loss"]
+    assert difference(found.weights("detector_alone"), found.weights("detector_shared")) < 1e-6
 
 
 def test_evaluation_and_prediction_are_shared(found: Found) -> None:

@@ -15,15 +15,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.numpy import save_file
 from torch import nn
 
-from easyseg import Segmenter
+from easyseg import Sample, Segmenter
 from easyseg.config import ModelSettings
 from easyseg.errors import SampleError
+from easyseg.models.instance.building import build_instance
+from easyseg.models.instance.model import InstanceModel
+from easyseg.segmenter import building
 from easyseg.segmenter.building import build_model
 from easyseg.segmenter.tasks import semantic
+from easyseg.structures import LabelledObject, MaskPart
 from easyseg.training import joining
 from easyseg.training.callbacks import Callback, EpochReport, StopRequest
 from easyseg.training.timing import StepTimer
@@ -100,6 +105,50 @@ def equal(folder: Path, rank: int, precision: str, name: str) -> dict[str, Any]:
     }
 
 
+def squares(count: int) -> list[Sample]:
+    """Return images of noise, each with two squares at the same places, of which the last is for validation."""
+    masks = np.zeros((2, 64, 64), np.uint8)
+    masks[0, 8:28, 10:34] = masks[1, 34:60, 28:58] = 1
+    drawn = []
+    for number in range(count):
+        image = np.random.default_rng(number).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+        image[masks.any(axis=0)] //= 3
+        objects = tuple(LabelledObject("square", MaskPart(mask)) for mask in masks)
+        drawn.append(Sample(image, objects=objects, split="val" if number == count - 1 else "train"))
+    return drawn
+
+
+def drawing_no_boxes(*arguments: Any, **settings: Any) -> InstanceModel:
+    """Build a detector that learns from all its boxes, as many in each image: means over images are means over boxes.
+
+    The first stage takes every anchor that counts, which images with objects at the same places share; the second one
+    gets no proposals beside the true boxes.
+    """
+    model = build_instance(*arguments, **settings)
+    for sampler in (model.network.rpn.fg_bg_sampler, model.network.roi_heads.fg_bg_sampler):
+        sampler.batch_size_per_image = 10**6
+    model.network.rpn._post_nms_top_n = {"training": 0, "testing": 20}
+    return model
+
+
+def detector(folder: Path, rank: int, name: str) -> dict[str, Any]:
+    """Train a detector by two plain steps, of three images and of one, which the first process has."""
+    building.build_instance = drawing_no_boxes
+    model = Segmenter("mask_rcnn", "test_convnext", weights=None, image_size=64, precision="fp32")
+    settings: dict[str, Any] = {"optimizer": "sgd", "schedule": "constant", "augment": "none", "clip_gradients": None}
+    model.fit(
+        squares(5),
+        epochs=1,
+        batch_size=3,
+        learning_rate=0.01,
+        monitor="loss",
+        run_dir=None,
+        verbose=False,
+        **settings,
+    )
+    return outcome(model, folder, f"{name}.{rank}")
+
+
 def usual(folder: Path, rank: int, name: str, **settings: Any) -> dict[str, Any]:
     """Train with batch normalisation, dropout, a moving average and a run folder."""
     model = segmenter()
@@ -113,6 +162,8 @@ def case(name: str, folder: Path, rank: int) -> dict[str, Any]:
     kind = name.partition("_")[0]
     if kind in ("double", "single"):
         return equal(folder, rank, kind, name)
+    if kind == "detector":
+        return detector(folder, rank, name)
     if kind == "stop":
         return usual(folder, rank, name, callbacks=StopsAt(1) if rank == 0 else (), epochs=50)
     if name.endswith("_first") and rank == 1:

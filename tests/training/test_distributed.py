@@ -167,4 +167,4 @@ def test_evaluation_is_exact(found: tuple[dict[str, Any], ...], count: int) -> N
 def test_evaluation_of_objects_is_exact(found: tuple[dict[str, Any], ...], count: int) -> None:
     """All processes know what each measured, also where one has no image."""
     for result in found:
-        assert result["detection"][str(count)] == {"tables": True, "types": True, "loss": True, "found": count}
+        assert result["detection"][str(count)] == {"tables": True, "types": True, "found": count}

@@ -82,12 +82,26 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as a .safetensors file ({error}); it may be damaged.") from error
+        raise _unreadable(path, error) from error
     header = _header(path, metadata)
     broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
         raise CheckpointError(f"{path} holds numbers that are not finite, in {broken[0]!r}; train it anew.")
     return Checkpoint(header, tensors)
+
+
+def read_header(path: str | Path) -> dict[str, Any] | None:
+    """Return what the header of a model file says, without reading its weights; None where easyseg did not save it.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or it is from a newer version.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+    return _header(Path(path), metadata) if _KEY in metadata else None
 
 
 def load_tensors(network: torch.nn.Module, checkpoint: Checkpoint, *, path: str | Path) -> None:
@@ -106,6 +120,10 @@ def load_tensors(network: torch.nn.Module, checkpoint: Checkpoint, *, path: str 
             "Install the version of easyseg it was saved with, named in its header."
         )
     network.load_state_dict(checkpoint.tensors)
+
+
+def _unreadable(path: str | Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} cannot be read as a .safetensors file ({error}); it may be damaged.")
 
 
 def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -255,7 +255,9 @@ def _why_no_pyramid(encoder: EncoderEntry) -> str | None:
     if encoder.zoo != "timm":
         return f"{name} is not in timm, from which it takes its encoders"
     if encoder.family in families.TIMM_FIXED:
-        return f"{name} takes one image size only"
+        reason = f"{name} takes one image size only"
+        is_hiera = encoder.family == "hiera"
+        return f"{reason}; of the Hiera encoders, SAM 2's take any, such as sam2_hiera_tiny" if is_hiera else reason
     if encoder.family in families.TIMM_UNALIGNED | families.TIMM_NO_PYRAMID:
         return f"the features of {name} are not exactly 1/4, 1/8, 1/16 and 1/32 of the image"
     patch = re.search(r"(?:patch|xcit.*_p)(\d+)", name)

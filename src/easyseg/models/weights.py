@@ -55,7 +55,9 @@ class LoadedWeights:
         return ", ".join(notes)
 
 
-def load_weights_file(network: nn.Module, path: str | Path, *, encoder: str, head: tuple[str, ...]) -> LoadedWeights:
+def load_weights_file(
+    network: nn.Module, path: str | Path, *, encoder: str, head: tuple[str, ...], kept: tuple[str, ...] = ()
+) -> LoadedWeights:
     """Copy what fits from a .safetensors file into a network.
 
     The file may hold an encoder alone or a whole network, wrapped or not: names are compared behind the two prefixes
@@ -66,13 +68,18 @@ def load_weights_file(network: nn.Module, path: str | Path, *, encoder: str, hea
         path: the file.
         encoder: the prefix of the encoder's tensors in the network, such as "network.encoder.".
         head: prefixes of the last layer's tensors, which may differ in the number of classes.
+        kept: names of tensors of the network that stay as they are, whatever the file holds.
 
     Raises:
         WeightsError: the file cannot be read, holds too little of the encoder, or tensors of another shape.
     """
     path = check_file(path)
     state = _read(path)
-    own = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    own = {
+        name: value
+        for name, value in network.state_dict().items()
+        if name not in kept and not name.endswith("num_batches_tracked")
+    }
     source_of = _match_names(own, state)
     expected = [name for name in own if name.startswith(encoder)]
     found = [name for name in expected if name in source_of]

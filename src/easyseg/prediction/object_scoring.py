@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from easyseg.devices import Compute
 from easyseg.errors import DataError
@@ -18,13 +17,10 @@ from easyseg.metrics.instance import InstanceScorer, TruthObjects
 from easyseg.metrics.instance.scorer import MAX_DETECTIONS
 from easyseg.prediction.objects import CanvasObjects, ObjectLimits, ObjectPredictor
 from easyseg.prediction.predictor import Network, Predictor, Prepared, Stopwatch, evaluation_mode
-from easyseg.prediction.sharing import Sharing, in_order, parts_of
+from easyseg.prediction.sharing import Sharing, parts_of
 from easyseg.prediction.sources import ahead
 from easyseg.preprocessing import Preprocessing
 from easyseg.structures import ImageArray, Instances
-
-ObjectCriterion: TypeAlias = Callable[[Tensor, int], Mapping[str, Tensor]]
-"""From an image on the canvas, (1, C, h, w) uint8 on the device, and its number, to named losses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +46,11 @@ class ScoredObjects:
 
     Attributes:
         scorer: has measured all images.
-        loss: mean over images of the training loss, None where none was asked for.
         seconds: wall time in all.
         timing: wall time by what the network had to wait for, and itself: "reading", "network", "scoring".
     """
 
     scorer: InstanceScorer
-    loss: float | None
     seconds: float
     timing: dict[str, float]
 
@@ -108,15 +102,11 @@ class ObjectEvaluation:
         self._kept: dict[int, Prepared[_Annotated]] | None = {} if keep else None
         self._sharing = sharing
 
-    def score(
-        self, network: Network, *, criterion: ObjectCriterion | None = None, poll: Callable[[], None] = lambda: None
-    ) -> ScoredObjects:
-        """Measure `network`; its mode and all random numbers are as before afterwards.
+    def score(self, network: Network, *, poll: Callable[[], None] = lambda: None) -> ScoredObjects:
+        """Measure `network`; its mode is as before afterwards.
 
         Args:
             network: images (N, C, h, w) in 0..255 to a list with the `RawObjects` of each.
-            criterion: a loss to report the mean of over images. It may draw random numbers: they depend on the image's
-                number alone.
             poll: called after every image; may raise, to break the evaluation off. Equally often in every process.
 
         Raises:
@@ -131,7 +121,6 @@ class ObjectEvaluation:
         )
         predictor = ObjectPredictor(runner, preprocessing=self._preprocessing, limits=self._limits)
         scorer = self._new_scorer()
-        losses: list[Tensor] = []
         parts = parts_of(self._images.count, self._batch_size, self._sharing)
         own = parts[self._sharing.rank] if self._sharing is not None else parts[0]
         prepared = ahead(own, self._prepared, threads=self._threads, depth=runner.depth)
@@ -141,42 +130,16 @@ class ObjectEvaluation:
             scorer.add(item.tag.index, item.tag.truth, predictor.at_original_size(found, item.placement))
 
         with evaluation_mode(network), torch.inference_mode():
-            found = self._found(predictor, prepared, watch, criterion, losses)
+            found = predictor.found(prepared, watch)
             for _ in ahead(found, compare, threads=self._threads, depth=lambda _: 2 * self._batch_size):
                 poll()
             for _ in range(len(own), max(map(len, parts))):
                 poll()
-            # to the CPU first: Apple's GPU has no float64
-            own_losses = torch.stack(losses).cpu().double() if losses else torch.zeros(0, dtype=torch.float64)
-            loss = float(in_order(own_losses, parts, self._sharing).mean()) if criterion is not None else None
             whole = self._of_all(scorer)
         seconds = time.perf_counter() - begun
         # what the network had to wait for at the end, or because too much waited to be compared
         watch.seconds["scoring"] = seconds - sum(watch.seconds.values())
-        return ScoredObjects(whole, loss, seconds, dict(watch.seconds))
-
-    def _found(
-        self,
-        predictor: ObjectPredictor,
-        prepared: Iterator[Prepared[_Annotated]],
-        watch: Stopwatch,
-        criterion: ObjectCriterion | None,
-        losses: list[Tensor],
-    ) -> Iterator[tuple[CanvasObjects, Prepared[_Annotated]]]:
-        """Yield what the network finds in each image, and add the image's loss to `losses`."""
-        for objects, item in predictor.found(prepared, watch):
-            if criterion is not None:
-                with watch.on("network"):
-                    losses.append(self._loss(criterion, item))
-            yield objects, item
-
-    def _loss(self, criterion: ObjectCriterion, item: Prepared[_Annotated]) -> Tensor:
-        """Return the sum of an image's losses. Detectors draw the boxes they learn from at random."""
-        device = self._compute.device
-        canvas = torch.from_numpy(item.canvas).permute(2, 0, 1)[None].to(device, non_blocking=True)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), self._compute.autocast():
-            torch.manual_seed(item.tag.index)
-            return torch.stack([part.float() for part in criterion(canvas, item.tag.index).values()]).sum()
+        return ScoredObjects(whole, seconds, dict(watch.seconds))
 
     def _prepared(self, index: int) -> Prepared[_Annotated]:
         if self._kept is not None and index in self._kept:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,6 @@ from torch import Tensor
 from easyseg.errors import ConfigError
 from easyseg.geometry import RunLengths
 from easyseg.metrics.instance import PredictedObjects
-from easyseg.metrics.instance.overlap import box_areas, box_intersections, intersection_over_union
 from easyseg.prediction.pasting import paste_mask
 from easyseg.prediction.predictor import Predictor, Prepared, Stopwatch
 from easyseg.preprocessing import Placement, Preprocessing
@@ -25,28 +24,24 @@ Tag = TypeVar("Tag")
 
 @dataclass(frozen=True, slots=True)
 class ObjectLimits:
-    """Which of the objects that a network finds are kept. A network's own limits come first.
+    """Which of the objects that a network finds, by its own limits of score and overlap, are kept.
 
     Attributes:
-        score_threshold: objects with a lower score are dropped, in 0..1.
         mask_threshold: a pixel belongs to an object where its probability is greater, in 0..1.
-        nms_iou: of two objects of a class whose boxes overlap more than this, the less certain one is dropped, in 0..1.
         max_detections: the most certain ones that are kept of an image.
 
     Raises:
         ConfigError: one of them is out of its range.
     """
 
-    score_threshold: float = 0.05
     mask_threshold: float = 0.5
-    nms_iou: float = 0.5
     max_detections: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("score_threshold", "mask_threshold", "nms_iou"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ConfigError(f"{name}={value}; expected a number from 0 to 1. Type {name}=0.5.")
+        if not 0 <= self.mask_threshold <= 1:
+            raise ConfigError(
+                f"mask_threshold={self.mask_threshold}; expected a number from 0 to 1. Type mask_threshold=0.5."
+            )
         if self.max_detections < 1:
             raise ConfigError(f"max_detections={self.max_detections}; expected 1 or more. Type max_detections=100.")
 
@@ -104,10 +99,10 @@ class ObjectPredictor:
         """
         limits = self._limits
         boxes = self._preprocessing.boxes_to_original(found.boxes, placement)
-        fits = (boxes[:, :2] < boxes[:, 2:]).all(axis=1) & (found.scores >= limits.score_threshold)
+        fits = (boxes[:, :2] < boxes[:, 2:]).all(axis=1) & ~np.isnan(found.scores)
         order = np.argsort(-found.scores, kind="stable")
         kept = order[fits[order]]
-        kept = kept[suppress(boxes[kept], found.class_ids[kept], iou=limits.nms_iou)][: limits.max_detections]
+        kept = kept[: limits.max_detections]
         masks: list[RunLengths] | None = None
         if found.patches is not None:
             pasted = [
@@ -129,30 +124,6 @@ def fetch(raw: Sequence[RawObjects]) -> list[CanvasObjects]:
     table = torch.cat([_as_rows(one) for one in raw]).cpu().numpy()
     ends = np.cumsum([len(one) for one in raw])
     return [_from_rows(rows, one) for rows, one in zip(np.split(table, ends[:-1]), raw, strict=True)]
-
-
-def suppress(
-    boxes: npt.NDArray[np.floating[Any]], class_ids: npt.NDArray[np.int64], *, iou: float
-) -> npt.NDArray[np.intp]:
-    """Return which objects remain if none may overlap a better one of its class too much.
-
-    Args:
-        boxes: (N, 4) x1, y1, x2, y2, the most certain first.
-        class_ids: (N,).
-        iou: the largest overlap allowed, in 0..1.
-
-    Returns:
-        (M,) places, in order.
-    """
-    wide = boxes.astype(np.float64)
-    areas = box_areas(wide)
-    overlaps = intersection_over_union(box_intersections(wide, wide), areas, areas, np.zeros(len(wide), bool))
-    is_rival = np.triu((overlaps > iou) & (class_ids[:, None] == class_ids), 1)
-    remains = np.ones(len(wide), bool)
-    for place in np.flatnonzero(is_rival.any(axis=1)):
-        if remains[place]:
-            remains &= ~is_rival[place]
-    return np.flatnonzero(remains)
 
 
 def _as_rows(found: RawObjects) -> Tensor:

@@ -44,6 +44,7 @@ class ProbeRequest:
         size_hw: height and width of the images in pixels.
         device: where.
         precision: "fp32", "bf16" or "fp16".
+        num_objects: in an image; 0 where objects are not told apart.
         batch_sizes: to try, smallest first.
     """
 
@@ -54,6 +55,7 @@ class ProbeRequest:
     size_hw: tuple[int, int]
     device: str
     precision: str
+    num_objects: int = 0
     batch_sizes: tuple[int, ...] = (1, 2)
 
 
@@ -132,7 +134,10 @@ def run_probe(request: ProbeRequest, out: TextIO) -> None:
     compute = Compute(torch.device(request.device), precision)
     settings = ModelSettings.model_validate(dict(request.settings))
     work = work_of(settings)
-    shapes = [TrialShape(request.num_classes, request.task, size, request.size_hw) for size in request.batch_sizes]
+    shapes = [
+        TrialShape(request.num_classes, request.task, size, request.size_hw, request.num_objects)
+        for size in request.batch_sizes
+    ]
     model = work.trial_model(settings, shapes[0])
     model.to(compute.device).to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(

@@ -24,14 +24,21 @@ def choose_batch_size(given: int | Auto, *, usual: int, num_images: int, process
 
 
 def choose_learning_rates(
-    learning_rate: float | Auto, encoder_learning_rate: float | Auto, *, optimizer: str, pretrained: bool
+    learning_rate: float | Auto, encoder_learning_rate: float | Auto, *, usual: float, optimizer: str, pretrained: bool
 ) -> tuple[float, float]:
     """Return the highest learning rates of decoder and head, and of the encoder.
 
     A pretrained encoder gets a tenth: it forgets at the decoder's rate. Adam's steps do not depend on the size of the
     gradient, so one rate fits most networks; SGD's do, and it needs a larger one.
+
+    Args:
+        learning_rate: the setting.
+        encoder_learning_rate: likewise.
+        usual: of decoder and head, with Adam.
+        optimizer: its name.
+        pretrained: whether the encoder is.
     """
-    usual = 1e-2 if optimizer == "sgd" else 1e-3
+    usual = usual * 10 if optimizer == "sgd" else usual
     decoder = usual if learning_rate == "auto" else learning_rate
     encoder = (decoder * 0.1 if pretrained else decoder) if encoder_learning_rate == "auto" else encoder_learning_rate
     return decoder, encoder

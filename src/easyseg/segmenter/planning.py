@@ -15,6 +15,7 @@ from easyseg.segmenter.fitted import FittedModel, StartingPoint
 from easyseg.segmenter.places import Place, agreed_place, choose_place
 from easyseg.segmenter.preparing import TrainingData, overfitted, read_halves, resolved
 from easyseg.segmenter.resuming import Identity
+from easyseg.segmenter.tasks import work_of
 from easyseg.training.distributed import ALONE, World
 
 
@@ -99,6 +100,7 @@ def _with_fitting_batches(plan: Plan, model_settings: ModelSettings, compute: Co
             size_hw=model_settings.image_size or dataset.size_hw(0),
             device=str(compute.device),
             precision=compute.precision,
+            num_objects=work_of(model_settings).objects_per_image(dataset),
         )
         choice = choose_fitting_batch(usual, request, free_bytes=free_memory(compute.device))
     settings = plan.settings.model_copy(update={"batch_size": choice.batch_size})

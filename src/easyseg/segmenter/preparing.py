@@ -122,6 +122,7 @@ def resolved(
     decoder, encoder = defaults.choose_learning_rates(
         settings.learning_rate,
         settings.encoder_learning_rate,
+        usual=work.usual_learning_rate,
         optimizer=settings.optimizer,
         pretrained=model_settings.weights is not None and not goes_on,
     )

@@ -11,11 +11,13 @@ import torch
 from detectors import build, save
 
 from easyseg.errors import ModelError, UnknownNameError, WeightsError
+from easyseg.io.checkpoints import save_checkpoint
 from easyseg.models import assembly
 from easyseg.models.assembly import check_pair, check_weights
 from easyseg.models.instance import timm_encoder
 from easyseg.models.instance.anchors import Anchors
 from easyseg.models.instance.plan import DetectorPlan
+from easyseg.models.instance.starting_plan import plan_of_weights
 from easyseg.models.registry import MODELS, EncoderEntry, find_encoder, list_encoders, list_models
 from easyseg.models.semantic import build_semantic
 from easyseg.models.strided_pointwise import StridedPointwiseConv2d
@@ -26,7 +28,7 @@ from easyseg.models.strided_pointwise import StridedPointwiseConv2d
     [
         ("vit_small_patch14_dinov2", "patches of 14 pixels, and .* with patches of 16, such as vit_small_patch16_224"),
         ("xcit_nano_12_p8_224", "patches of 8 pixels"),
-        ("hiera_tiny_224", "one image size only"),
+        ("hiera_tiny_224", "one image size only; of the Hiera encoders, SAM 2's take any, such as sam2_hiera_tiny"),
         ("maxvit_tiny_tf_224", "one image size only"),
         ("sequencer2d_s", "not exactly 1/4, 1/8, 1/16 and 1/32"),
         ("inception_v3", "not exactly 1/4"),
@@ -169,20 +171,49 @@ def test_imagenet_weights_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_file_of_our_own(tmp_path: Path) -> None:
-    """What was saved comes back, and more classes start fresh; anchors come from the file."""
-    plan = DetectorPlan(anchors=Anchors.of((8, 16, 32, 64, 128)))
+    """What was saved comes back, and more classes start fresh; whatever the plan left open is as in the file."""
+    plan = DetectorPlan(anchors=Anchors.of((8, 16, 32, 64, 128)), structure="coco_v2", held="all")
     source = build("mask_rcnn", "test_resnet", plan=plan)
-    path = save(source.state_dict(), tmp_path / "whole.safetensors")
+    path = save_checkpoint(tmp_path / "whole", source.state_dict(), {"plan": source.plan.to_dict()})
     model = build("mask_rcnn", "test_resnet", seed=1, weights=path)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in source.state_dict().items())
     assert model.anchors == model.plan.anchors == plan.anchors
-    assert model.plan.held == "encoder"
+    assert model.plan == source.plan
+    assert "175 of 175 tensors loaded" in model.weights_note
+    assert model.weights_note.endswith("structure coco_v2")
     other = build("mask_rcnn", "test_resnet", seed=1, num_classes=5, weights=str(path))
     assert "last layer starts fresh" in other.weights_note
     assert torch.equal(
         other.network.get_parameter("fpn.inner_blocks.0.0.weight"),
         source.network.get_parameter("fpn.inner_blocks.0.0.weight"),
     )
+
+
+def test_anchors_that_were_chosen_stay(tmp_path: Path) -> None:
+    """Those of a file would be others than what was measured; the rest of it is taken over."""
+    source = build("mask_rcnn", "test_resnet", plan=DetectorPlan(structure="coco_v2", held="all"))
+    path = save_checkpoint(tmp_path / "whole", source.state_dict(), {"plan": source.plan.to_dict()})
+    chosen = DetectorPlan(anchors=Anchors.of((8, 16, 32, 64, 128)))
+    model = build("mask_rcnn", "test_resnet", weights=path, plan=chosen)
+    assert model.anchors == chosen.anchors
+    assert (model.plan.structure, model.plan.held) == ("coco_v2", "all")
+    with pytest.raises(WeightsError, match="has structure='coco_v2', not 'standard'; leave structure out"):
+        build("mask_rcnn", "test_resnet", weights=path, plan=DetectorPlan(structure="standard"))
+
+
+def test_files_without_a_plan(tmp_path: Path) -> None:
+    """Weights that somebody else saved are taken as they are; what cannot be read is named."""
+    source = build("mask_rcnn", "test_resnet", plan=DetectorPlan(anchors=Anchors.of((8, 16, 32, 64, 128))))
+    path = save(source.state_dict(), tmp_path / "plain.safetensors")
+    model = build("mask_rcnn", "test_resnet", weights=path)
+    assert model.plan == DetectorPlan(structure="standard", held="encoder")
+    assert plan_of_weights(save_checkpoint(tmp_path / "semantic", source.state_dict(), {})) is None
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"nothing")
+    with pytest.raises(WeightsError, match=r"broken\.safetensors cannot be read"):
+        plan_of_weights(broken)
+    with pytest.raises(WeightsError, match="no such file"):
+        plan_of_weights("coco_town.safetensors")
 
 
 def test_an_encoder_of_timms_as_a_file(tmp_path: Path) -> None:

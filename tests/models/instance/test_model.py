@@ -10,7 +10,7 @@ import torch
 from detectors import LOSSES, TWO_DISCS, batch_of, build, check_found, check_parts, check_same, draw, learn, total
 from torch import Tensor
 
-from easyseg.errors import DataError, ModelError
+from easyseg.errors import ConfigError, DataError, ModelError
 from easyseg.models.instance.anchors import Anchors
 from easyseg.models.instance.heads import DetectionLimits
 from easyseg.models.instance.plan import DetectorPlan
@@ -237,3 +237,49 @@ def test_a_summary_counts_every_part() -> None:
     assert [part.name for part in summary.parts] == list(model.parts())
     assert all(part.multiply_adds > 0 for part in summary.parts)
     assert summary.total.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("own", "whole", "share"), [((0,), (0, 1, 2), 1 / 3), ((0,), (0,), 1), ((), (0, 1), 0)])
+def test_shared_batches_weigh_every_image_the_same(own: tuple[int, ...], whole: tuple[int, ...], share: float) -> None:
+    """What a process adds to the losses of all is in proportion to its images; all of it travels in one message."""
+    model = build("mask_rcnn", "test_convnext").train()
+    batch = replace(batch_of(1), indices=own, whole=whole)
+    torch.manual_seed(0)
+    alone = model.losses(batch_of(1))
+    messages: list[Tensor] = []
+
+    def total_of_two(part: Tensor) -> Tensor:
+        messages.append(part)
+        return part + 1
+
+    model.total = total_of_two
+    torch.manual_seed(0)
+    shared = model.losses(batch)
+    assert len(messages) == 1
+    assert list(shared) == LOSSES
+    for name, loss in shared.items():
+        assert loss.item() == pytest.approx(1 + share * alone[name].item())
+    total(shared).backward()
+    assert any(parameter.grad is not None for parameter in model.parameters())
+    assert "total" not in model.state_dict()
+
+
+def test_other_limits_hold_inside_a_block_alone() -> None:
+    """Less is found with stricter ones; afterwards, an error included, they are the plan's."""
+    plan = DetectorPlan(limits=DetectionLimits(per_image=2000))
+    model = build("faster_rcnn", "test_convnext", plan=plan, is_quick=False).eval()
+    images = batch_of(1).images
+
+    def found(**limits: float) -> int:
+        with model.limited(**limits):
+            return len(model.infer(images)[0])
+
+    assert found(score_threshold=0.0, nms_iou=1.0) > found(score_threshold=0.0, nms_iou=0.5)
+    assert 0 < found(score_threshold=0.0, nms_iou=0.0) < found(score_threshold=0.0, nms_iou=0.5)
+    assert found(score_threshold=1.0, nms_iou=1.0) == 0
+    with pytest.raises(KeyError), model.limited(score_threshold=1.0, nms_iou=1.0):
+        raise KeyError
+    heads = model.network.roi_heads
+    assert (heads.score_thresh, heads.nms_thresh) == (0.05, 0.5)
+    with pytest.raises(ConfigError, match=r"nms_iou=1\.5"), model.limited(score_threshold=0.5, nms_iou=1.5):
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,24 @@ from detectors import make_quick
 
 from easyseg import InstanceResult, Sample, Segmenter, Stage, load_dataset
 from easyseg.cli import main
+from easyseg.config import FitSettings, ModelSettings
 from easyseg.data.dataset import Dataset
 from easyseg.data.object_readiness import note_on_merged
 from easyseg.data.object_sizes import measure_objects
 from easyseg.data.reading import as_dataset
+from easyseg.devices import Compute
 from easyseg.errors import ConfigError, DataError, UnknownNameError
+from easyseg.io.checkpoints import save_checkpoint
 from easyseg.io.images import write_image
-from easyseg.models.instance.anchors import measure_anchors
+from easyseg.models.instance.anchors import Anchors, measure_anchors
+from easyseg.models.instance.model import InstanceModel
+from easyseg.models.instance.plan import DetectorPlan
 from easyseg.preprocessing import Preprocessing
 from easyseg.results import InstanceReport
-from easyseg.segmenter import building
+from easyseg.segmenter import building, planning
+from easyseg.segmenter.batch_probe import BatchChoice, ProbeRequest
+from easyseg.segmenter.preparing import TrainingData, resolved
+from easyseg.segmenter.tasks import TrialShape
 from easyseg.segmenter.tasks.instance import InstanceWork, annotated
 from easyseg.structures import LabelledObject, MaskPart
 from easyseg.training.callbacks import BestTracker, Callback, StepReport
@@ -166,6 +175,48 @@ def test_saved_detector_finds_the_same(fitted: tuple[Segmenter, Path], discs: Da
     assert len(model.predict(image, score_threshold=1.0)) == 0
 
 
+SUITING, TOO_LARGE = Anchors.of((14, 20, 40, 80, 160)), Anchors.of((64, 128, 256, 512, 512))
+
+
+@pytest.mark.parametrize(("of_weights", "is_kept"), [(SUITING, True), (TOO_LARGE, False)])
+def test_weights_of_a_detector_bring_their_anchors_where_these_suit(
+    of_weights: Anchors, is_kept: bool, discs: Dataset, tmp_path: Path
+) -> None:
+    """Else anchors are chosen by the data; the log reports those that were built, and structure is the weights'."""
+    plan = DetectorPlan(of_weights, structure="coco_v2", held="all")
+    settings = ModelSettings(model="mask_rcnn", encoder="test_resnet", weights=None, image_size=SIZE)
+    model = building.build_model(settings, num_classes=1, weights=None, plan=plan)
+    path = save_checkpoint(tmp_path / "coco_discs", model.state_dict(), {"plan": model.plan.to_dict()})  # type: ignore[union-attr]
+    work, train, canvas = InstanceWork(), discs.split("train"), Preprocessing((SIZE, SIZE))
+    ready = work.set_up(train, settings.model_copy(update={"weights": str(path)}), canvas, None)
+    assert isinstance(ready.model, InstanceModel)
+    assert (ready.model.anchors == of_weights) is is_kept
+    assert (ready.model.plan.structure, ready.model.plan.held) == ("coco_v2", "all")
+    fit = measure_anchors(ready.model.anchors, measure_objects(train, canvas).boxes, canvas_hw=(SIZE, SIZE))
+    assert any(f"recall {fit.recall_50:.1%} at IoU .5, {fit.recall_70:.1%}" in note for note in ready.notes)
+    assert fit.recall_50 >= 0.9
+
+
+def test_limits_of_a_call_reach_the_network(discs: Dataset) -> None:
+    """Each has an effect on either side of the network's own, also where several calls take turns."""
+    model = segmenter(precision="fp32")
+    model.fit(discs, epochs=1, batch_size=2, **QUIET)
+    heads = model.network.network.roi_heads  # type: ignore[union-attr]
+    heads.score_thresh, heads.nms_thresh, heads.detections_per_img = 0.05, 0.5, 1000
+    images = [discs.image(index) for index in range(3)]
+    shared = {"score_threshold": 0.0, "batch_size": 1}
+    every = model.predict(images, nms_iou=1.0, **shared)
+    fewer = model.predict(images, nms_iou=0.0, **shared)
+    usual = model.predict(images, nms_iou=0.5, **shared)
+    for all_of, few, some in zip(every, fewer, usual, strict=True):
+        assert len(few) < len(some) < len(all_of)
+        certain = all_of.scores[len(all_of) // 2]
+        assert certain > 0
+    found = model.predict(images[2], score_threshold=float(certain), nms_iou=1.0)
+    assert len(found) == np.count_nonzero(all_of.scores > certain)
+    assert (heads.score_thresh, heads.nms_thresh) == (0.05, 0.5)
+
+
 def test_several_images_come_as_an_iterator(fitted: tuple[Segmenter, Path], discs: Dataset) -> None:
     """In order, each with as many pixels as it has."""
     images = [discs.image(index) for index in range(3)]
@@ -275,6 +326,36 @@ def test_data_without_any_object_is_refused_before_the_first_step(discs: Dataset
     drawn = samples(range(1), "val")
     with pytest.raises(DataError, match="has an object"):
         segmenter().fit(as_dataset([*empty[1:], *drawn]), epochs=1, **QUIET)
+
+
+def test_memory_is_tried_with_as_many_objects_as_images_have(discs: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a mask of its own, so that hundreds of them decide what a step takes."""
+    work = InstanceWork()
+    assert work.objects_per_image(discs.split("train")) == 3
+    assert work.objects_per_image(replace(discs, samples=())) == 0
+    settings = ModelSettings(model="mask_rcnn", encoder="test_resnet", weights=None, image_size=SIZE)
+    for count, expected in ((7, 7), (0, 1)):
+        batch = work.trial_batch(settings, TrialShape(1, "multiclass", 2, (SIZE, SIZE), count))
+        assert [len(target) for target in batch.targets] == [expected] * 2
+    asked: list[ProbeRequest] = []
+
+    def noted(usual: int, request: ProbeRequest, **_: Any) -> BatchChoice:
+        asked.append(request)
+        return BatchChoice(usual)
+
+    monkeypatch.setattr(planning, "choose_fitting_batch", noted)
+    segmenter().fit(discs, epochs=1, **QUIET)
+    assert [request.num_objects for request in asked] == [3]
+
+
+@pytest.mark.parametrize("weights", [None, "imagenet", "coco"])
+def test_detectors_learn_slowly(weights: str | None, discs: Dataset) -> None:
+    """At a fifth of the rate of others; a pretrained encoder at a tenth of that."""
+    halves = TrainingData(discs, discs.split("train"), discs.split("val"))
+    settings = ModelSettings(model="mask_rcnn", encoder="resnet50", weights=weights, image_size=SIZE)
+    chosen = resolved(FitSettings(), halves, settings, Compute(torch.device("cpu"), torch.float32), goes_on=False)
+    assert chosen.learning_rate == 2e-4
+    assert chosen.encoder_learning_rate == pytest.approx(2e-4 if weights is None else 2e-5)
 
 
 def test_boxes_alone(discs: Dataset, tmp_path: Path) -> None:

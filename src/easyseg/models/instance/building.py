@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from easyseg.errors import ModelError
+from easyseg.errors import ModelError, WeightsError
 from easyseg.models import smp_zoo
 from easyseg.models.assembly import check_pair, check_weights, in_turn, misfit
 from easyseg.models.construction import Construction, Trial, drop_idle, try_out
@@ -22,6 +22,7 @@ from easyseg.models.instance.model import InstanceModel, InstanceOrder
 from easyseg.models.instance.plan import STRUCTURES, DetectorPlan, Held, StructureDetails
 from easyseg.models.instance.proposals import build_proposals
 from easyseg.models.instance.pyramid import REDUCTIONS, FeaturePyramid, SimpleFeaturePyramid
+from easyseg.models.instance.starting_plan import plan_of_weights
 from easyseg.models.instance.timm_encoder import ATTEMPTS, TimmEncoder, build_encoder
 from easyseg.models.registry import EncoderEntry, ModelEntry, find_encoder, find_model
 from easyseg.models.single_value import allow_single_values
@@ -82,8 +83,9 @@ def build_instance(
         num_classes: without background, at least 1.
         in_channels: channels of the images, at least 1.
         weights: "imagenet" for the encoder, "coco" (resnet50 only; "coco_v1" is torchvision's first, quicker detector)
-            for all but the last layers, None for a random start, or the path of a .safetensors file.
-        plan: anchors and the like; None: the usual ones.
+            for all but the last layers, None for a random start, or the path of a .safetensors file. Of a detector that
+            easyseg saved, structure and held statistics are taken over.
+        plan: anchors and the like; None: those of the file, or else the usual ones.
 
     Raises:
         UnknownNameError: no model or encoder has that name.
@@ -101,7 +103,7 @@ def build_instance(
     check_pair(entry, source)
     check_weights(entry, source, weights)
     name = None if weights is None or is_file(weights) else str(weights)
-    plan = _completed(plan or DetectorPlan(), entry, source, weights)
+    plan = _completed(plan, entry, source, weights)
     known = smp_zoo.IMAGENET if name in STRUCTURE_OF else smp_zoo.statistics(source, None)
     order = InstanceOrder(entry, source, num_classes, in_turn(known, in_channels), plan)
     fit = _find_fit(order)
@@ -113,15 +115,22 @@ def build_instance(
 
 
 def _completed(
-    plan: DetectorPlan, model: ModelEntry, encoder: EncoderEntry, weights: str | Path | None
+    wanted: DetectorPlan | None, model: ModelEntry, encoder: EncoderEntry, weights: str | Path | None
 ) -> DetectorPlan:
     """Return the plan with what follows from the weights."""
-    structure = plan.structure
-    held: Held = "none" if weights is None else "encoder"
+    known = plan_of_weights(weights)
+    plan = wanted or known or DetectorPlan()
     if weights in STRUCTURE_OF:
-        structure = check_coco(model, encoder, str(weights), structure)
-        held = "all"
-    return replace(plan, structure=structure or "standard", held=plan.held or held)
+        check_coco(model, encoder, str(weights), plan.structure)
+    elif known is not None and plan.structure not in (None, known.structure):
+        raise WeightsError(
+            f"{weights}: the detector in it has structure={known.structure!r}, not {plan.structure!r}; leave structure "
+            "out."
+        )
+    held: Held = "none" if weights is None else "encoder"
+    if known is not None:
+        plan = replace(plan, structure=known.structure, held=plan.held or known.held)
+    return replace(plan, structure=plan.structure or "standard", held=plan.held or held)
 
 
 def _find_fit(order: InstanceOrder) -> _Fit:
@@ -216,7 +225,9 @@ def _load(built: InstanceModel, order: InstanceOrder, weights: str | Path) -> st
     """Load what is not in the encoder already, and say in a sentence what the model starts from."""
     if is_file(weights):
         head = tuple(f"network.{name}" for name in LAST_LAYERS)
-        return str(load_weights_file(built, weights, encoder="network.encoder.body.", head=head))
+        anchors = ("network.rpn.anchor_generator.shapes",)  # they were chosen before; see `DetectorPlan`
+        loaded = load_weights_file(built, weights, encoder="network.encoder.body.", head=head, kept=anchors)
+        return f"{loaded}; structure {order.plan.structure}"
     if weights in STRUCTURE_OF:
         fresh = load_coco(built.network, order.model, order.encoder, str(weights))
         return f"{weights} weights" + (f"; {', '.join(fresh)} start at random" if fresh else "")

@@ -22,7 +22,6 @@ STRUCTURE_OF: dict[str, Structure] = {"coco": "coco_v2", "coco_v1": "coco_v1", "
 """Names of weights -> the structure that they need."""
 
 LAST_LAYERS = (
-    "rpn.anchor_generator.",
     "rpn.head.cls_logits.",
     "rpn.head.bbox_pred.",
     "roi_heads.box_predictor.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -49,6 +51,8 @@ class InstanceModel(PixelModel):
     Attributes:
         num_classes: without background.
         weights_note: one sentence for people on what weights it started from.
+        total: adds up what each of the processes that share a batch has, and leaves each the gradient of its own part;
+            None where this process has the whole of every batch. It is no part of the state.
     """
 
     network: Detector
@@ -60,6 +64,7 @@ class InstanceModel(PixelModel):
         self.num_classes = order.num_classes
         self._plan = order.plan
         self.weights_note = "random weights"
+        self.total: Callable[[Tensor], Tensor] | None = None
         self._stage_of = stage_of
 
     @property
@@ -98,13 +103,34 @@ class InstanceModel(PixelModel):
             found: list[RawObjects] = self(images)
         return found
 
+    @contextmanager
+    def limited(self, *, score_threshold: float, nms_iou: float) -> Iterator[None]:
+        """Let other limits than the plan's decide, inside the block, which objects are found.
+
+        Args:
+            score_threshold: objects need a higher score, in 0..1.
+            nms_iou: of two objects of a class that overlap more than this, the less certain one is dropped, in 0..1.
+
+        Raises:
+            ConfigError: a value is out of its range.
+        """
+        limits = replace(self._plan.limits, score_threshold=score_threshold, nms_iou=nms_iou)
+        heads = self.network.roi_heads
+        before = heads.score_thresh, heads.nms_thresh
+        heads.score_thresh, heads.nms_thresh = limits.score_threshold, limits.nms_iou
+        try:
+            yield
+        finally:
+            heads.score_thresh, heads.nms_thresh = before
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses "classifier", "box", "mask", "objectness" and "rpn_box" of a batch, each a scalar.
 
         "mask" is missing where only boxes are found. The mode does not matter to what is returned. A batch without
         indices, or of nothing but crowds, costs exactly 0.
 
-        Where several processes share a batch, these are the losses of the images that this one has.
+        Where several processes share a batch, these are the same in all of them: the mean over the processes' losses,
+        weighted by their numbers of images, as each image gives about as many boxes to learn from.
 
         Raises:
             ModelError: the batch holds masks of classes, or images that do not fit.
@@ -113,7 +139,12 @@ class InstanceModel(PixelModel):
         padded = self._padded(batch.images)
         targets = to_targets(batch, num_classes=self.num_classes, has_masks=self.has_masks)
         losses = self.network.losses(padded, (batch.images.shape[2], batch.images.shape[3]), targets)
-        return losses if batch.indices else {name: loss * 0 for name, loss in losses.items()}
+        share = len(batch.indices) / max(1, len(batch.whole or batch.indices))
+        if share == 1 and self.total is None:
+            return losses
+        parts = torch.stack(list(losses.values())) * share
+        whole = parts if self.total is None else self.total(parts)  # all of them in one message
+        return dict(zip(losses, whole.unbind(), strict=True))
 
     def parts(self) -> dict[str, nn.Module]:
         """Return encoder[0] (shallow) .. encoder[-1] (deep), fpn, rpn, roi_heads: together every parameter, once.

@@ -93,6 +93,15 @@ class SemanticWork:
     usual_batch_sizes = (8, 16)
     floor = -math.inf
 
+    @property
+    def usual_learning_rate(self) -> float:
+        """What Adam takes of most networks."""
+        return 1e-3
+
+    def objects_per_image(self, dataset: Dataset) -> int:
+        """Pixels tell no objects apart."""
+        return 0
+
     def direction_of(self, figure: str, class_names: Sequence[str]) -> Direction:
         """Return whether more or less of a figure is better."""
         return direction_of(figure, class_names)

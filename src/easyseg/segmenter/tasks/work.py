@@ -94,12 +94,14 @@ class TrialShape:
         task: decides the loss.
         batch_size: images in a batch.
         size_hw: height and width of the images in pixels.
+        num_objects: in an image, each with a mask of its own.
     """
 
     num_classes: int
     task: Task
     batch_size: int
     size_hw: SizeHW
+    num_objects: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,15 @@ class Work(Protocol):
     @property
     def floor(self) -> float:
         """What a model scores by figures of which more is better while it has learnt nothing: never the best one."""
+        ...
+
+    @property
+    def usual_learning_rate(self) -> float:
+        """The highest rate of all but the encoder, with Adam, where nobody chose one."""
+        ...
+
+    def objects_per_image(self, dataset: Dataset) -> int:
+        """Return how many objects images have; few have more. 0 where objects are not told apart."""
         ...
 
     @property
