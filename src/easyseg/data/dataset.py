@@ -24,7 +24,7 @@ from easyseg.data.sample_files import identity_of, listed, objects_identity, pro
 from easyseg.data.sequences import annotated_places, chosen, splits_of
 from easyseg.data.splitting import assign_splits
 from easyseg.data.statistics import ClassStatistics, class_statistics
-from easyseg.data.targets import read_instances, read_picture, read_pixels, read_target
+from easyseg.data.targets import read_instances, read_picture, read_pixels, read_target, read_truth
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import unknown_name
 from easyseg.io.image_sources import source_size
@@ -42,6 +42,7 @@ from easyseg.structures import (
 )
 
 if TYPE_CHECKING:
+    from easyseg.metrics import TruthObjects
     from easyseg.results import Checkup
 
 
@@ -174,6 +175,17 @@ class Dataset:
                 annotation was made for an image of another size.
         """
         return read_instances(self.samples[index], self.class_map, self.size_hw(index))
+
+    def truth(self, index: int) -> TruthObjects:
+        """Return an image's objects as metrics take them: masks as run lengths, in little memory however many there are.
+
+        Objects that cover no pixel are left out. Those that do not count are crowds of every class: what is found there
+        is neither right nor wrong.
+
+        Raises:
+            SampleError: as `instances` does, but for the number of objects, which has no limit.
+        """
+        return read_truth(self.samples[index], self.class_map, self.size_hw(index))
 
     def as_instances(self, *, classes: Sequence[str] | None = None, smallest_pixels: int = 16) -> Dataset:
         """Return the dataset with each connected region of a class as an object, for masks that tell none apart.

@@ -56,11 +56,13 @@ class DrawnObject:
         mask: (H, W) bool, perhaps without any true pixel.
         class_id: its place in the dataset's `object_classes`.
         is_crowd: whether it is a region of objects that were not told apart.
+        is_ignored: whether its class does not count; it is a crowd of every class then, whatever `class_id` says.
     """
 
     mask: BoolMask
     class_id: int
     is_crowd: bool
+    is_ignored: bool = False
 
 
 def draw_classes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
@@ -150,7 +152,7 @@ def drawn_objects(
         class_map: the class of each object.
         size_hw: the image's height and width.
         class_mask: the sample's mask of class ids, where its objects take their classes from it.
-        keeps_ignored: objects whose class does not count come as crowds of class 0; else they are left out.
+        keeps_ignored: objects whose class does not count come as crowds of every class; else they are left out.
 
     Raises:
         SampleError: an object is malformed or of a class that there is not.
@@ -158,7 +160,7 @@ def drawn_objects(
     places = class_map.object_classes
     for at, item, place in with_places(sample, class_map, class_mask):
         if place == IGNORE_INDEX and keeps_ignored:
-            yield DrawnObject(_object_mask(sample, at, item, size_hw), 0, is_crowd=True)
+            yield DrawnObject(_object_mask(sample, at, item, size_hw), 0, is_crowd=True, is_ignored=True)
         elif place is not None and place != IGNORE_INDEX:
             class_id = places.index(class_map.names[place])
             yield DrawnObject(_object_mask(sample, at, item, size_hw), class_id, item.is_crowd)

@@ -127,7 +127,10 @@ def note_on_merged(dataset: Dataset, sizes: ObjectSizes) -> tuple[str, ...]:
 
 def _num_parts(dataset: Dataset, index: int) -> int:
     """Return how many large separate parts the only object of an image has."""
-    instances = dataset.instances(index)
-    mask = instances.masks[~instances.is_crowd][:1].any(axis=0)
-    areas = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+    truth = dataset.truth(index)
+    single = np.flatnonzero(~truth.is_crowd)[:1]
+    if truth.masks is None or not single.size:
+        return 0
+    patch, _ = truth.masks[single[0]].to_patch()
+    areas = cv2.connectedComponentsWithStats(patch.view(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
     return int(np.count_nonzero(areas >= _LARGE_PART * areas.max(initial=0)))

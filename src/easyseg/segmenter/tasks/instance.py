@@ -21,7 +21,7 @@ from easyseg.data.sampling import grouped_by_shape
 from easyseg.data.sequences import chosen
 from easyseg.devices import Compute
 from easyseg.errors import ConfigError, unknown_name
-from easyseg.metrics import Direction, InstanceFigures, PredictedObjects, TruthObjects
+from easyseg.metrics import Direction, InstanceFigures, PredictedObjects
 from easyseg.models.instance.anchors import AnchorFit, choose_anchors, measure_anchors
 from easyseg.models.instance.heads import DetectionLimits
 from easyseg.models.instance.model import InstanceModel
@@ -188,7 +188,7 @@ class InstanceWork:
         classes = tuple(fitted.class_map.object_classes)
         channels = fitted.preprocessing.in_channels
         images = AnnotatedObjects(
-            len(dataset), lambda i: (dataset.image(i, channels), dataset.instances(i)), len(classes), self.has_masks
+            len(dataset), lambda i: (dataset.image(i, channels), dataset.truth(i)), len(classes), self.has_masks
         )
         evaluation = ObjectEvaluation(
             images,
@@ -280,7 +280,7 @@ class InstanceWork:
 
 def annotated(dataset: Dataset, index: int, image: ImageArray | None = None) -> InstanceResult:
     """Return an image's annotated objects in the form of a prediction; crowds left out."""
-    truth = TruthObjects.from_instances(dataset.instances(index))
+    truth = dataset.truth(index)
     kept = np.flatnonzero(~truth.is_crowd)
     objects = PredictedObjects(truth.class_ids, np.ones(len(truth)), truth.masks, truth.boxes).take(kept)
     return InstanceResult(objects, class_names=dataset.object_classes, size_hw=dataset.size_hw(index), image=image)
