@@ -177,7 +177,7 @@ class Dataset:
         return read_instances(self.samples[index], self.class_map, self.size_hw(index))
 
     def truth(self, index: int) -> TruthObjects:
-        """Return an image's objects as metrics take them: masks as run lengths, in little memory however many there are.
+        """Return an image's objects as metrics take them: masks as run lengths, of which many need little memory.
 
         Objects that cover no pixel are left out. Those that do not count are crowds of every class: what is found there
         is neither right nor wrong.

@@ -59,7 +59,7 @@ class TruthObjects:
         _check_lengths("true object", count, is_crowd=is_crowd, areas=areas, is_of_every_class=of_every)
         if (of_every & ~is_crowd).any():
             place = int(np.flatnonzero(of_every & ~is_crowd)[0])
-            raise DataError(f"True object {place} is of every class and no crowd; only crowds can be. Set is_crowd there.")
+            raise DataError(f"True object {place} is of every class and no crowd; expected is one. Set is_crowd there.")
         if not (np.isfinite(areas).all() and (areas >= 0).all()):
             raise DataError("The area of a true object is negative or not finite; give pixels, or leave areas out.")
         object.__setattr__(self, "is_crowd", is_crowd)

@@ -13,7 +13,7 @@ import torch
 from easyseg import visualization
 from easyseg.config import FitSettings, ModelSettings, PredictSettings
 from easyseg.data.dataset import Dataset
-from easyseg.data.instance_augmentation import InstanceAugmentation, build_instance_augmentation
+from easyseg.data.instance_augmentation import InstanceAugmentation, build_instance_augmentation, most_learnt
 from easyseg.data.loaders import Order
 from easyseg.data.object_readiness import note_on_merged, notes_on_objects, refuse_unlearnable
 from easyseg.data.object_sizes import ObjectSizes, measure_objects
@@ -164,7 +164,8 @@ class InstanceWork:
         else:
             fit = measure_anchors(_detector(model).anchors, sizes.boxes, canvas_hw=canvas_hw)
         most = _detector(model).plan.limits.per_image
-        notes = (*notes_on_objects(sizes, detections_per_image=most), _anchor_note(fit))
+        about = notes_on_objects(sizes, detections_per_image=most, most_objects=most_learnt(canvas_hw))
+        notes = (*about, _anchor_note(fit))
         return SetUp(model, (*notes, *note_on_merged(dataset, sizes)))
 
     def losses(self, dataset: Dataset, settings: FitSettings, world: World) -> Callable[[Model], None]:
