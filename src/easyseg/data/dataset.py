@@ -30,6 +30,7 @@ from easyseg.errors import unknown_name
 from easyseg.io.image_sources import source_size
 from easyseg.results.semantic import SemanticResult
 from easyseg.structures import (
+    SMALLEST_PIXELS,
     SPLITS,
     ClassMap,
     ImageArray,
@@ -187,7 +188,7 @@ class Dataset:
         """
         return read_truth(self.samples[index], self.class_map, self.size_hw(index))
 
-    def as_instances(self, *, classes: Sequence[str] | None = None, smallest_pixels: int = 16) -> Dataset:
+    def as_instances(self, *, classes: Sequence[str] | None = None, smallest_pixels: int = SMALLEST_PIXELS) -> Dataset:
         """Return the dataset with each connected region of a class as an object, for masks that tell none apart.
 
         Objects that touch become one; only single masks, polygons or numbers of them can tell them apart. The regions
@@ -199,7 +200,8 @@ class Dataset:
         Args:
             classes: the classes whose regions are objects; None: all but the background, where one is named so or the
                 masks have a single class.
-            smallest_pixels: regions of fewer pixels are left out.
+            smallest_pixels: regions of fewer pixels are left out. Models that learn from the dataset remember it, and
+                find the objects of other masks the same way.
 
         Raises:
             DataError: there are no masks of classes; or none of the classes is called a background, so that it is not

@@ -290,9 +290,10 @@ def _part_mask(part: MaskPart, size_hw: SizeHW) -> BoolMask:
         _refuse_other_shape(selected, size_hw)
         scaled = cv2.resize(selected.view(np.uint8), size_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return np.asarray(scaled, bool)
-    if part.offset_xy == (0, 0) and selected.shape == tuple(size_hw):
+    if part.offset_xy is None:
+        _refuse_other_size(selected, part, size_hw)
         return selected
-    return _placed(selected, part, size_hw)
+    return _placed(selected, part.offset_xy, size_hw)
 
 
 def _values_of(part: MaskPart) -> npt.NDArray[Any]:
@@ -316,15 +317,26 @@ def _refuse_other_shape(selected: BoolMask, size_hw: SizeHW) -> None:
         )
 
 
-def _placed(selected: BoolMask, part: MaskPart, size_hw: SizeHW) -> BoolMask:
+def _refuse_other_size(selected: BoolMask, part: MaskPart, size_hw: SizeHW) -> None:
+    """Refuse a mask that is to cover its image and has another size."""
+    if selected.shape == tuple(size_hw):
+        return
+    problem = (
+        f"mask has {selected.shape[1]} x {selected.shape[0]} pixels, its image {size_hw[1]} x {size_hw[0]}; expected "
+        "the same size."
+    )
+    if isinstance(part.mask, Path):
+        raise SampleError(part.mask, f"the {problem} Save the mask at the image's size.")
+    raise DataError(
+        f"its {problem} Of a mask of a part of the image, say where it lies: MaskPart(..., offset_xy=(x, y))."
+    )
+
+
+def _placed(selected: BoolMask, offset_xy: tuple[int, int], size_hw: SizeHW) -> BoolMask:
     """Put a mask of a part of the image where it belongs; what reaches beyond the image is cut off."""
-    if part.value is None and isinstance(part.mask, Path):
-        raise SampleError(
-            part.mask,
-            f"the mask has {selected.shape[1]} x {selected.shape[0]} pixels, its image {size_hw[1]} x {size_hw[0]}; "
-            "expected the same size. Save the mask at the image's size.",
-        )
-    (left, top), (height, width) = part.offset_xy, selected.shape
+    if offset_xy == (0, 0) and selected.shape == tuple(size_hw):
+        return selected
+    (left, top), (height, width) = offset_xy, selected.shape
     mask = np.zeros(size_hw, bool)
     rows = slice(max(0, top), max(0, min(size_hw[0], top + height)))
     columns = slice(max(0, left), max(0, min(size_hw[1], left + width)))

@@ -213,6 +213,16 @@ def test_masks_that_do_not_tell_objects_apart_are_parted(folder: Path) -> None:
     assert [len(annotated(dataset.split("train"), at)) for at in range(6)] == [1, 2, 3, 1, 2, 3]
 
 
+def test_what_is_a_speck_goes_with_the_model(folder: Path, tmp_path: Path) -> None:
+    """Objects of a folder are found by what the training took for one, by a loaded model, too."""
+    dataset = load_dataset(folder).as_instances(smallest_pixels=180)
+    model = segmenter()
+    model.fit(dataset, epochs=1, batch_size=2, **QUIET)
+    loaded = Segmenter.load(model.save(tmp_path / "discs"), device="cpu")
+    found = [each.evaluate(data).diagnosis.num_truths for each in (model, loaded) for data in (dataset, folder)]
+    assert found == [5] * 4
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [({"loss": "dice"}, "loss"), ({"class_weights": "balanced"}, "class_weights"), ({"oversample": 0.5}, "oversample")],

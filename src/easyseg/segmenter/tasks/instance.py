@@ -36,7 +36,7 @@ from easyseg.results.words import counted
 from easyseg.segmenter.building import Model, build_model
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.tasks.work import AnyResult, Measured, MeasuringRequest, SetUp, TrialShape
-from easyseg.structures import Batch, ClassMap, ImageArray, InstanceTarget, MaskArray, SizeHW
+from easyseg.structures import SMALLEST_PIXELS, Batch, ClassMap, ImageArray, InstanceTarget, MaskArray, SizeHW
 from easyseg.training.distributed import World
 
 LEAST_RECALL = 0.9
@@ -136,8 +136,9 @@ class InstanceWork:
         """Return a dataset of objects: of masks of classes, each connected region is taken for one."""
         if not len(dataset) or any(sample.objects is not None for sample in dataset.samples):
             return dataset
-        classes = dataset.object_classes if dataset.class_map.stuff else None
-        return dataset.as_instances(classes=classes)
+        known = dataset.class_map  # as the model was trained, where there is one
+        classes = dataset.object_classes if known.stuff else None
+        return dataset.as_instances(classes=classes, smallest_pixels=known.smallest_pixels or SMALLEST_PIXELS)
 
     def check_settings(self, settings: FitSettings) -> None:
         """Refuse what is for pixels."""
