@@ -126,9 +126,9 @@ def _divided(whole: InstanceTarget, images: Sequence[CanvasObjects]) -> tuple[In
     counts = [len(objects) for objects in images]
     mask_counts = [sum(not item.is_crowd for item in objects) for objects in images]
     columns = (
-        whole.boxes.split(counts),
-        whole.class_ids.split(counts),
-        whole.masks.split(mask_counts),
-        whole.is_crowd.split(counts),
+        torch.split(whole.boxes, counts),
+        torch.split(whole.class_ids, counts),
+        torch.split(whole.masks, mask_counts),
+        torch.split(whole.is_crowd, counts),
     )
     return tuple(InstanceTarget(*parts) for parts in zip(*columns, strict=True))

@@ -83,7 +83,7 @@ def _stuff(class_map: ClassMap, classes: Sequence[str] | None) -> tuple[str, ...
     grounds = [name for name in class_map.names if name.lower() in BACKGROUND_NAMES | VOID_NAMES]
     if class_map.task == "multiclass" and not grounds:
         raise DataError(
-            f"None of the classes {', '.join(class_map.names)} is called background, so it is not clear which of them "
-            f"have objects. Type load_dataset(...).as_instances(classes={list(class_map.names[1:4])}), with those that do."
+            f"None of the classes {', '.join(class_map.names)} is called background, so it is not clear which have "
+            f"objects. Type load_dataset(...).as_instances(classes={list(class_map.names[1:4])}), with those that do."
         )
     return tuple(name for name in possible if name.lower() in VOID_NAMES)

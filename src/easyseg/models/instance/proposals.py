@@ -126,7 +126,7 @@ def in_crowd(boxes: Tensor, crowds: Tensor, canvas: Tensor) -> Tensor:
     high = torch.minimum(boxes[:, 2:], canvas[2:])
     areas = (high - low).clamp(min=0).prod(dim=1)
     found = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    for some in crowds.split(_CROWDS_AT_ONCE):
+    for some in torch.split(crowds, _CROWDS_AT_ONCE):
         shared_low = torch.maximum(low[:, None], some[None, :, :2])
         shared_high = torch.minimum(high[:, None], some[None, :, 2:])
         shared = (shared_high - shared_low).clamp(min=0).prod(dim=2)
