@@ -124,6 +124,32 @@ def test_evaluation_repeats_the_best_row(fitted: tuple[Segmenter, Path], discs: 
     assert model.evaluate(discs, split="train").training_scores is None
 
 
+def test_evaluation_holds_no_dense_masks(
+    fitted: tuple[Segmenter, Path], discs: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for its figures nor for its pictures."""
+    monkeypatch.setattr(Dataset, "instances", lambda *_: pytest.fail("all masks at once"))
+    val = discs.split("val")
+    assert fitted[0].evaluate(discs).diagnosis.num_truths == 6
+    result = fitted[0].predict(val.image(0), score_threshold=0.0)
+    assert InstanceWork().comparison(val, 0, val.image(0), result).ndim == 3
+    assert InstanceWork().masks_to_show(val, 0, result)[0].any()
+
+
+def test_objects_that_do_not_count_cost_nothing(fitted: tuple[Segmenter, Path]) -> None:
+    """With `ignore=`, what is found on them is neither right nor wrong, and pictures leave them out."""
+    image, masks = draw(8)
+    objects = tuple(
+        LabelledObject(name, MaskPart(mask)) for name, mask in zip(("disc", "ball", "ball"), masks, strict=True)
+    )
+    data = as_dataset([Sample(image, objects=objects, split="val", label="balls")], ignore=["ball"])
+    assert data.object_classes == ["disc"]
+    assert len(annotated(data, 0)) == 1
+    truth = data.truth(0)
+    assert truth.is_of_every_class.tolist() == [False, True, True]
+    assert fitted[0].evaluate(data).diagnosis.num_truths == 1
+
+
 def test_run_folder_holds_a_report_of_objects(fitted: tuple[Segmenter, Path]) -> None:
     """With pictures, the mistakes, and what the anchors are like."""
     run = fitted[1]
