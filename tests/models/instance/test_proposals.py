@@ -86,6 +86,21 @@ def test_in_crowd() -> None:
     assert in_crowd(boxes, crowds[:0], CANVAS).tolist() == [False] * 5
 
 
+def test_in_one_of_very_many_crowds() -> None:
+    """The same as comparing each box with each crowd, beyond the image, too."""
+    generator = torch.Generator().manual_seed(0)
+    corners, sides = (
+        torch.randint(*limits, (1500, 2), generator=generator).float() for limits in ((-30, 150), (1, 40))
+    )
+    boxes = torch.cat([corners, corners + sides], dim=1)
+    crowds, boxes = boxes[:150].clamp(0, 128), boxes[150:]
+    low, high = boxes[:, :2].clamp(min=0), boxes[:, 2:].clamp(max=128)
+    shared = (torch.minimum(high[:, None], crowds[:, 2:]) - torch.maximum(low[:, None], crowds[:, :2])).clamp(min=0)
+    expected = (shared.prod(dim=2) >= (high - low).clamp(min=0).prod(dim=1)[:, None] / 2).any(dim=1)
+    assert 0.2 < expected.float().mean() < 0.98
+    assert torch.equal(in_crowd(boxes, crowds, CANVAS), expected)
+
+
 def test_very_many_crowds_are_compared_in_parts() -> None:
     """However many there are, memory stays bounded and each of them counts."""
     corners = torch.arange(1000.0)[:, None]

@@ -122,15 +122,20 @@ def in_crowd(boxes: Tensor, crowds: Tensor, canvas: Tensor) -> Tensor:
         crowds: (M, 4) float32.
         canvas: (4,) float32, the image's own box.
     """
+    if not len(crowds):
+        return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
     low = torch.maximum(boxes[:, :2], canvas[:2])
     high = torch.minimum(boxes[:, 2:], canvas[2:])
     areas = (high - low).clamp(min=0).prod(dim=1)
-    found = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    for some in torch.split(crowds, _CROWDS_AT_ONCE):
-        shared_low = torch.maximum(low[:, None], some[None, :, :2])
-        shared_high = torch.minimum(high[:, None], some[None, :, 2:])
+    found = areas == 0
+    for some in torch.split(crowds[crowds[:, 1].argsort()], _CROWDS_AT_ONCE):  # from top to bottom, so in a strip each
+        is_near = (low[:, 1] < some[:, 3].max()) & (high[:, 1] > some[:, 1].min())
+        is_near &= MOSTLY * areas <= (some[:, 2:] - some[:, :2]).prod(dim=1).max()
+        near = torch.where(is_near & ~found)[0]
+        shared_low = torch.maximum(low[near, None], some[None, :, :2])
+        shared_high = torch.minimum(high[near, None], some[None, :, 2:])
         shared = (shared_high - shared_low).clamp(min=0).prod(dim=2)
-        found |= (shared >= MOSTLY * areas[:, None]).any(dim=1)
+        found[near] = (shared >= MOSTLY * areas[near, None]).any(dim=1)
     return found
 
 
