@@ -120,12 +120,17 @@ class Measured:
 def with_easyseg(drawings: Drawings, *, epochs: int = 1) -> Measured:
     """Evaluate as often as asked, and return what the last time took."""
     from easyseg.devices import Compute
+    from easyseg.metrics import TruthObjects
     from easyseg.prediction.object_scoring import AnnotatedObjects, ObjectEvaluation
     from easyseg.prediction.objects import ObjectLimits
     from easyseg.preprocessing import Preprocessing
 
+    def read(number: int) -> tuple[np.ndarray, TruthObjects]:
+        image, instances = drawings.read(number)
+        return image, TruthObjects.from_instances(instances)
+
     evaluation = ObjectEvaluation(
-        AnnotatedObjects(len(drawings), drawings.read, NUM_CLASSES),
+        AnnotatedObjects(len(drawings), read, NUM_CLASSES),
         preprocessing=Preprocessing(None, None, 3),
         compute=Compute(torch.device("cpu"), torch.float32),
         batch_size=4,

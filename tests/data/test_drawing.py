@@ -136,6 +136,11 @@ def test_too_many_instances(monkeypatch: pytest.MonkeyPatch) -> None:
         (RunLengths.from_mask(np.ones((4, 4), bool)), "object 0, a 'a': its mask has 4 x 4 pixels, the image 12 x 10"),
         (MaskPart(np.zeros((*SIZE, 3), np.uint8)), "object 0, a 'a': its mask has shape"),
         (Polygons(((SQUARE * np.nan,),), rule="coco"), "object 0, a 'a': "),
+        (
+            MaskPart(np.ones((5, 5), np.uint8)),
+            r"object 0, a 'a': its mask has 5 x 5 pixels, .* 12 x 10; .*offset_xy=\(x, y",
+        ),
+        (MaskPart(np.ones((5, 5), np.uint8), value=1), "its mask has 5 x 5 pixels, its image 12 x 10"),
         (MaskPart(b"nothing"), r"no picture of a known format.*\(object 0 of array\)"),
     ],
 )

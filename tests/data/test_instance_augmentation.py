@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import albumentations as A
 import cv2
 import numpy as np
@@ -9,8 +11,9 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
+from easyseg.data import instance_augmentation
 from easyseg.data.canvas_objects import Annotated, CanvasObject, to_masks
-from easyseg.data.instance_augmentation import InstanceAugmentation, build_instance_augmentation
+from easyseg.data.instance_augmentation import InstanceAugmentation, build_instance_augmentation, most_learnt
 from easyseg.data.object_moves import still_counts
 from easyseg.data.transforms import PRESETS, build_augmentation
 from easyseg.errors import ConfigError, DataError, UnknownNameError
@@ -231,15 +234,66 @@ def test_dropped_rectangles_take_pixels_from_objects() -> None:
     assert holes > 20
 
 
-def test_a_random_part_of_very_many_objects() -> None:
-    """Never more than asked for; others in every epoch, the same ones for the same key."""
-    objects = tuple(disc(4 + 6 * (at // 12), 4 + 6 * (at % 12), 2, class_id=at) for at in range(100))
+MANY = tuple(disc(4 + 6 * (at // 12), 4 + 6 * (at % 12), 2, class_id=at) for at in range(100))
+
+
+@pytest.mark.parametrize("name", ["none", "strong"])
+def test_of_very_many_objects_some_are_crowds(name: str) -> None:
+    """Never more to learn than asked for, none taught as background; others in every epoch, repeatably."""
     image = np.zeros((*CANVAS, 3), np.uint8)
-    augment = build("none", most_objects=30)
-    kept = [[item.class_id for item in run(augment, (image, objects), epoch=epoch)[1]] for epoch in (0, 1, 0)]
-    assert [len(each) for each in kept] == [30] * 3
-    assert kept[0] == kept[2] == sorted(kept[0])
-    assert kept[0] != kept[1]
+    augment = build(name, most_objects=30)
+    results = [run(augment, (image, MANY), epoch=epoch)[1] for epoch in (0, 1, 0)]
+    learnt = [[item.class_id for item in found if not item.is_crowd] for found in results]
+    assert all(len(each) <= 30 for each in learnt)
+    assert learnt[0] == learnt[2] != learnt[1]
+    if name == "none":
+        assert [len(each) for each in learnt] == [30] * 3
+        for found in results:
+            assert as_bytes((image, tuple(replace(item, is_crowd=False) for item in found))) == as_bytes((image, MANY))
+
+
+def test_crowds_take_no_place_from_objects() -> None:
+    """What counts are objects; crowds have no masks."""
+    crowds = tuple(replace(item, is_crowd=True) for item in MANY[:60])
+    found = run(build("none", most_objects=40), (np.zeros((*CANVAS, 3), np.uint8), (*crowds, *MANY[60:])))[1]
+    assert [item.is_crowd for item in found] == [True] * 60 + [False] * 40
+
+
+def test_no_more_objects_than_have_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers of 16 bits hold no more; a network would see none of them as anything but noise."""
+    monkeypatch.setattr(instance_augmentation, "MOST_NUMBERS", 60)
+    assert len(run(build("none", most_objects=30), (np.zeros((*CANVAS, 3), np.uint8), MANY))[1]) == 60
+
+
+def test_own_transforms_get_few_masks_of_many_crowds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crowds share some, and come back as crowds wherever the transform has moved them."""
+    monkeypatch.setattr(instance_augmentation, "FEWEST_MASKS", 20)
+    monkeypatch.setattr(instance_augmentation, "MASK_BYTES", 1)
+    shapes = []
+
+    def mirrored(image: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shapes.append(masks.shape)
+        return image[:, ::-1], masks[:, :, ::-1]
+
+    _, found = run(build(mirrored), (np.zeros((*CANVAS, 3), np.uint8), MANY))
+    ((count, *_),) = shapes
+    assert 20 < count <= 28
+    assert [item.is_crowd for item in found] == [False] * 20 + [True] * 80
+    places = {(item.top, CANVAS[1] - item.left - item.mask.shape[1]) for item in found}
+    assert places == {(item.top, item.left) for item in MANY}
+
+
+def test_how_many_objects_are_learnt_from() -> None:
+    """As many as the memory for their masks has room for, and fifty on however large a canvas."""
+    assert [most_learnt((side, side)) for side in (1, 320, 512, 1024, 4000)] == [2**16 - 1, 976, 381, 95, 50]
+    augment = build("none", Preprocessing((1600, 1600)))
+    given = (np.zeros((1600, 1600, 3), np.uint8), MANY)
+    assert sum(not item.is_crowd for item in run(augment, given)[1]) == 50
+    assert not any(item.is_crowd for item in run(build("none"), (np.zeros((*CANVAS, 3), np.uint8), MANY))[1])
+
+
+def test_a_limit_out_of_range_is_refused() -> None:
+    """By its name."""
     for wrong in (0, 2**16):
         with pytest.raises(ConfigError, match=f"most_objects={wrong}"):
             build("none", most_objects=wrong)

@@ -89,9 +89,10 @@ def test_targets_are_what_a_detector_takes(pictures: Dataset) -> None:
             counts.append(count)
             assert (target.boxes.dtype, target.boxes.shape) == (torch.float32, (count, 4))
             assert (target.class_ids.dtype, target.class_ids.shape) == (torch.int64, (count,))
-            assert (target.masks.dtype, target.masks.shape) == (torch.uint8, (count, 32, 32))
+            single = ~target.is_crowd
+            assert (target.masks.dtype, target.masks.shape) == (torch.uint8, (int(single.sum()), 32, 32))
             assert (target.is_crowd.dtype, target.is_crowd.shape) == (torch.bool, (count,))
-            for mask, (x1, y1, x2, y2) in zip(target.masks, target.boxes.int().tolist(), strict=True):
+            for mask, (x1, y1, x2, y2) in zip(target.masks, target.boxes[single].int().tolist(), strict=True):
                 assert int(mask.max()) == 1
                 assert int(mask.sum()) == int(mask[y1:y2, x1:x2].sum())
                 assert mask[y1:y2, x1:x2].any(dim=1)[[0, -1]].all()
@@ -105,7 +106,8 @@ def test_without_augmentation_objects_are_those_of_the_dataset(pictures: Dataset
     for batch in new_loader(pictures, "none").epoch(0):
         for index, target in zip(batch.indices, batch.targets, strict=True):
             expected = pictures.instances(index)
-            masks = [CANVAS.mask_to_canvas(mask.astype(np.uint8)) == 1 for mask in expected.masks]
+            singles = expected.masks[~expected.is_crowd]
+            masks = [CANVAS.mask_to_canvas(mask.astype(np.uint8)) == 1 for mask in singles]
             assert np.array_equal(target.masks.numpy() == 1, np.array(masks).reshape(-1, 32, 32))
             assert target.class_ids.tolist() == expected.class_ids.tolist()
             assert target.is_crowd.tolist() == expected.is_crowd.tolist()
@@ -118,6 +120,22 @@ def test_objects_that_do_not_count_are_crowds() -> None:
     (batch,) = new_loader(dataset, "none").epoch(0)
     assert batch.targets[0].is_crowd.tolist() == [True, False]
     assert len(dataset.instances(0)) == 1
+
+
+def test_crowds_have_no_masks() -> None:
+    """However many objects there are, the masks of a batch take the memory of those that are learnt from."""
+    generator = np.random.default_rng(0)
+    places = generator.integers(0, 60, (2000, 2)).tolist()
+    many = tuple(LabelledObject("car", BoxShape(x, y, x + 3, y + 3)) for x, y in places)
+    dataset = Dataset((Sample(np.zeros((64, 64, 3), np.uint8), objects=many), picture(2, 64)), NAMES)
+    given = {"preprocessing": Preprocessing((64, 64)), "most_objects": 50, "order": lambda epoch: np.arange(2)}
+    ((crowded, other),) = (batch.targets for batch in new_loader(dataset, "none", **given).epoch(0))
+    assert (len(crowded), crowded.masks.shape) == (2000, (50, 64, 64))
+    assert int(crowded.is_crowd.sum()) == 1950
+    assert other.masks.shape == (2, 64, 64)
+    for target in (crowded, other):
+        for mask, (x1, y1, x2, y2) in zip(target.masks, target.boxes[~target.is_crowd].int().tolist(), strict=True):
+            assert int(mask.sum()) == int(mask[y1:y2, x1:x2].sum()) == (x2 - x1) * (y2 - y1)
 
 
 @pytest.mark.parametrize("cache", [{}, {"cache_bytes": 2**30}, {"cache_file_bytes": 2**30}])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from easyseg.data.canvas_objects import CanvasObject, to_masks
-from easyseg.data.object_layers import from_layers, to_layers
+from easyseg.data.object_layers import from_layers, from_planes, to_layers, to_planes
 
 
 def shapes(generator: np.random.Generator, count: int) -> tuple[CanvasObject, ...]:
@@ -49,3 +49,29 @@ def test_numbers_that_are_gone() -> None:
     layers[layers == 3] = 0
     assert [item.class_id for item in from_layers(layers, objects)] == [0, 1, 3, 4, 5]
     assert from_layers(np.zeros_like(layers), objects) == ()
+
+
+def crowd(top: int, left: int, side: int = 4) -> CanvasObject:
+    """Return a square crowd."""
+    return CanvasObject(np.ones((side, side), np.uint8), top, left, 0, is_crowd=True, whole_area=side * side)
+
+
+def test_crowds_share_planes() -> None:
+    """As few as keep them apart, so that each comes back; boxes and pixels are the same."""
+    grid = tuple(crowd(4 * row, 4 * column) for row in range(10) for column in range(12))
+    planes = to_planes(grid, (40, 50))
+    assert (planes.dtype, planes.shape) == (np.uint8, (4, 40, 50))
+    again = from_planes(planes)
+    assert {(item.top, item.left) for item in again} == {(item.top, item.left) for item in grid}
+    assert all(item.is_crowd and item.area == item.whole_area == 16 for item in again)
+    assert to_planes((), (40, 50)).shape == (0, 40, 50)
+    assert from_planes(planes[:0]) == ()
+
+
+def test_planes_are_limited() -> None:
+    """However many crowds lie upon each other; nothing that they cover is lost."""
+    heap = tuple(crowd(at % 30, at % 40, side=10) for at in range(300))
+    planes = to_planes(heap, (40, 50))
+    assert len(planes) == 8
+    assert np.array_equal(planes.any(axis=0), to_masks(heap, (40, 50)).any(axis=0))
+    assert np.array_equal(to_masks(from_planes(planes), (40, 50)).any(axis=0), planes.any(axis=0))

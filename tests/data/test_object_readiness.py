@@ -45,11 +45,11 @@ def test_classes_that_the_model_has_not() -> None:
 
 def test_notes() -> None:
     """Each fact that matters has a line, and those that do not have none."""
-    assert notes_on_objects(sizes(3, 1, 2), detections_per_image=100) == (
+    assert notes_on_objects(sizes(3, 1, 2), detections_per_image=100, most_objects=300) == (
         "6 objects in 3 images, 2 in the middle, 3 at the most.",
     )
     found = sizes(0, 120, 400, side=3, num_crowds=1, num_vanished=2)
-    lines = notes_on_objects(found, detections_per_image=100)
+    lines = notes_on_objects(found, detections_per_image=100, most_objects=300)
     assert lines[1:] == (
         "1 image without objects: examples of what is none.",
         "1 crowd: found or not, nothing is learnt there.",
@@ -59,7 +59,7 @@ def test_notes() -> None:
         "larger image_size, or resize='crop'.",
         "Note: 2 images with more than 100 objects, the most that the model finds in one. "
         "A new Segmenter takes its limit from the data; or cut images into tiles.",
-        "Note: 1 image with more than 300 objects; so many of each, others in every epoch, are trained on. Crops of "
-        "such images hold fewer: resize='crop'.",
+        "Note: 1 image with more than 300 objects. So many of each, others in every epoch, are learnt from; where the "
+        "others are, nothing is learnt meanwhile. Crops of such images hold fewer: resize='crop'.",
     )
-    assert "with more than 10 objects" in notes_on_objects(sizes(20), detections_per_image=10)[-1]
+    assert "with more than 10 objects" in notes_on_objects(sizes(20), detections_per_image=10, most_objects=300)[-1]

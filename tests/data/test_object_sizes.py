@@ -108,3 +108,9 @@ def test_real_boxes_are_those_of_training(shared_data: Path, name: str, given: d
     assert found.shape == exact.shape
     assert np.mean(np.abs(found - exact) <= 1) > 0.97
     assert np.abs(found - exact).max() < 6
+
+
+def test_masks_of_another_size_are_named() -> None:
+    """Before any step: drawn in the upper left corner, they would teach that objects lie there."""
+    with pytest.raises(SampleError, match=r"object 1: its mask has 25 x 25 pixels, its image 50 x 50"):
+        measured(of(MaskPart(np.ones((50, 50), np.uint8)), MaskPart(np.ones((25, 25), np.uint8))))

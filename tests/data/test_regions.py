@@ -70,13 +70,19 @@ def test_chosen_classes() -> None:
     """Without a background, one has to say which classes have objects; the others are stuff."""
     class_map = ClassMap("multiclass", ("sky", "car", "tree"))
     dataset = dataset_of(class_map, mask_of((0, 0, 5, 5, 1), (10, 10, 5, 5, 2)))
-    with pytest.raises(DataError, match=r"sky, car, tree is called background.*classes=\['car', 'tree'\]"):
+    with pytest.raises(
+        DataError,
+        match=r"sky, car, tree is called background.*load_dataset\(\.\.\.\).as_instances\(classes=\['car', 'tree'\]\)",
+    ):
         dataset.as_instances()
     chosen = dataset.as_instances(classes=["tree"])
     assert chosen.object_classes == ["tree"]
     assert chosen.instances(0).boxes.tolist() == [[10, 10, 15, 15]]
     assert chosen.classes == ["sky", "car", "tree"]
     assert ClassMap.from_dict(chosen.class_map.to_dict()) == chosen.class_map
+    assert "smallest_pixels" not in class_map.to_dict()
+    few = dataset.as_instances(classes=["tree"], smallest_pixels=30).class_map
+    assert ClassMap.from_dict(few.to_dict()).smallest_pixels == 30
     with pytest.raises(UnknownNameError, match="tree"):
         dataset.as_instances(classes=["trees"])
     with pytest.raises(ConfigError, match="leaves no objects"):

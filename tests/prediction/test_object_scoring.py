@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from easyseg.devices import Compute
 from easyseg.errors import DataError, SampleError
+from easyseg.geometry import RunLengths
+from easyseg.metrics import TruthObjects
 from easyseg.prediction.object_scoring import AnnotatedObjects, ObjectEvaluation, ScoredObjects
 from easyseg.prediction.objects import ObjectLimits
 from easyseg.preprocessing import Preprocessing
-from easyseg.structures import Instances, RawObjects
+from easyseg.structures import RawObjects
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 AS_THEY_ARE = Preprocessing(None, None, 3)
@@ -37,15 +39,14 @@ class Reader:
         self.has_objects = has_objects
         self.asked: list[int] = []
 
-    def __call__(self, index: int) -> tuple[np.ndarray, Instances]:
+    def __call__(self, index: int) -> tuple[np.ndarray, TruthObjects]:
         self.asked.append(index)
         count = index % 3 if self.has_objects else 0
         image = np.full((40, 60 + 4 * (index % 2), 3), 9, np.uint8)
         image[0, 0] = count
         boxes = [(4 + 18 * place, 6, 14 + 18 * place, 30) for place in range(count)]
-        masks = np.array([box_mask(*image.shape[:2], box) for box in boxes], bool).reshape(count, *image.shape[:2])
-        class_ids = np.arange(count, dtype=np.int64)
-        return image, Instances(masks, np.array(boxes, np.float32).reshape(count, 4), class_ids, np.zeros(count, bool))
+        masks = tuple(RunLengths.from_mask(box_mask(*image.shape[:2], box)) for box in boxes)
+        return image, TruthObjects(np.arange(count, dtype=np.int64), masks)
 
 
 class Knowing(nn.Module):
@@ -119,9 +120,8 @@ def test_measured_at_the_original_size(resize: Any) -> None:
                     one.boxes[:, [1, 3]] += 20
             return found
 
-    def read(_: int) -> tuple[np.ndarray, Instances]:
-        image, instances = Reader()(2)
-        return image, instances
+    def read(_: int) -> tuple[np.ndarray, TruthObjects]:
+        return Reader()(2)
 
     preprocessing = Preprocessing((120 if resize == "pad" else 80, 120), resize, 3)
     scored = evaluation(read, preprocessing=preprocessing).score(OnCanvas())
@@ -198,7 +198,7 @@ def test_polled_after_every_image() -> None:
 def test_broken_file_is_named_and_the_mode_restored() -> None:
     """An error while reading reaches the caller as it is."""
 
-    def read(index: int) -> tuple[np.ndarray, Instances]:
+    def read(index: int) -> tuple[np.ndarray, TruthObjects]:
         if index == 2:
             raise SampleError("images/three.png", "the file is cut off")
         return Reader()(index)
@@ -212,21 +212,21 @@ def test_broken_file_is_named_and_the_mode_restored() -> None:
 def test_masks_of_another_size_are_refused() -> None:
     """Even where nothing is found that they could be compared with."""
 
-    def read(index: int) -> tuple[np.ndarray, Instances]:
-        image, instances = Reader()(index)
-        return image[:, :-1], instances
+    def read(index: int) -> tuple[np.ndarray, TruthObjects]:
+        image, truth = Reader()(index)
+        return image[:, :-1], truth
 
-    with pytest.raises(DataError, match=r"objects of image 0 have masks of \(40, 60\) .* the image has \(40, 59\)"):
+    with pytest.raises(DataError, match=r"objects of image 1 have masks of \(40, 64\) .* the image has \(40, 63\)"):
         evaluation(read).score(Knowing())
 
 
 def test_class_ids_out_of_range_are_refused() -> None:
     """Wherever the comparing runs, its errors arrive."""
 
-    def read(index: int) -> tuple[np.ndarray, Instances]:
-        image, instances = Reader()(index)
-        instances.class_ids[:] = 7
-        return image, instances
+    def read(index: int) -> tuple[np.ndarray, TruthObjects]:
+        image, truth = Reader()(index)
+        truth.class_ids[:] = 7
+        return image, truth
 
     with pytest.raises(DataError, match="class id 7; expected 0 to 1"):
         evaluation(read).score(Knowing())

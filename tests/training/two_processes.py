@@ -18,6 +18,7 @@ from easyseg.data.cache import shared_bytes
 from easyseg.data.machine_memory import found_memory, offered_memory
 from easyseg.data.sampling import Part
 from easyseg.devices import Compute
+from easyseg.metrics import TruthObjects
 from easyseg.prediction.object_scoring import AnnotatedObjects, ObjectEvaluation, ScoredObjects
 from easyseg.prediction.scoring import AnnotatedImages, Evaluation
 from easyseg.preprocessing import Preprocessing
@@ -335,11 +336,12 @@ def detection(world: World, count: int) -> dict[str, Any]:
     masks[0, 1:4, 2:5] = True
     boxes = np.array([[2, 1, 5, 4]], np.float32)
 
-    def read(index: int) -> tuple[Any, Instances]:
+    def read(index: int) -> tuple[Any, TruthObjects]:
         place = slice(index % 2, 1)
         nothing = np.zeros(1, np.int64)[place]
         image = np.full((SIZE, SIZE, 3), index, np.uint8)
-        return image, Instances(masks[place], boxes[place], nothing, nothing.astype(bool))
+        instances = Instances(masks[place], boxes[place], nothing, nothing.astype(bool))
+        return image, TruthObjects.from_instances(instances)
 
     class Detector(nn.Module):
         def infer(self, images: Tensor) -> list[RawObjects]:

@@ -24,12 +24,13 @@ from easyseg.data.sample_files import identity_of, listed, objects_identity, pro
 from easyseg.data.sequences import annotated_places, chosen, splits_of
 from easyseg.data.splitting import assign_splits
 from easyseg.data.statistics import ClassStatistics, class_statistics
-from easyseg.data.targets import read_instances, read_picture, read_pixels, read_target
+from easyseg.data.targets import read_instances, read_picture, read_pixels, read_target, read_truth
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import unknown_name
 from easyseg.io.image_sources import source_size
 from easyseg.results.semantic import SemanticResult
 from easyseg.structures import (
+    SMALLEST_PIXELS,
     SPLITS,
     ClassMap,
     ImageArray,
@@ -42,6 +43,7 @@ from easyseg.structures import (
 )
 
 if TYPE_CHECKING:
+    from easyseg.metrics import TruthObjects
     from easyseg.results import Checkup
 
 
@@ -175,7 +177,18 @@ class Dataset:
         """
         return read_instances(self.samples[index], self.class_map, self.size_hw(index))
 
-    def as_instances(self, *, classes: Sequence[str] | None = None, smallest_pixels: int = 16) -> Dataset:
+    def truth(self, index: int) -> TruthObjects:
+        """Return an image's objects as metrics take them: masks as run lengths, of which many need little memory.
+
+        Objects that cover no pixel are left out. Those that do not count are crowds of every class: what is found there
+        is neither right nor wrong.
+
+        Raises:
+            SampleError: as `instances` does, but for the number of objects, which has no limit.
+        """
+        return read_truth(self.samples[index], self.class_map, self.size_hw(index))
+
+    def as_instances(self, *, classes: Sequence[str] | None = None, smallest_pixels: int = SMALLEST_PIXELS) -> Dataset:
         """Return the dataset with each connected region of a class as an object, for masks that tell none apart.
 
         Objects that touch become one; only single masks, polygons or numbers of them can tell them apart. The regions
@@ -187,7 +200,8 @@ class Dataset:
         Args:
             classes: the classes whose regions are objects; None: all but the background, where one is named so or the
                 masks have a single class.
-            smallest_pixels: regions of fewer pixels are left out.
+            smallest_pixels: regions of fewer pixels are left out. Models that learn from the dataset remember it, and
+                find the objects of other masks the same way.
 
         Raises:
             DataError: there are no masks of classes; or none of the classes is called a background, so that it is not

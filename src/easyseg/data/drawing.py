@@ -56,11 +56,13 @@ class DrawnObject:
         mask: (H, W) bool, perhaps without any true pixel.
         class_id: its place in the dataset's `object_classes`.
         is_crowd: whether it is a region of objects that were not told apart.
+        is_ignored: whether its class does not count; it is a crowd of every class then, whatever `class_id` says.
     """
 
     mask: BoolMask
     class_id: int
     is_crowd: bool
+    is_ignored: bool = False
 
 
 def draw_classes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
@@ -150,7 +152,7 @@ def drawn_objects(
         class_map: the class of each object.
         size_hw: the image's height and width.
         class_mask: the sample's mask of class ids, where its objects take their classes from it.
-        keeps_ignored: objects whose class does not count come as crowds of class 0; else they are left out.
+        keeps_ignored: objects whose class does not count come as crowds of every class; else they are left out.
 
     Raises:
         SampleError: an object is malformed or of a class that there is not.
@@ -158,7 +160,7 @@ def drawn_objects(
     places = class_map.object_classes
     for at, item, place in with_places(sample, class_map, class_mask):
         if place == IGNORE_INDEX and keeps_ignored:
-            yield DrawnObject(_object_mask(sample, at, item, size_hw), 0, is_crowd=True)
+            yield DrawnObject(_object_mask(sample, at, item, size_hw), 0, is_crowd=True, is_ignored=True)
         elif place is not None and place != IGNORE_INDEX:
             class_id = places.index(class_map.names[place])
             yield DrawnObject(_object_mask(sample, at, item, size_hw), class_id, item.is_crowd)
@@ -288,9 +290,10 @@ def _part_mask(part: MaskPart, size_hw: SizeHW) -> BoolMask:
         _refuse_other_shape(selected, size_hw)
         scaled = cv2.resize(selected.view(np.uint8), size_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return np.asarray(scaled, bool)
-    if part.offset_xy == (0, 0) and selected.shape == tuple(size_hw):
+    if part.offset_xy is None:
+        _refuse_other_size(selected, part, size_hw)
         return selected
-    return _placed(selected, part, size_hw)
+    return _placed(selected, part.offset_xy, size_hw)
 
 
 def _values_of(part: MaskPart) -> npt.NDArray[Any]:
@@ -314,15 +317,26 @@ def _refuse_other_shape(selected: BoolMask, size_hw: SizeHW) -> None:
         )
 
 
-def _placed(selected: BoolMask, part: MaskPart, size_hw: SizeHW) -> BoolMask:
+def _refuse_other_size(selected: BoolMask, part: MaskPart, size_hw: SizeHW) -> None:
+    """Refuse a mask that is to cover its image and has another size."""
+    if selected.shape == tuple(size_hw):
+        return
+    problem = (
+        f"mask has {selected.shape[1]} x {selected.shape[0]} pixels, its image {size_hw[1]} x {size_hw[0]}; expected "
+        "the same size."
+    )
+    if isinstance(part.mask, Path):
+        raise SampleError(part.mask, f"the {problem} Save the mask at the image's size.")
+    raise DataError(
+        f"its {problem} Of a mask of a part of the image, say where it lies: MaskPart(..., offset_xy=(x, y))."
+    )
+
+
+def _placed(selected: BoolMask, offset_xy: tuple[int, int], size_hw: SizeHW) -> BoolMask:
     """Put a mask of a part of the image where it belongs; what reaches beyond the image is cut off."""
-    if part.value is None and isinstance(part.mask, Path):
-        raise SampleError(
-            part.mask,
-            f"the mask has {selected.shape[1]} x {selected.shape[0]} pixels, its image {size_hw[1]} x {size_hw[0]}; "
-            "expected the same size. Save the mask at the image's size.",
-        )
-    (left, top), (height, width) = part.offset_xy, selected.shape
+    if offset_xy == (0, 0) and selected.shape == tuple(size_hw):
+        return selected
+    (left, top), (height, width) = offset_xy, selected.shape
     mask = np.zeros(size_hw, bool)
     rows = slice(max(0, top), max(0, min(size_hw[0], top + height)))
     columns = slice(max(0, left), max(0, min(size_hw[1], left + width)))

@@ -11,6 +11,7 @@ it. Where pixels are invented, no object is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from easyseg.data.canvas_objects import Annotated, CanvasObject, CanvasObjects, from_masks, to_masks
 from easyseg.data.foreign_transforms import ForeignObjectTransform, checked_objects
 from easyseg.data.lattice import Lattice
-from easyseg.data.object_layers import MOST_NUMBERS, from_layers, to_layers
+from easyseg.data.object_layers import MOST_NUMBERS, from_layers, from_planes, to_layers, to_planes
 from easyseg.data.object_moves import aimed, moved, pasted, settled, still_counts, taken_as_whole
 from easyseg.data.transforms import (
     PRESETS,
@@ -33,8 +34,11 @@ from easyseg.errors import ConfigError, unknown_name
 from easyseg.preprocessing import Preprocessing
 from easyseg.structures import ImageArray, MaskArray, SizeHW
 
-MOST_OBJECTS = 300
-"""On a canvas of 512 x 512 pixels, the masks of so many objects take 79 MB for each image of a batch."""
+MASK_BYTES = 100_000_000
+"""So much memory may an image's objects take in a batch; the mask of each has a byte for every pixel of the canvas."""
+
+FEWEST_MASKS = 50
+"""So many objects have masks on however large a canvas."""
 
 _PASTED = 0.5
 """How likely each object of the other image is put in."""
@@ -57,7 +61,7 @@ class InstanceAugmentation:
         lattice: Lattice,
         copy_paste: float,
         change: _Change,
-        most_objects: int,
+        most_objects: int | None,
     ) -> None:
         self._seed = seed
         self._canvas_hw = canvas_hw
@@ -82,7 +86,7 @@ class InstanceAugmentation:
         Returns:
             The image as `Augmentation` returns it, and its objects. Of an object that the change leaves too little of,
             what is left is a crowd; the window falls such that one object at least is kept where there is any. Beyond
-            the most objects that are wanted, some are left out by chance.
+            the most objects that are learnt from, some are crowds by chance.
 
         Raises:
             SampleError: the other image cannot be used.
@@ -95,7 +99,7 @@ class InstanceAugmentation:
             other = (index + 1 + int(generator.integers(num_images - 1))) % num_images
             changed = self._with_pasted(changed, read(other), size_hw, generator)
         image, objects = changed
-        image, objects = self._change(image, self._limited(objects, generator), generator)
+        image, objects = self._change(image, self._limited(objects, size_hw, generator), generator)
         return image, settled(objects)
 
     def _moved(
@@ -120,15 +124,28 @@ class InstanceAugmentation:
         chosen[int(generator.integers(len(candidates)))] = True
         return pasted(onto, image, [item for item, is_chosen in zip(candidates, chosen, strict=True) if is_chosen])
 
-    def _limited(self, objects: CanvasObjects, generator: np.random.Generator) -> CanvasObjects:
-        if len(objects) <= self._most_objects:
+    def _limited(self, objects: CanvasObjects, size_hw: SizeHW, generator: np.random.Generator) -> CanvasObjects:
+        """Make crowds of what is beyond the most objects: as background, it would teach that objects are none."""
+        most = self._most_objects or most_learnt(size_hw)
+        if len(objects) <= most:
             return objects
-        kept = np.sort(generator.choice(len(objects), self._most_objects, replace=False))
-        return tuple(objects[place] for place in kept.tolist())
+        objects = settled(objects[:MOST_NUMBERS])  # slivers are none to choose from
+        single = [place for place, item in enumerate(objects) if not item.is_crowd]
+        beyond = set(generator.permutation(single)[most:].tolist())
+        return tuple(replace(item, is_crowd=True) if at in beyond else item for at, item in enumerate(objects))
+
+
+def most_learnt(canvas_hw: SizeHW) -> int:
+    """Return how many objects of an image are learnt from at once; the others are crowds meanwhile.
+
+    Args:
+        canvas_hw: height and width of the canvas: 381 objects of 512 x 512 pixels, 95 of 1024 x 1024.
+    """
+    return min(MOST_NUMBERS, max(FEWEST_MASKS, MASK_BYTES // (canvas_hw[0] * canvas_hw[1])))
 
 
 def build_instance_augmentation(
-    augment: str | Any, *, preprocessing: Preprocessing, seed: int, most_objects: int = MOST_OBJECTS
+    augment: str | Any, *, preprocessing: Preprocessing, seed: int, most_objects: int | None = None
 ) -> InstanceAugmentation:
     """Build an augmentation for single objects.
 
@@ -140,15 +157,15 @@ def build_instance_augmentation(
             and shows objects where they are never found, such as cells outside of tissue.
         preprocessing: says how large the canvas is and how many channels images have.
         seed: of the run.
-        most_objects: so many objects of an image are trained on at the most, crowds included; each takes a byte for
-            every pixel of the canvas.
+        most_objects: so many objects of an image are learnt from at once, others in every epoch; the rest are crowds
+            meanwhile: found or not, nothing is learnt there. None: as many as `MASK_BYTES` hold, see `most_learnt`.
 
     Raises:
         UnknownNameError: there is no such preset.
         ConfigError: `augment` is neither a name nor a transform, or wants boxes; or `most_objects` is out of range.
     """
-    if not 1 <= most_objects <= MOST_NUMBERS:
-        raise ConfigError(f"most_objects={most_objects}: expected 1 to {MOST_NUMBERS:,}. Type {MOST_OBJECTS}.")
+    if most_objects is not None and not 1 <= most_objects <= MOST_NUMBERS:
+        raise ConfigError(f"most_objects={most_objects}: expected 1 to {MOST_NUMBERS:,}. Leave it out, or type 300.")
     canvas_hw = preprocessing.image_size if preprocessing.resize is not None else None
     preset = Preset(Lattice())
     change: _Change
@@ -195,7 +212,7 @@ class _Steps:
 
 
 class _OnWholeMasks:
-    """A transform of the user's own, for which every object gets a mask of the whole canvas."""
+    """A transform of the user's own, for which every object gets a mask of the whole canvas; very many crowds share."""
 
     def __init__(
         self,
@@ -209,12 +226,18 @@ class _OnWholeMasks:
         self._has_fixed_size = has_fixed_size
 
     def __call__(self, image: ImageArray, objects: CanvasObjects, generator: np.random.Generator) -> Annotated:
+        size_hw = (image.shape[0], image.shape[1])
         before = settled(objects)
-        masks = to_masks(before, (image.shape[0], image.shape[1]))
+        shared: CanvasObjects = ()
+        if len(before) > most_learnt(size_hw):
+            shared = tuple(item for item in before if item.is_crowd)
+            before = tuple(item for item in before if not item.is_crowd)
+        masks = np.concatenate([to_masks(before, size_hw), to_planes(shared, size_hw)])
         result = self._run(image, masks, generator)
-        checked = checked_objects(result, image, masks, name=self._name, has_fixed_size=self._has_fixed_size)
+        image, masks = checked_objects(result, image, masks, name=self._name, has_fixed_size=self._has_fixed_size)
+        after = (*from_masks(masks[: len(before)], before), *from_planes(masks[len(before) :]))
         # how much of an object such a transform zooms away or cuts off, nobody knows
-        return checked[0], taken_as_whole(from_masks(checked[1], before))
+        return image, taken_as_whole(after)
 
 
 def _is_learnt(item: CanvasObject) -> bool:

@@ -106,24 +106,29 @@ def collated_objects(items: Sequence[tuple[ImageArray, CanvasObjects, int]]) -> 
     """
     images = to_images(stacked([image for image, _, _ in items], PAD_VALUE))
     size_hw = (images.shape[2], images.shape[3])
-    counts = [len(objects) for _, objects, _ in items]
     everything = _to_target(tuple(item for _, objects, _ in items for item in objects), size_hw)
-    return Batch(images, _divided(everything, counts), tuple(index for _, _, index in items if index >= 0))
+    targets = _divided(everything, [objects for _, objects, _ in items])
+    return Batch(images, targets, tuple(index for _, _, index in items if index >= 0))
 
 
 def _to_target(objects: CanvasObjects, size_hw: SizeHW) -> InstanceTarget:
+    single = tuple(item for item in objects if not item.is_crowd)
     return InstanceTarget(
         boxes=torch.from_numpy(boxes_of(objects)),
         class_ids=torch.from_numpy(np.array([item.class_id for item in objects], np.int64)),
         # torch.zeros would write every page; most of them are never looked at
-        masks=torch.from_numpy(to_masks(objects, size_hw)),
+        masks=torch.from_numpy(to_masks(single, size_hw)),
         is_crowd=torch.from_numpy(np.array([item.is_crowd for item in objects], bool)),
     )
 
 
-def _divided(whole: InstanceTarget, counts: Sequence[int]) -> tuple[InstanceTarget, ...]:
-    ends = np.cumsum(counts).tolist()
-    return tuple(
-        InstanceTarget(*(each[start:end] for each in (whole.boxes, whole.class_ids, whole.masks, whole.is_crowd)))
-        for start, end in zip([0, *ends[:-1]], ends, strict=True)
+def _divided(whole: InstanceTarget, images: Sequence[CanvasObjects]) -> tuple[InstanceTarget, ...]:
+    counts = [len(objects) for objects in images]
+    mask_counts = [sum(not item.is_crowd for item in objects) for objects in images]
+    columns = (
+        torch.split(whole.boxes, counts),
+        torch.split(whole.class_ids, counts),
+        torch.split(whole.masks, mask_counts),
+        torch.split(whole.is_crowd, counts),
     )
+    return tuple(InstanceTarget(*parts) for parts in zip(*columns, strict=True))

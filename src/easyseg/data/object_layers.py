@@ -1,19 +1,24 @@
-"""All objects of an image in a few arrays of numbers, for changes that bend pixels: one warp moves many masks."""
+"""All objects of an image in a few arrays, for changes that bend pixels: one warp moves many masks."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from easyseg.data.canvas_objects import CanvasObject, CanvasObjects
-from easyseg.structures import SizeHW
+from easyseg.structures import MaskArray, SizeHW
 
 Layers = npt.NDArray[np.uint16]
 
 MOST_NUMBERS = 2**16 - 1
 """So many objects have numbers; the largest whole numbers that OpenCV warps have 16 bits."""
+
+
+_MOST_PLANES = 8
+"""Crowds share so many planes at the most; objects that touch each other in rows and columns need four."""
 
 
 def to_layers(objects: CanvasObjects, size_hw: SizeHW) -> Layers:
@@ -66,3 +71,38 @@ def from_layers(layers: Layers, objects: CanvasObjects) -> CanvasObjects:
             mask = (layer[top : bottom + 1, left : right + 1] == number).view(np.uint8)
             found[number] = replace(objects[number - 1], mask=mask, top=top, left=left)
     return tuple(found[number] for number in sorted(found))
+
+
+def to_planes(crowds: CanvasObjects, size_hw: SizeHW) -> MaskArray:
+    """Draw crowds into a few masks, apart from each other as long as there is room.
+
+    Args:
+        crowds: any number.
+        size_hw: height and width of the canvas.
+
+    Returns:
+        (P, H, W) uint8 of 0 and 1, P of 0 to 8.
+    """
+    planes: list[MaskArray] = []
+    for item in crowds:
+        around = (
+            slice(max(0, item.rows.start - 1), item.rows.stop + 1),
+            slice(max(0, item.columns.start - 1), item.columns.stop + 1),
+        )
+        plane = next((plane for plane in planes if not plane[around].any()), None)
+        if plane is None and len(planes) < _MOST_PLANES:
+            planes.append(np.zeros(size_hw, np.uint8))
+        plane = planes[-1] if plane is None else plane
+        plane[item.rows, item.columns] |= item.mask
+    return np.stack(planes) if planes else np.zeros((0, *size_hw), np.uint8)
+
+
+def from_planes(planes: MaskArray) -> CanvasObjects:
+    """Return each connected region of planes, (P, H, W) uint8, not 0 where crowds are, as a crowd."""
+    found = []
+    for plane in planes:
+        _, numbers, facts, _ = cv2.connectedComponentsWithStats((plane > 0).view(np.uint8), connectivity=8)
+        for number, (left, top, width, height, area) in enumerate(facts[1:].tolist(), start=1):
+            mask = (numbers[top : top + height, left : left + width] == number).view(np.uint8)
+            found.append(CanvasObject(mask, top, left, 0, is_crowd=True, whole_area=area))
+    return tuple(found)

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from easyseg.data.dataset import Dataset
-from easyseg.data.instance_augmentation import MOST_OBJECTS
 from easyseg.data.mask_values import evenly_spread
 from easyseg.data.object_sizes import TINY_SIDE, ObjectSizes
 from easyseg.data.threads import map_in_threads
@@ -74,15 +73,13 @@ def refuse_unmeasurable(sizes: ObjectSizes) -> None:
         )
 
 
-def notes_on_objects(
-    sizes: ObjectSizes, *, detections_per_image: int, most_objects: int = MOST_OBJECTS
-) -> tuple[str, ...]:
+def notes_on_objects(sizes: ObjectSizes, *, detections_per_image: int, most_objects: int) -> tuple[str, ...]:
     """Return lines for people on what the data means for the training; those to act on begin with "Note: ".
 
     Args:
         sizes: of the training split.
         detections_per_image: how many objects the model finds in an image at the most.
-        most_objects: how many objects of an image are trained on at the most.
+        most_objects: how many objects of an image are learnt from at once, see `most_learnt`.
     """
     images = counted(len(sizes.counts), "image")
     middle = sizes.count_quantile(0.5)
@@ -110,8 +107,9 @@ def notes_on_objects(
     crowded = int(np.count_nonzero(sizes.counts > most_objects))
     if crowded:
         lines.append(
-            f"Note: {counted(crowded, 'image')} with more than {most_objects} objects; so many of each, others in "
-            "every epoch, are trained on. Crops of such images hold fewer: resize='crop'."
+            f"Note: {counted(crowded, 'image')} with more than {most_objects} objects. So many of each, others in "
+            "every epoch, are learnt from; where the others are, nothing is learnt meanwhile. Crops of such images "
+            "hold fewer: resize='crop'."
         )
     return tuple(lines)
 
@@ -143,8 +141,11 @@ def note_on_merged(dataset: Dataset, sizes: ObjectSizes) -> tuple[str, ...]:
 
 def _num_parts(dataset: Dataset, index: int) -> int:
     """Return how many large separate parts the only object of an image has."""
-    instances = dataset.instances(index)
-    mask = np.asarray(instances.masks[~instances.is_crowd][:1].any(axis=0), np.uint8)
-    _, _, figures, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    truth = dataset.truth(index)
+    single = np.flatnonzero(~truth.is_crowd)[:1]
+    if truth.masks is None or not single.size:
+        return 0
+    patch, _ = truth.masks[single[0]].to_patch()
+    _, _, figures, _ = cv2.connectedComponentsWithStats(patch.astype(np.uint8), connectivity=8)
     areas = figures[1:, cv2.CC_STAT_AREA]
     return int(np.count_nonzero(areas >= _LARGE_PART * areas.max(initial=0)))

@@ -54,7 +54,7 @@ def with_regions(dataset: Dataset, *, classes: Sequence[str] | None, smallest_pi
             f"The objects of {dataset.name} are told apart already, and instances(index) returns them; as_instances() "
             "is for masks of classes. Leave it out."
         )
-    class_map = replace(dataset.class_map, stuff=_stuff(dataset.class_map, classes))
+    class_map = replace(dataset.class_map, stuff=_stuff(dataset.class_map, classes), smallest_pixels=smallest_pixels)
     regions = ConnectedRegions(smallest_pixels)
     note = f"Each connected region of {', '.join(class_map.object_classes)} is taken for one object."
     return replace(dataset, samples=_with_objects(samples, regions), class_map=class_map, notes=(*dataset.notes, note))
@@ -83,7 +83,7 @@ def _stuff(class_map: ClassMap, classes: Sequence[str] | None) -> tuple[str, ...
     grounds = [name for name in class_map.names if name.lower() in BACKGROUND_NAMES | VOID_NAMES]
     if class_map.task == "multiclass" and not grounds:
         raise DataError(
-            f"None of the classes {', '.join(class_map.names)} is called background, so it is not clear which of them "
-            f"have objects. Type classes=[...] with those that do, such as classes={list(class_map.names[1:4])}."
+            f"None of the classes {', '.join(class_map.names)} is called background, so it is not clear which have "
+            f"objects. Type load_dataset(...).as_instances(classes={list(class_map.names[1:4])}), with those that do."
         )
     return tuple(name for name in possible if name.lower() in VOID_NAMES)

@@ -171,8 +171,8 @@ def _counted(mask: MaskArray, count: int, *, is_binary: bool) -> Counts:
 def _object_sizes(dataset: Dataset, index: int) -> Counts:
     """Return how many objects of each class and size an image has, (classes, SIZE_BINS)."""
     rows = np.zeros((dataset.class_map.num_classes, SIZE_BINS), np.int64)
-    found = dataset.instances(index)
-    sizes = found.masks.sum(axis=(1, 2), dtype=np.int64)
+    found = dataset.truth(index)
+    sizes = found.areas.astype(np.int64)
     for number, name in enumerate(dataset.object_classes):
         is_counted = (found.class_ids == number) & ~found.is_crowd
         rows[dataset.classes.index(name)] = _in_bins(sizes[is_counted])

@@ -16,7 +16,9 @@ from easyseg.data.mask_values import load_mask, mask_sources
 from easyseg.data.memory import image_array
 from easyseg.data.sample_files import place_of, refuse_other_image, refuse_other_size
 from easyseg.errors import ClassMapError, SampleError
+from easyseg.geometry import RunLengths
 from easyseg.io.image_sources import read_source, source_numbers
+from easyseg.metrics.instance import TruthObjects
 from easyseg.structures import ClassMap, ImageArray, Instances, MaskArray, Sample, SizeHW
 
 
@@ -108,8 +110,7 @@ def read_instances(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Inst
 def each_instance(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Iterator[DrawnObject]:
     """Yield a sample's objects one by one, for images whose masks would fill the memory if all lay there at once.
 
-    Objects of classes that do not count are crowds of class 0 here: nothing is to be learnt from them, and a detector
-    asks only where a crowd is.
+    Objects of classes that do not count are crowds of every class here: found or not, they are neither right nor wrong.
 
     Args:
         sample: an image with objects.
@@ -121,6 +122,35 @@ def each_instance(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> Itera
     """
     sample, class_mask = single_objects_of(sample, class_map, size_hw)
     return drawn_objects(sample, class_map, size_hw, class_mask=class_mask, keeps_ignored=True)
+
+
+def read_truth(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> TruthObjects:
+    """Return a sample's objects as metrics take them; each mask becomes run lengths before the next one is drawn.
+
+    Those that cover no pixel are left out; those of classes that do not count are crowds of every class.
+
+    Args:
+        sample: an image with objects.
+        class_map: what the names of the objects mean.
+        size_hw: the image's height and width.
+
+    Raises:
+        SampleError: as `read_instances` does, but for the number of objects, which has no limit.
+    """
+    masks, class_ids, crowds, ignored = [], [], [], []
+    for item in each_instance(sample, class_map, size_hw):
+        mask = RunLengths.from_mask(item.mask)
+        if mask.area:
+            masks.append(mask)
+            class_ids.append(item.class_id)
+            crowds.append(item.is_crowd)
+            ignored.append(item.is_ignored)
+    return TruthObjects(
+        np.array(class_ids, np.int64),
+        tuple(masks),
+        is_crowd=np.array(crowds, bool),
+        is_of_every_class=np.array(ignored, bool),
+    )
 
 
 def single_objects_of(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> tuple[Sample, MaskArray | None]:

@@ -20,7 +20,7 @@ from easyseg.prediction.predictor import Network, Predictor, Prepared, Stopwatch
 from easyseg.prediction.sharing import Sharing, parts_of
 from easyseg.prediction.sources import ahead
 from easyseg.preprocessing import Preprocessing
-from easyseg.structures import ImageArray, Instances
+from easyseg.structures import ImageArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class AnnotatedObjects:
 
     Attributes:
         count: how many images there are.
-        read: returns an image (H, W, C) uint8 and its objects, of the same height and width, by number.
+        read: returns an image (H, W, C) uint8 and its objects, by number; their masks have its height and width.
         num_classes: the user's classes, without a background.
         has_masks: measure masks and boxes; False: boxes only, for networks that find nothing else.
     """
 
     count: int
-    read: Callable[[int], tuple[ImageArray, Instances]]
+    read: Callable[[int], tuple[ImageArray, TruthObjects]]
     num_classes: int
     has_masks: bool = True
 
@@ -67,7 +67,7 @@ class ObjectEvaluation:
     """An evaluation that can be repeated, such as after every epoch.
 
     Images are read and brought to the canvas ahead of the network, and what it found is pasted and compared behind it,
-    both in threads. True masks are run lengths from the moment they were read.
+    both in threads. True masks are run lengths, so that images with many objects take no more memory than others.
 
     Args:
         images: what to measure on.
@@ -144,14 +144,14 @@ class ObjectEvaluation:
     def _prepared(self, index: int) -> Prepared[_Annotated]:
         if self._kept is not None and index in self._kept:
             return self._kept[index]
-        image, instances = self._images.read(index)
+        image, truth = self._images.read(index)
         size = (image.shape[0], image.shape[1])
-        if instances.masks.shape[1:] != size:
+        if truth.masks and truth.masks[0].size_hw != size:
             raise DataError(
-                f"The objects of image {index} have masks of {instances.masks.shape[1:]} pixels (height, width), but "
+                f"The objects of image {index} have masks of {truth.masks[0].size_hw} pixels (height, width), but "
                 f"the image has {size}. Give masks of the image's size."
             )
-        annotated = _Annotated(index, TruthObjects.from_instances(instances))
+        annotated = _Annotated(index, truth)
         ready = Prepared(self._preprocessing.image_to_canvas(image), self._preprocessing.place(size), annotated)
         if self._kept is not None:
             self._kept[index] = ready

@@ -20,6 +20,7 @@ from easyseg.structures.kinds import (
     Task,
 )
 from easyseg.structures.objects import (
+    SMALLEST_PIXELS,
     ArchivedFile,
     BoxShape,
     ConnectedRegions,
@@ -37,6 +38,7 @@ __all__ = [
     "IGNORE_INDEX",
     "MAX_CLASSES",
     "MAX_PIXELS",
+    "SMALLEST_PIXELS",
     "SPLITS",
     "ArchivedFile",
     "Batch",

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InstanceTarget:
-    """The N objects in one image of a batch, N of 0 included.
+    """The N objects in one image of a batch, N of 0 included, of which M are no crowds.
 
     Attributes:
         boxes: (N, 4) float32, x1, y1, x2, y2 in pixels of the batch's images, x1 < x2 and y1 < y2.
         class_ids: (N,) int64, from 0 on; there is no background among the classes.
-        masks: (N, H, W) uint8, 1 where the object is and 0 elsewhere.
+        masks: (M, H, W) uint8, 1 where the object is and 0 elsewhere, in the order of those that are no crowds. Of
+            crowds only the boxes are looked at, so however many there are, they take no memory.
         is_crowd: (N,) bool, regions of objects that were not told apart: what is found there is neither right nor
             wrong.
     """

@@ -55,6 +55,8 @@ class ClassMap:
         background_names: with "names", the names of objects of no class; they cover what lies below them.
         uncovered: with "names", what pixels become that no object covers: 0, or `IGNORE_INDEX`.
         stuff: names of classes that are ground, such as road or sky, and have no objects.
+        smallest_pixels: where connected regions of a mask are objects, those of fewer pixels are specks; None where
+            objects come another way, or nobody has asked for them.
         note: one sentence for people on how this map came about.
         hints: lines for people on what may be meant otherwise, with the argument to type; not stored in files.
     """
@@ -78,6 +80,7 @@ class ClassMap:
     background_names: tuple[str, ...] = ()
     uncovered: int = 0
     stuff: tuple[str, ...] = ()
+    smallest_pixels: int | None = None
     note: str = field(default="", compare=False)
     hints: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
@@ -217,6 +220,7 @@ class ClassMap:
             "background_colors": [list(color) for color in self.background_colors],
             "note": self.note,
             **({"stuff": list(self.stuff)} if self.stuff else {}),
+            **({"smallest_pixels": self.smallest_pixels} if self.smallest_pixels is not None else {}),
             **{name: value for name, value in of_groups.items() if value not in ([], None)},
             **(of_objects if self.encoding == "names" else {}),
         }

@@ -23,6 +23,9 @@ Points: TypeAlias = npt.NDArray[np.float64]
 UNNAMED = "object"
 """The class of objects in formats that name none."""
 
+SMALLEST_PIXELS = 16
+"""Connected regions of fewer pixels are specks, unless one says otherwise."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Polygons:
@@ -75,7 +78,8 @@ class MaskPart:
             (H, W) array.
         value: the object is where the mask has this value; None: where it is brighter than half of its brightest
             pixel, that is 1 in a mask of 0 and 1, and 128 or more in one of 0 to 255.
-        offset_xy: where the mask's upper left corner lies in the image, for a mask of a part of it.
+        offset_xy: where the mask's upper left corner lies in the image, for a mask of a part of it; None: the mask
+            covers the whole image.
         is_packed: with bytes, they are a zlib stream of the file.
         is_scaled: the mask covers the whole image at another resolution, and is brought to its size; the sides may be
             off by some pixels of rounding, but not of another shape.
@@ -83,7 +87,7 @@ class MaskPart:
 
     mask: Path | ArchivedFile | bytes | npt.NDArray[Any]
     value: int | None = None
-    offset_xy: tuple[int, int] = (0, 0)
+    offset_xy: tuple[int, int] | None = None
     is_scaled: bool = False
     is_packed: bool = False
 
@@ -149,7 +153,7 @@ class ConnectedRegions:
         smallest_pixels: regions of fewer pixels are specks, and no objects.
     """
 
-    smallest_pixels: int = 16
+    smallest_pixels: int = SMALLEST_PIXELS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -72,6 +72,11 @@ def test_predictions_are_taken_by_place():
         ({"class_ids": [0], "masks": MASKS}, "1 true objects by their class ids, but 2 masks; give as many"),
         ({"class_ids": [0], "boxes": BOXES}, "but 2 boxes"),
         ({"class_ids": [0, 1], "masks": MASKS, "is_crowd": [True]}, "but 1 is_crowd"),
+        ({"class_ids": [0, 1], "masks": MASKS, "is_of_every_class": [True]}, "but 1 is_of_every_class"),
+        (
+            {"class_ids": [0, 1], "masks": MASKS, "is_crowd": [True, False], "is_of_every_class": [True, True]},
+            "True object 1 is of every class and no crowd; .* Set is_crowd there",
+        ),
         ({"class_ids": [0, 1], "masks": MASKS, "areas": [1.0]}, "but 1 areas"),
         ({"class_ids": [0, 1], "masks": MASKS, "areas": [1.0, -1]}, "negative or not finite; give pixels"),
         ({"class_ids": [0, 1], "masks": MASKS, "areas": [1.0, np.nan]}, "negative or not finite"),

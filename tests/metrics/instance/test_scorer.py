@@ -105,6 +105,42 @@ def test_predictions_on_empty_images_cost_precision():
     assert scorer.scores().overall.ap == 0.5
 
 
+@pytest.mark.parametrize("masks", [True, False])
+def test_crowds_of_every_class_are_a_crowd_of_each(masks):
+    """Figures and diagnosis are those with as many crowds as classes in each place, which is how COCO would say it."""
+    short, long, without = (InstanceScorer(3, masks=masks) for _ in range(3))
+    for image_id in range(12):
+        truth, prediction = _image(image_id)
+        void = _mask(9 + image_id, 6)
+        short.add(
+            image_id,
+            TruthObjects(
+                [*truth.class_ids, 0],
+                (*truth.masks, void),
+                is_crowd=[*truth.is_crowd, True],
+                is_of_every_class=[False] * len(truth) + [True],
+            ),
+            prediction,
+        )
+        each = TruthObjects(
+            [*truth.class_ids, 0, 1, 2], (*truth.masks, *[void] * 3), is_crowd=[*truth.is_crowd, *[True] * 3]
+        )
+        long.add(image_id, each, prediction)
+        without.add(image_id, truth, prediction)
+    assert _everything(short) == _everything(long) != _everything(without)
+
+
+def test_finding_what_does_not_count_is_no_mistake():
+    """Of whatever class; without the crowd it would be on the background."""
+    truth = TruthObjects([0, 0], (_mask(0), _mask(20)), is_crowd=[False, True], is_of_every_class=[False, True])
+    scorer = InstanceScorer(2)
+    found = PredictedObjects([1, 0, 0], [0.9, 0.8, 0.7], (_mask(20), _mask(20), _mask(0)))
+    scorer.add(0, truth, found)
+    assert scorer.scores().overall.ap == 1
+    assert not any(one.count for one in scorer.diagnosis().mistakes)
+    assert scorer.images()[0].num_wrong == 0
+
+
 def test_boxes_may_be_all_there_is():
     """With masks=False, records need none, and masks cannot be asked for."""
     scorer = InstanceScorer(1, masks=False)

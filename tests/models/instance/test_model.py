@@ -98,7 +98,9 @@ def test_images_without_objects_teach_what_is_none() -> None:
 def with_crowds(batch: Batch, is_crowd: list[bool]) -> Batch:
     """Return the batch with some of its objects as crowds."""
     assert isinstance(batch.targets, tuple)
-    return replace(batch, targets=tuple(replace(each, is_crowd=torch.tensor(is_crowd)) for each in batch.targets))
+    crowds = torch.tensor(is_crowd)
+    targets = (replace(each, is_crowd=crowds, masks=each.masks[~crowds]) for each in batch.targets)
+    return replace(batch, targets=tuple(targets))
 
 
 def test_nothing_is_learnt_from_crowds() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from easyseg.models.instance.anchors import COCO_ANCHORS, STRIDES, Anchors
@@ -81,6 +84,39 @@ def test_in_crowd() -> None:
     assert in_crowd(boxes, crowds, CANVAS).tolist() == [True, True, False, True, False]
     assert in_crowd(beyond, crowds, CANVAS).tolist() == [True, False, False]
     assert in_crowd(boxes, crowds[:0], CANVAS).tolist() == [False] * 5
+
+
+def test_in_one_of_very_many_crowds() -> None:
+    """The same as comparing each box with each crowd, beyond the image, too."""
+    generator = torch.Generator().manual_seed(0)
+    corners, sides = (
+        torch.randint(*limits, (1500, 2), generator=generator).float() for limits in ((-30, 150), (1, 40))
+    )
+    boxes = torch.cat([corners, corners + sides], dim=1)
+    crowds, boxes = boxes[:150].clamp(0, 128), boxes[150:]
+    low, high = boxes[:, :2].clamp(min=0), boxes[:, 2:].clamp(max=128)
+    shared = (torch.minimum(high[:, None], crowds[:, 2:]) - torch.maximum(low[:, None], crowds[:, :2])).clamp(min=0)
+    expected = (shared.prod(dim=2) >= (high - low).clamp(min=0).prod(dim=1)[:, None] / 2).any(dim=1)
+    assert 0.2 < expected.float().mean() < 0.98
+    assert torch.equal(in_crowd(boxes, crowds, CANVAS), expected)
+
+
+def test_very_many_crowds_are_compared_in_parts() -> None:
+    """However many there are, memory stays bounded and each of them counts."""
+    corners = torch.arange(1000.0)[:, None]
+    crowds = torch.cat([corners, corners, corners + 1, corners + 1], dim=1)
+    shapes: set[int] = set()
+
+    class Noting(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = function(*args, **(kwargs or {}))
+            shapes.add(result.numel() if isinstance(result, Tensor) else 0)
+            return result
+
+    with Noting():
+        found = in_crowd(crowds.flip(0), crowds, torch.tensor([0.0, 0, 1000, 1000]))
+    assert found.all()
+    assert max(shapes) <= 1000 * 64 * 2
 
 
 def labels_of(targets: dict[str, Tensor]) -> Tensor:

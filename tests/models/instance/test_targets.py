@@ -39,12 +39,12 @@ def test_the_background_is_added_here() -> None:
 
 def test_crowds_are_parted_from_objects() -> None:
     """They are no objects, and their boxes are kept apart."""
-    first, second = to(batch_with(is_crowd=torch.tensor([True, False])))
+    first, second = to(batch_with(is_crowd=torch.tensor([True, False]), masks=MASKS[1:]))
     assert len(first["labels"]) == 2
     assert second["labels"].tolist() == [2]
-    assert second["masks"].shape == (1, 64, 96)
+    assert torch.equal(second["masks"], MASKS[1:])
     assert torch.equal(second["crowds"], first["boxes"][:1])
-    only = to(batch_with(is_crowd=torch.tensor([True, True])))[1]
+    only = to(batch_with(is_crowd=torch.tensor([True, True]), masks=MASKS[:0]))[1]
     assert only["boxes"].shape == (0, 4)
     assert only["crowds"].shape == (2, 4)
 
@@ -84,6 +84,10 @@ MASKS = torch.ones(2, 64, 96, dtype=torch.uint8)
         ({"class_ids": torch.tensor([0, 1], dtype=torch.int32)}, r"class_ids of image 9 .*torch.int32; .*torch.int64"),
         ({"is_crowd": torch.tensor([0, 1])}, r"is_crowd of image 9 .*torch.int64; .*torch.bool"),
         ({"masks": MASKS[:, :32]}, r"masks of image 9 of the dataset are \(2, 32, 96\) .* \(2, 64, 96\) torch.uint8"),
+        (
+            {"is_crowd": torch.tensor([True, False])},
+            r"masks of image 9 .* for its 2 objects, of which 1 are crowds without masks, is \(1, 64, 96\)",
+        ),
         ({"masks": MASKS.float()}, r"masks of image 9 .*torch.float32"),
         ({"masks": 255 * MASKS}, r"masks of image 9 .* the value 255; expected are 0 and 1"),
     ],

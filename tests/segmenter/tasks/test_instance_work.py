@@ -147,6 +147,32 @@ def test_evaluation_repeats_the_best_row(fitted: tuple[Segmenter, Path], discs: 
     assert model.evaluate(discs, split="train").training_scores is None
 
 
+def test_evaluation_holds_no_dense_masks(
+    fitted: tuple[Segmenter, Path], discs: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for its figures nor for its pictures."""
+    monkeypatch.setattr(Dataset, "instances", lambda *_: pytest.fail("all masks at once"))
+    val = discs.split("val")
+    assert fitted[0].evaluate(discs).diagnosis.num_truths == 6
+    result = fitted[0].predict(val.image(0), score_threshold=0.0)
+    assert InstanceWork().comparison(val, 0, val.image(0), result).ndim == 3
+    assert InstanceWork().masks_to_show(val, 0, result)[0].any()
+
+
+def test_objects_that_do_not_count_cost_nothing(fitted: tuple[Segmenter, Path]) -> None:
+    """With `ignore=`, what is found on them is neither right nor wrong, and pictures leave them out."""
+    image, masks = draw(8)
+    objects = tuple(
+        LabelledObject(name, MaskPart(mask)) for name, mask in zip(("disc", "ball", "ball"), masks, strict=True)
+    )
+    data = as_dataset([Sample(image, objects=objects, split="val", label="balls")], ignore=["ball"])
+    assert data.object_classes == ["disc"]
+    assert len(annotated(data, 0)) == 1
+    truth = data.truth(0)
+    assert truth.is_of_every_class.tolist() == [False, True, True]
+    assert fitted[0].evaluate(data).diagnosis.num_truths == 1
+
+
 def test_run_folder_holds_a_report_of_objects(fitted: tuple[Segmenter, Path]) -> None:
     """With pictures, the mistakes, and what the anchors are like."""
     run = fitted[1]
@@ -276,6 +302,16 @@ def test_masks_that_do_not_tell_objects_apart_are_parted(folder: Path) -> None:
     dataset = InstanceWork().suited(load_dataset(folder))
     assert any("connected region" in note for note in dataset.notes)
     assert [len(annotated(dataset.split("train"), at)) for at in range(6)] == [1, 2, 3, 1, 2, 3]
+
+
+def test_what_is_a_speck_goes_with_the_model(folder: Path, tmp_path: Path) -> None:
+    """Objects of a folder are found by what the training took for one, by a loaded model, too."""
+    dataset = load_dataset(folder).as_instances(smallest_pixels=180)
+    model = segmenter()
+    model.fit(dataset, epochs=1, batch_size=2, **QUIET)
+    loaded = Segmenter.load(model.save(tmp_path / "discs"), device="cpu")
+    found = [each.evaluate(data).diagnosis.num_truths for each in (model, loaded) for data in (dataset, folder)]
+    assert found == [5] * 4
 
 
 @pytest.mark.parametrize(

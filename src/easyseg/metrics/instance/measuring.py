@@ -36,7 +36,7 @@ def measure_image(
     """
     shared, predicted_areas, truth_areas = _overlaps(truth, prediction, kind)
     iou = intersection_over_union(shared, predicted_areas, truth_areas, truth.is_crowd)
-    is_same_class = prediction.class_ids[:, None] == truth.class_ids
+    is_same_class = (prediction.class_ids[:, None] == truth.class_ids) | truth.is_of_every_class
     # the annotated area decides on an object's size, whatever overlaps are measured on
     is_ignored = truth.is_crowd[:, None] | outside_sizes(truth.areas)
     taken = match(iou, is_same_class, truth.is_crowd, is_ignored)

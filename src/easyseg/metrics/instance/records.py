@@ -33,10 +33,12 @@ class TruthObjects:
             nor as wrong. Left out: none is.
         areas: (N,) float64 in pixels, by which objects count as small, medium or large; left out: the masks' areas, or
             the boxes' where there are no masks.
+        is_of_every_class: (N,) bool, crowds in which predictions of whatever class count neither as right nor as wrong,
+            such as objects that are to be ignored; their own class id says nothing. Left out: none is.
 
     Raises:
         DataError: lengths differ, neither masks nor boxes, a box that is not finite or whose sides are negative, masks
-            of several sizes.
+            of several sizes, an object of every class that is no crowd.
     """
 
     class_ids: IntArray
@@ -44,17 +46,25 @@ class TruthObjects:
     boxes: FloatArray = None  # type: ignore[assignment]  # an array from the construction on
     is_crowd: BoolArray = None  # type: ignore[assignment]  # likewise
     areas: FloatArray = None  # type: ignore[assignment]  # likewise
+    is_of_every_class: BoolArray = None  # type: ignore[assignment]  # likewise
 
     def __post_init__(self) -> None:
         _store_objects(self, "true object")
         count = len(self.class_ids)
-        is_crowd = np.zeros(count, bool) if self.is_crowd is None else np.asarray(self.is_crowd, bool)
+        is_crowd, of_every = (
+            np.zeros(count, bool) if flags is None else np.asarray(flags, bool)
+            for flags in (self.is_crowd, self.is_of_every_class)
+        )
         areas = object_areas(self) if self.areas is None else np.asarray(self.areas, np.float64)
-        _check_lengths("true object", count, is_crowd=is_crowd, areas=areas)
+        _check_lengths("true object", count, is_crowd=is_crowd, areas=areas, is_of_every_class=of_every)
+        if (of_every & ~is_crowd).any():
+            place = int(np.flatnonzero(of_every & ~is_crowd)[0])
+            raise DataError(f"True object {place} is of every class and no crowd; expected is one. Set is_crowd there.")
         if not (np.isfinite(areas).all() and (areas >= 0).all()):
             raise DataError("The area of a true object is negative or not finite; give pixels, or leave areas out.")
         object.__setattr__(self, "is_crowd", is_crowd)
         object.__setattr__(self, "areas", areas)
+        object.__setattr__(self, "is_of_every_class", of_every)
 
     @classmethod
     def from_instances(cls, instances: Instances) -> TruthObjects:

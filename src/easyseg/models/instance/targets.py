@@ -50,15 +50,26 @@ def _check_forms(target: InstanceTarget, name: str, canvas_hw: SizeHW | None) ->
         "class_ids": ((count,), (torch.int64,)),
         "is_crowd": ((count,), (torch.bool,)),
     }
-    if canvas_hw is not None:
-        expected["masks"] = ((count, *canvas_hw), (torch.uint8, torch.bool))
     for field, (shape, dtypes) in expected.items():
-        found: Tensor = getattr(target, field)
-        if tuple(found.shape) != shape or found.dtype not in dtypes:
-            raise DataError(
-                f"The {field} of {name} are {tuple(found.shape)} {found.dtype}; expected for its {count} objects is "
-                f"{shape} {dtypes[0]}. Bring boxes and masks to the batch's images, of which all share one size."
-            )
+        _check_form(target, field, name, shape, dtypes)
+    if canvas_hw is not None:
+        num_masks = count - int(target.is_crowd.sum())
+        _check_form(target, "masks", name, (num_masks, *canvas_hw), (torch.uint8, torch.bool))
+
+
+def _check_form(
+    target: InstanceTarget, field: str, name: str, shape: tuple[int, ...], dtypes: tuple[torch.dtype, ...]
+) -> None:
+    found: Tensor = getattr(target, field)
+    if tuple(found.shape) == shape and found.dtype in dtypes:
+        return
+    objects = f"{len(target)} objects"
+    if field == "masks":
+        objects += f", of which {len(target) - shape[0]} are crowds without masks,"
+    raise DataError(
+        f"The {field} of {name} are {tuple(found.shape)} {found.dtype}; expected for its {objects} is {shape} "
+        f"{dtypes[0]}. Bring boxes and masks to the batch's images, of which all share one size."
+    )
 
 
 def _check_values(target: InstanceTarget, name: str, canvas_hw: SizeHW, num_classes: int, has_masks: bool) -> None:
@@ -83,7 +94,7 @@ def _check_values(target: InstanceTarget, name: str, canvas_hw: SizeHW, num_clas
             f"as its class; expected are 0 to {num_classes - 1} for {num_classes} classes, without background. "
             "Number the classes from 0 on, in the order of their names.",
         )
-    if has_masks and int(target.masks.max()) > 1:
+    if has_masks and len(target.masks) and int(target.masks.max()) > 1:
         raise DataError(
             f"The masks of {name} have the value {int(target.masks.max())}; expected are 0 and 1. Give masks > 0 of a "
             "mask for each object: one of 0 and 255 with all objects in it would count as a single object."
@@ -99,11 +110,15 @@ def _refuse(name: str, values: Tensor, wrong: Tensor, problem: str) -> None:
 def _split_crowds(target: InstanceTarget, has_masks: bool) -> dict[str, Tensor]:
     labels = target.class_ids + BACKGROUND
     masks = {"masks": target.masks} if has_masks else {}
-    objects = {"boxes": target.boxes, "labels": labels, **masks}
     if not bool(target.is_crowd.any()):  # nothing need be copied
-        return objects | {"crowds": target.boxes[:0]}
+        return {"boxes": target.boxes, "labels": labels, "crowds": target.boxes[:0], **masks}
     single = ~target.is_crowd
-    return {field: values[single] for field, values in objects.items()} | {"crowds": target.boxes[target.is_crowd]}
+    return {
+        "boxes": target.boxes[single],
+        "labels": labels[single],
+        "crowds": target.boxes[target.is_crowd],
+        **masks,
+    }
 
 
 def _without_objects(images: Tensor) -> dict[str, Tensor]:

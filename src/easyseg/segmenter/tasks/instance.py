@@ -14,7 +14,7 @@ from torch import nn
 from easyseg import visualization
 from easyseg.config import FitSettings, ModelSettings, PredictSettings
 from easyseg.data.dataset import Dataset
-from easyseg.data.instance_augmentation import InstanceAugmentation, build_instance_augmentation
+from easyseg.data.instance_augmentation import InstanceAugmentation, build_instance_augmentation, most_learnt
 from easyseg.data.loaders import Order
 from easyseg.data.object_readiness import (
     note_on_merged,
@@ -22,17 +22,16 @@ from easyseg.data.object_readiness import (
     refuse_unlearnable,
     refuse_unmeasurable,
 )
-from easyseg.data.object_sizes import ObjectSizes, measure_objects
+from easyseg.data.object_sizes import measure_objects
 from easyseg.data.sampling import grouped_by_shape
 from easyseg.data.sequences import chosen
 from easyseg.devices import Compute
 from easyseg.errors import ConfigError, unknown_name
-from easyseg.metrics import Direction, InstanceFigures, PredictedObjects, TruthObjects
-from easyseg.models.instance.anchors import AnchorFit, Anchors, choose_anchors, measure_anchors
+from easyseg.metrics import Direction, InstanceFigures, PredictedObjects
+from easyseg.models.instance.anchors import measure_anchors
 from easyseg.models.instance.heads import DetectionLimits
 from easyseg.models.instance.model import InstanceModel
 from easyseg.models.instance.plan import DetectorPlan
-from easyseg.models.instance.starting_plan import plan_of_weights
 from easyseg.prediction.object_scoring import AnnotatedObjects, ObjectEvaluation, ScoredObjects
 from easyseg.prediction.objects import ObjectLimits, ObjectPredictor
 from easyseg.prediction.predictor import Predictor, Prepared, Stopwatch, evaluation_mode
@@ -42,15 +41,18 @@ from easyseg.results import InstanceReport, InstanceResult
 from easyseg.results.words import counted
 from easyseg.segmenter.building import Model, build_model
 from easyseg.segmenter.fitted import FittedModel
+from easyseg.segmenter.tasks.set_up import anchor_note, anchors_for, canvas_of, detections_for
 from easyseg.segmenter.tasks.work import AnyResult, Measured, MeasuringRequest, SetUp, TrialShape
-from easyseg.structures import Batch, ClassMap, ImageArray, InstanceTarget, MaskArray, RawObjects, SizeHW
+from easyseg.structures import (
+    SMALLEST_PIXELS,
+    Batch,
+    ClassMap,
+    ImageArray,
+    InstanceTarget,
+    MaskArray,
+    RawObjects,
+)
 from easyseg.training.distributed import World
-
-LEAST_RECALL = 0.9
-"""Anchors that overlap fewer of the objects with an IoU of 0.5 are worth a warning."""
-
-USUAL_DETECTIONS = 100
-MOST_DETECTIONS = 1000
 
 _TRAINING_SAMPLE = 50
 """So many training images at the most are measured beside others, to tell what was learnt from what was not."""
@@ -164,8 +166,9 @@ class InstanceWork:
         """Return a dataset of objects: of masks of classes, each connected region is taken for one."""
         if not len(dataset) or any(sample.objects is not None for sample in dataset.samples):
             return dataset
-        classes = dataset.object_classes if dataset.class_map.stuff else None
-        return dataset.as_instances(classes=classes)
+        known = dataset.class_map  # as the model was trained, where there is one
+        classes = dataset.object_classes if known.stuff else None
+        return dataset.as_instances(classes=classes, smallest_pixels=known.smallest_pixels or SMALLEST_PIXELS)
 
     def check_settings(self, settings: FitSettings) -> None:
         """Refuse what is for pixels."""
@@ -190,14 +193,15 @@ class InstanceWork:
         classes = dataset.object_classes
         refuse_unlearnable(sizes, num_classes=len(classes))
         refuse_unmeasurable(measure_objects(validation, preprocessing))
-        canvas_hw = _canvas(dataset, preprocessing)
+        canvas_hw = canvas_of(dataset, preprocessing)
         if model is None:
-            anchors = _anchors(sizes, canvas_hw, model_settings.weights)
-            plan = DetectorPlan(anchors=anchors, limits=DetectionLimits(per_image=_detections(sizes)))
+            anchors = anchors_for(sizes, canvas_hw, model_settings.weights)
+            plan = DetectorPlan(anchors=anchors, limits=DetectionLimits(per_image=detections_for(sizes)))
             model = build_model(model_settings, num_classes=len(classes), weights=model_settings.weights, plan=plan)
         fit = measure_anchors(_detector(model).anchors, sizes.boxes, canvas_hw=canvas_hw)
         most = _detector(model).plan.limits.per_image
-        notes = (*notes_on_objects(sizes, detections_per_image=most), _anchor_note(fit))
+        about = notes_on_objects(sizes, detections_per_image=most, most_objects=most_learnt(canvas_hw))
+        notes = (*about, anchor_note(fit))
         return SetUp(model, (*notes, *note_on_merged(dataset, sizes)))
 
     def losses(self, dataset: Dataset, settings: FitSettings, world: World) -> Callable[[Model], None]:
@@ -229,7 +233,7 @@ class InstanceWork:
         classes = tuple(fitted.class_map.object_classes)
         channels = fitted.preprocessing.in_channels
         images = AnnotatedObjects(
-            len(dataset), lambda i: (dataset.image(i, channels), dataset.instances(i)), len(classes), self.has_masks
+            len(dataset), lambda i: (dataset.image(i, channels), dataset.truth(i)), len(classes), self.has_masks
         )
         evaluation = ObjectEvaluation(
             images,
@@ -317,7 +321,7 @@ class InstanceWork:
 
 def annotated(dataset: Dataset, index: int, image: ImageArray | None = None) -> InstanceResult:
     """Return an image's annotated objects in the form of a prediction; crowds left out."""
-    truth = TruthObjects.from_instances(dataset.instances(index))
+    truth = dataset.truth(index)
     kept = np.flatnonzero(~truth.is_crowd)
     objects = PredictedObjects(truth.class_ids, np.ones(len(truth)), truth.masks, truth.boxes).take(kept)
     return InstanceResult(objects, class_names=dataset.object_classes, size_hw=dataset.size_hw(index), image=image)
@@ -325,39 +329,6 @@ def annotated(dataset: Dataset, index: int, image: ImageArray | None = None) -> 
 
 def _is_shown(name: str) -> bool:
     return name.partition("/")[0].endswith(("_ap", "_ap50"))
-
-
-def _canvas(dataset: Dataset, preprocessing: Preprocessing) -> SizeHW:
-    if preprocessing.image_size is not None and preprocessing.resize != "crop":
-        return preprocessing.image_size  # of crops, the whole images, whose boxes are known
-    sizes = [dataset.size_hw(index) for index in range(len(dataset))]
-    return max(height for height, _ in sizes), max(width for _, width in sizes)
-
-
-def _anchors(sizes: ObjectSizes, canvas_hw: SizeHW, weights: str | None) -> Anchors:
-    """Return anchors for these objects; those that the weights of a detector were trained with, where they suit."""
-    known = plan_of_weights(weights)
-    if known is not None:
-        fit = measure_anchors(known.anchors, sizes.boxes, canvas_hw=canvas_hw)
-        if fit.recall_50 >= LEAST_RECALL:
-            return known.anchors
-    return choose_anchors(sizes.boxes, canvas_hw=canvas_hw).anchors
-
-
-def _detections(sizes: ObjectSizes) -> int:
-    """Return how many objects the model may find in an image: COCO's 100, or with some room what there is."""
-    wanted = max(USUAL_DETECTIONS, -(-5 * sizes.most // 4))
-    return min(MOST_DETECTIONS, -(-wanted // 50) * 50)
-
-
-def _anchor_note(fit: AnchorFit) -> str:
-    recall = f"best possible recall {fit.recall_50:.1%} at IoU .5, {fit.recall_70:.1%} at IoU .7"
-    if fit.recall_50 >= LEAST_RECALL:
-        return f"Anchors fit the objects: {recall}."
-    return (
-        f"Note: anchors miss many objects: {recall}. They are too small, too thin or too large as the network sees "
-        "them; try another image_size, or look at dataset.statistics()."
-    )
 
 
 @dataclass(frozen=True, slots=True)
