@@ -214,7 +214,8 @@ def test_weights_of_a_detector_bring_their_anchors_where_these_suit(
     model = building.build_model(settings, num_classes=1, weights=None, plan=plan)
     path = save_checkpoint(tmp_path / "coco_discs", model.state_dict(), {"plan": model.plan.to_dict()})  # type: ignore[union-attr]
     work, train, canvas = InstanceWork(), discs.split("train"), Preprocessing((SIZE, SIZE))
-    ready = work.set_up(train, settings.model_copy(update={"weights": str(path)}), canvas, None)
+    changed = settings.model_copy(update={"weights": str(path)})
+    ready = work.set_up(train, train, changed, canvas, None)
     assert isinstance(ready.model, InstanceModel)
     assert (ready.model.anchors == of_weights) is is_kept
     assert (ready.model.plan.structure, ready.model.plan.held) == ("coco_v2", "all")
