@@ -173,7 +173,7 @@ def test_when_nothing_is_found():
     lost = _diagnosis(0, counts={"background": 80}, num_found=0)
     assert verdict(_scores(0), lost) == "None of 100 objects is found: 90 predictions, 80 on the background."
     assert verdict(_scores(0), replace(lost, num_predictions=0)) == (
-        "Nothing was predicted, where there are 100 objects: lower score_threshold, or train longer."
+        "Nothing was predicted, where there are 100 objects: train longer; it is sure of none yet."
     )
     assert verdict(_scores(0), _diagnosis(0, gains={"localisation": 0.4}, num_found=0)).startswith("Rough outlines")
 

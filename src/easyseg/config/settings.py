@@ -266,7 +266,7 @@ class EvaluateSettings(Settings):
 
     split: Literal["train", "val", "test", "all"] = Field("val", description="Part of the dataset to measure on.")
     batch_size: Count | Auto = Field("auto", description="Images per forward pass.")
-    threshold: Fraction = Field(0.5, description="Probability from which a pixel counts (binary, multilabel).")
+    threshold: Fraction = Field(0.5, description="Probability from which a pixel counts (binary, multilabel, objects).")
     details: bool = Field(False, description="Show the scores of every image, too.")
 
 

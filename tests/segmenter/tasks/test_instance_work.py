@@ -315,6 +315,15 @@ def test_what_is_a_speck_goes_with_the_model(folder: Path, tmp_path: Path) -> No
     assert found == [5] * 4
 
 
+def test_validation_images_may_have_masks_alone(folder: Path) -> None:
+    """They are parted as those of the training were."""
+    train = load_dataset(folder).as_instances().split("train")
+    model = segmenter()
+    model.fit(train, validation=load_dataset(folder).split("val"), epochs=1, batch_size=2, **QUIET)
+    assert model.history is not None
+    assert "mask_ap" in model.history.names
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [({"loss": "dice"}, "loss"), ({"class_weights": "balanced"}, "class_weights"), ({"oversample": 0.5}, "oversample")],

@@ -47,6 +47,7 @@ from easyseg.structures import (
     SMALLEST_PIXELS,
     Batch,
     ClassMap,
+    ConnectedRegions,
     ImageArray,
     InstanceTarget,
     MaskArray,
@@ -164,7 +165,8 @@ class InstanceWork:
 
     def suited(self, dataset: Dataset) -> Dataset:
         """Return a dataset of objects: of masks of classes, each connected region is taken for one."""
-        if not len(dataset) or any(sample.objects is not None for sample in dataset.samples):
+        found = [sample.objects for sample in dataset.samples if sample.is_annotated]
+        if None not in found or not all(isinstance(each, ConnectedRegions | None) for each in found):
             return dataset
         known = dataset.class_map  # as the model was trained, where there is one
         classes = dataset.object_classes if known.stuff else None
