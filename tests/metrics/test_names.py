@@ -13,7 +13,7 @@ from easyseg import metrics
 def test_names_are_found() -> None:
     """All that it lists, and a misspelt one is the error that Python users know."""
     assert all(getattr(metrics, name) is not None for name in metrics.__all__)
-    with pytest.raises(AttributeError, match="easyseg.metrics.*confusion"):
+    with pytest.raises(AttributeError, match=r"easyseg\.metrics.*confusion"):
         metrics.confusion  # noqa: B018
 
 
