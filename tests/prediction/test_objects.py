@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from easyseg.devices import Compute
 from easyseg.errors import ConfigError, ModelError
 from easyseg.metrics.instance import PredictedObjects
-from easyseg.prediction.objects import CanvasObjects, ObjectLimits, ObjectPredictor, fetch
+from easyseg.prediction.objects import FoundOnCanvas, ObjectLimits, ObjectPredictor, fetch
 from easyseg.prediction.predictor import Predictor, Stopwatch
 from easyseg.preprocessing import Preprocessing
 from easyseg.structures import RawObjects
@@ -178,7 +178,7 @@ def test_arguments_are_left_alone() -> None:
     for array, other in zip((given.boxes, given.scores, given.class_ids, given.patches), before, strict=True):
         assert np.array_equal(array, other)
     assert len(given) == 2
-    assert isinstance(given, CanvasObjects)
+    assert isinstance(given, FoundOnCanvas)
 
 
 @pytest.mark.parametrize(

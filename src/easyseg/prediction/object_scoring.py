@@ -15,7 +15,7 @@ from easyseg.devices import Compute
 from easyseg.errors import DataError
 from easyseg.metrics.instance import InstanceScorer, TruthObjects
 from easyseg.metrics.instance.scorer import MAX_DETECTIONS
-from easyseg.prediction.objects import CanvasObjects, ObjectLimits, ObjectPredictor
+from easyseg.prediction.objects import FoundOnCanvas, ObjectLimits, ObjectPredictor
 from easyseg.prediction.predictor import Network, Predictor, Prepared, Stopwatch, evaluation_mode
 from easyseg.prediction.sharing import Sharing, parts_of
 from easyseg.prediction.sources import ahead
@@ -125,7 +125,7 @@ class ObjectEvaluation:
         own = parts[self._sharing.rank] if self._sharing is not None else parts[0]
         prepared = ahead(own, self._prepared, threads=self._threads, depth=runner.depth)
 
-        def compare(pair: tuple[CanvasObjects, Prepared[_Annotated]]) -> None:
+        def compare(pair: tuple[FoundOnCanvas, Prepared[_Annotated]]) -> None:
             found, item = pair
             scorer.add(item.tag.index, item.tag.truth, predictor.at_original_size(found, item.placement))
 

@@ -47,7 +47,7 @@ class ObjectLimits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CanvasObjects:
+class FoundOnCanvas:
     """What a network found in one image, in memory of its own on the CPU.
 
     Attributes:
@@ -80,7 +80,7 @@ class ObjectPredictor:
         self._preprocessing = preprocessing
         self._limits = limits
 
-    def found(self, items: Iterable[Prepared[Tag]], watch: Stopwatch) -> Iterator[tuple[CanvasObjects, Prepared[Tag]]]:
+    def found(self, items: Iterable[Prepared[Tag]], watch: Stopwatch) -> Iterator[tuple[FoundOnCanvas, Prepared[Tag]]]:
         """Yield what the network finds in each image, on the canvas, before any limit.
 
         Raises:
@@ -91,7 +91,7 @@ class ObjectPredictor:
                 fetched = fetch(raw)
             yield from zip(fetched, batch, strict=True)
 
-    def at_original_size(self, found: CanvasObjects, placement: Placement) -> PredictedObjects:
+    def at_original_size(self, found: FoundOnCanvas, placement: Placement) -> PredictedObjects:
         """Return the objects that are kept, the most certain first, at the image's own size.
 
         Masks are pasted one at a time straight into run lengths. Objects that lie in the padding, and those whose mask
@@ -119,7 +119,7 @@ class ObjectPredictor:
         )
 
 
-def fetch(raw: Sequence[RawObjects]) -> list[CanvasObjects]:
+def fetch(raw: Sequence[RawObjects]) -> list[FoundOnCanvas]:
     """Bring what was found in the images of a forward pass, one or more, from the device in a single copy."""
     table = torch.cat([_as_rows(one) for one in raw]).cpu().numpy()
     ends = np.cumsum([len(one) for one in raw])
@@ -133,6 +133,6 @@ def _as_rows(found: RawObjects) -> Tensor:
     return torch.cat([column.float() for column in columns], dim=1)
 
 
-def _from_rows(rows: npt.NDArray[np.float32], found: RawObjects) -> CanvasObjects:
+def _from_rows(rows: npt.NDArray[np.float32], found: RawObjects) -> FoundOnCanvas:
     patches = None if found.masks is None else rows[:, 6:].reshape(found.masks.shape)
-    return CanvasObjects(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), patches)
+    return FoundOnCanvas(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), patches)

@@ -10,12 +10,14 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from easyseg.io.images import write_image
 from easyseg.results.words import metric_title
 from easyseg.structures import Color, ImageArray
 
@@ -180,6 +182,14 @@ def classes(
         objects.set_xticks(ticks, [f"{1 << at}" if at < 10 else f"{1 << (at - 10)}k" for at in ticks])
         objects.set_xlim(min(used) - 0.6, max(used) + 0.6)
     return figure
+
+
+def drawn(figure: Figure, path: str | Path | None = None) -> ImageArray:
+    """Return a figure as a picture, (H, W, 3) uint8, and write it to a file where one is named."""
+    picture = to_array(figure)
+    if path is not None:
+        write_image(path, picture)
+    return picture
 
 
 def to_array(figure: Figure) -> ImageArray:

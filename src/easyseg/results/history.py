@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 from easyseg.errors import DataError, unknown_name
 from easyseg.io.atomic import write_text
-from easyseg.io.images import write_image
 from easyseg.results import charts
 from easyseg.results.words import counted
 from easyseg.structures import ImageArray
@@ -124,10 +123,7 @@ class History:
         Returns:
             (H, W, 3) uint8.
         """
-        picture = charts.to_array(charts.curves(self))
-        if path is not None:
-            write_image(path, picture)
-        return picture
+        return charts.drawn(charts.curves(self), path)
 
     def __str__(self) -> str:
         if not self.rows:

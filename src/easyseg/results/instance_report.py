@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easyseg.errors import DataError
-from easyseg.io.images import write_image
 from easyseg.metrics.instance import Diagnosis, ImageCounts, InstanceFigures, InstanceScorer, InstanceScores, Kind
 from easyseg.results import charts, object_charts
 from easyseg.results.instance_verdict import verdict
@@ -186,10 +185,7 @@ class InstanceReport:
         Returns:
             (H, W, 3) uint8.
         """
-        picture = charts.to_array(self.figure())
-        if path is not None:
-            write_image(path, picture)
-        return picture
+        return charts.drawn(self.figure(), path)
 
     def figure(self) -> Figure:
         """Return the same as a matplotlib figure."""

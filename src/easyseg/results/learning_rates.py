@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from easyseg.io.images import write_image
 from easyseg.results import charts
 from easyseg.structures import ImageArray
 
@@ -77,10 +76,7 @@ class LearningRateCurve:
         Returns:
             (H, W, 3) uint8.
         """
-        picture = charts.to_array(charts.learning_rates(self))
-        if path is not None:
-            write_image(path, picture)
-        return picture
+        return charts.drawn(charts.learning_rates(self), path)
 
     def __str__(self) -> str:
         if not self.losses:

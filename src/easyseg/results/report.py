@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from easyseg.io.images import write_image
 from easyseg.metrics import CLASS_METRICS, SemanticScores, scores
 from easyseg.results import charts
 from easyseg.results.words import counted, timing_line
@@ -237,10 +236,7 @@ class Report:
         Returns:
             (H, W, 3) uint8.
         """
-        picture = charts.to_array(self.confusion_figure())
-        if path is not None:
-            write_image(path, picture)
-        return picture
+        return charts.drawn(self.confusion_figure(), path)
 
     def confusion_figure(self) -> Figure:
         """Return the confusion matrix as a matplotlib figure."""

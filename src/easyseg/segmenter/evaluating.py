@@ -12,7 +12,7 @@ from easyseg.data.reading import as_dataset
 from easyseg.devices import Compute
 from easyseg.errors import DataError
 from easyseg.segmenter.fitted import FittedModel
-from easyseg.segmenter.tasks import AnyReport, MeasuringRequest, Work, work_of
+from easyseg.segmenter.tasks import AnyReport, MeasuringRequest, Occasion, Work, work_of
 from easyseg.training.joining import joined_world
 
 
@@ -37,9 +37,7 @@ def evaluate_split(fitted: FittedModel, data: Any, settings: EvaluateSettings, *
         learnt = _learnt(dataset, part, measures_all=measures_all, work=work)
         training = work.evaluation(replace(request, dataset=learnt)).measure(fitted.model) if learnt else None
     split = "all" if measures_all else settings.split
-    return measured.report(
-        part, split=split, details=settings.details, origin=_origin(part, dataset), training=training
-    )
+    return measured.report(Occasion(part, split, settings.details, _origin(part, dataset), training))
 
 
 def _learnt(dataset: Dataset, part: Dataset, *, measures_all: bool, work: Work) -> Dataset | None:

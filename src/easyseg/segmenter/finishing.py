@@ -14,7 +14,7 @@ from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.predicting import predict_all
 from easyseg.segmenter.preparing import Job
 from easyseg.segmenter.recording import Recording
-from easyseg.segmenter.tasks import AnyReport, Measured, work_of
+from easyseg.segmenter.tasks import AnyReport, Measured, Occasion, work_of
 from easyseg.structures import ImageArray
 
 PICTURES = 6
@@ -42,7 +42,7 @@ def finish_run(
     history = recording.history
     history.plot(folder.path / "curves.png")
     best = recording.best_score()
-    report = best.report(dataset, split="val", training=training) if best is not None else None
+    report = best.report(Occasion(dataset, "val", training=training)) if best is not None else None
     if report is None:
         recording.write_best(fitted)
     pictures = list(_pictures(fitted, _shown(report, len(dataset)), dataset, compute))

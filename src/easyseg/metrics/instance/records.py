@@ -19,6 +19,10 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
 
+_FOLLOWS: Any = None
+"""What is left out follows from the rest; from the construction on, it is an array."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TruthObjects:
     """The N objects that an image really has.
@@ -43,10 +47,10 @@ class TruthObjects:
 
     class_ids: IntArray
     masks: tuple[RunLengths, ...] | None = None
-    boxes: FloatArray = None  # type: ignore[assignment]  # an array from the construction on
-    is_crowd: BoolArray = None  # type: ignore[assignment]  # likewise
-    areas: FloatArray = None  # type: ignore[assignment]  # likewise
-    is_of_every_class: BoolArray = None  # type: ignore[assignment]  # likewise
+    boxes: FloatArray = _FOLLOWS
+    is_crowd: BoolArray = _FOLLOWS
+    areas: FloatArray = _FOLLOWS
+    is_of_every_class: BoolArray = _FOLLOWS
 
     def __post_init__(self) -> None:
         _store_objects(self, "true object")
@@ -96,7 +100,7 @@ class PredictedObjects:
     class_ids: IntArray
     scores: FloatArray
     masks: tuple[RunLengths, ...] | None = None
-    boxes: FloatArray = None  # type: ignore[assignment]  # an array from the construction on
+    boxes: FloatArray = _FOLLOWS
 
     def __post_init__(self) -> None:
         _store_objects(self, "predicted object")

@@ -12,6 +12,7 @@ from easyseg.segmenter.tasks.work import (
     LoaderRequest,
     Measured,
     MeasuringRequest,
+    Occasion,
     TrialShape,
     Work,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "LoaderRequest",
     "Measured",
     "MeasuringRequest",
+    "Occasion",
     "TrialShape",
     "Work",
     "work_of",

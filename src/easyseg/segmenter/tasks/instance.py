@@ -42,7 +42,7 @@ from easyseg.results.words import counted
 from easyseg.segmenter.building import Model, build_model
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.tasks.set_up import anchor_note, anchors_for, canvas_of, detections_for
-from easyseg.segmenter.tasks.work import AnyResult, Measured, MeasuringRequest, SetUp, TrialShape
+from easyseg.segmenter.tasks.work import AnyResult, MeasuringRequest, Occasion, SetUp, TrialShape
 from easyseg.structures import (
     SMALLEST_PIXELS,
     Batch,
@@ -62,7 +62,7 @@ _LARGEST_PANEL = 560
 
 
 @dataclass(frozen=True, slots=True)
-class FoundObjects:
+class MeasuredObjects:
     """What an evaluation found; see `ScoredObjects`."""
 
     scored: ScoredObjects
@@ -78,26 +78,18 @@ class FoundObjects:
             figures |= {name: value for name, value in of_classes.items() if "/" not in name or _is_shown(name)}
         return figures
 
-    def report(
-        self,
-        dataset: Dataset,
-        *,
-        split: str,
-        details: bool = False,
-        origin: str = "",
-        training: Measured | None = None,
-    ) -> InstanceReport:
+    def report(self, occasion: Occasion) -> InstanceReport:
         """Return the report on the images that were measured."""
         report = InstanceReport.from_scorer(
             self.scored.scorer,
             names=self.class_names,
-            split=split,
-            training=cast(FoundObjects, training).scored.scorer if training is not None else None,
-            image_names=[sample.name for sample in dataset.samples],
+            split=occasion.split,
+            training=cast(MeasuredObjects, occasion.training).scored.scorer if occasion.training else None,
+            image_names=[sample.name for sample in occasion.dataset.samples],
             seconds=self.scored.seconds,
             timing=self.scored.timing,
         )
-        return replace(report, details=details, origin=origin)
+        return replace(report, details=occasion.details, origin=occasion.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +99,9 @@ class ObjectMeasuring:
     evaluation: ObjectEvaluation
     class_names: tuple[str, ...]
 
-    def measure(self, model: Model, poll: Callable[[], None] = lambda: None) -> FoundObjects:
+    def measure(self, model: Model, poll: Callable[[], None] = lambda: None) -> MeasuredObjects:
         """Measure the model as it is now."""
-        return FoundObjects(self.evaluation.score(_detector(model), poll=poll), self.class_names)
+        return MeasuredObjects(self.evaluation.score(_detector(model), poll=poll), self.class_names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from easyseg.reports.plots import comparison
 from easyseg.results import Report, SemanticResult
 from easyseg.segmenter.building import Model, build_model
 from easyseg.segmenter.fitted import FittedModel
-from easyseg.segmenter.tasks.work import AnyResult, Measured, MeasuringRequest, SetUp, TrialShape
+from easyseg.segmenter.tasks.work import AnyResult, MeasuringRequest, Occasion, SetUp, TrialShape
 from easyseg.structures import IGNORE_INDEX, Batch, ClassMap, ImageArray, MaskArray, Task
 from easyseg.training.distributed import World
 from easyseg.training.losses import build_loss, of_one_process
@@ -37,7 +37,7 @@ Probabilities = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class ScoredPixels:
+class MeasuredPixels:
     """What an evaluation found; see `Scored`."""
 
     scored: Scored
@@ -48,42 +48,34 @@ class ScoredPixels:
         loss = {} if self.scored.loss is None else {"val_loss": self.scored.loss}
         return loss | scores(self.scored.counts, task=self.class_map.task).to_dict(self.class_map.names)
 
-    def report(
-        self,
-        dataset: Dataset,
-        *,
-        split: str,
-        details: bool = False,
-        origin: str = "",
-        training: Measured | None = None,
-    ) -> Report:
+    def report(self, occasion: Occasion) -> Report:
         """Return the report on the images that were measured."""
         report = Report.from_counts(
             self.scored.counts,
             self.scored.image_counts,
-            class_map=dataset.class_map,
-            names=[sample.name for sample in dataset.samples],
-            split=split,
+            class_map=occasion.dataset.class_map,
+            names=[sample.name for sample in occasion.dataset.samples],
+            split=occasion.split,
             loss=self.scored.loss,
             seconds=self.scored.seconds,
             timing=self.scored.timing,
         )
-        return replace(report, details=details, origin=origin)
+        return replace(report, details=occasion.details, origin=occasion.origin)
 
 
 @dataclass(frozen=True, slots=True)
-class PixelEvaluation:
+class PixelMeasuring:
     """An evaluation that can be repeated."""
 
     evaluation: Evaluation
     class_map: ClassMap
     has_loss: bool
 
-    def measure(self, model: Model, poll: Callable[[], None] = lambda: None) -> ScoredPixels:
+    def measure(self, model: Model, poll: Callable[[], None] = lambda: None) -> MeasuredPixels:
         """Measure the model as it is now."""
         network = _semantic(model)
         criterion = of_one_process(network.criterion) if self.has_loss else None
-        return ScoredPixels(self.evaluation.score(network, criterion=criterion, poll=poll), self.class_map)
+        return MeasuredPixels(self.evaluation.score(network, criterion=criterion, poll=poll), self.class_map)
 
 
 class SemanticWork:
@@ -155,7 +147,7 @@ class SemanticWork:
         """Return the order as it is."""
         return order
 
-    def evaluation(self, request: MeasuringRequest) -> PixelEvaluation:
+    def evaluation(self, request: MeasuringRequest) -> PixelMeasuring:
         """Prepare an evaluation at the images' original sizes."""
         dataset, fitted, world = request.dataset, request.fitted, request.world
         channels = fitted.preprocessing.in_channels
@@ -169,7 +161,7 @@ class SemanticWork:
             keep=request.keep,
             sharing=world if world.size > 1 else None,
         )
-        return PixelEvaluation(evaluation, fitted.class_map, has_loss=request.has_loss)
+        return PixelMeasuring(evaluation, fitted.class_map, has_loss=request.has_loss)
 
     def training_sample(self, dataset: Dataset, count: int) -> Dataset | None:
         """Return none: the loss tells it."""

@@ -112,6 +112,25 @@ class SetUp:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a report says beside the figures.
+
+    Attributes:
+        dataset: the images that were measured.
+        split: what they are called.
+        details: show every image's scores, too.
+        origin: how a split that was drawn came about.
+        training: the same measured on training images.
+    """
+
+    dataset: Dataset
+    split: str
+    details: bool = False
+    origin: str = ""
+    training: Measured | None = None
+
+
 class Measured(Protocol):
     """What an evaluation found."""
 
@@ -119,24 +138,8 @@ class Measured(Protocol):
         """Return every figure that can be monitored, by name."""
         ...
 
-    def report(
-        self,
-        dataset: Dataset,
-        *,
-        split: str,
-        details: bool = False,
-        origin: str = "",
-        training: Measured | None = None,
-    ) -> AnyReport:
-        """Return the report on the images that were measured.
-
-        Args:
-            dataset: these images.
-            split: what they are called.
-            details: show every image's scores, too.
-            origin: how a split that was drawn came about.
-            training: the same measured on training images.
-        """
+    def report(self, occasion: Occasion) -> AnyReport:
+        """Return the report on the images that were measured."""
         ...
 
 
