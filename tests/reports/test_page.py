@@ -93,7 +93,7 @@ def test_everything_is_escaped(tmp_path, history, report):
     picture = np.zeros((4, 4, 3), np.uint8)
     history.stopped = "<u>stop</u>"
     text, page = _write(
-        tmp_path, history=history, report=report, pictures=[('"><s>', picture)], notes=["<em>note</em>"]
+        tmp_path, history=history, report=report, pictures=[('"><s>', picture)], notes=["Note: <em>note</em>"]
     )
     assert not {"i", "u", "s", "em", "script", "run"} & set(page.seen)
     assert page.seen.count("b") == 7  # the figures on top and the note's name, and none from the class's name
@@ -111,11 +111,11 @@ def test_page_says_it_all(tmp_path, history, report):
     assert "Best mean IoU 0.5000, in epoch 1 of 2." in text
 
 
-def test_notes_stand_on_top(tmp_path, history, report):
-    """Each note has a box of its own before the first figure, with the word "Note" once."""
-    text, page = _write(tmp_path, history=history, report=report, notes=["Note: white is 78 %.", "No mask: 2.png"])
-    assert text.index("white is 78 %.") < text.index("No mask: 2.png") < text.index("mean IoU</span>")
-    assert page.text.count("Note") == 2
+def test_doubts_stand_on_top(tmp_path, history, report):
+    """What may be wrong has a box before the first figure, with the word "Note" once; what is plain comes later."""
+    text, page = _write(tmp_path, history=history, report=report, notes=["2 classes: a, b", "Note: white is 78 %."])
+    assert text.index("white is 78 %.") < text.index("mean IoU</span>") < text.index("2 classes: a, b")
+    assert page.text.count("Note") == 1
     assert "white is 78 %." in page.text
 
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from easyseg.errors import hint_wording
 from easyseg.io.atomic import write_text
-from easyseg.reports.markup import bar, chip, document, embedded, escaped, section
+from easyseg.reports.markup import as_read, bar, chip, document, doubts, embedded, escaped, section, told
 from easyseg.results.checkup import Checkup, Finding, PicturedCase, Severity
 from easyseg.results.words import counted
 from easyseg.structures import Color
 
 _MOST_LISTED = 200
 _MOST_OPEN = 8
-_VALUE = r"(?:&#x27;.*?&#x27;|[\[({].*?[\])}]|(?:[^\s,;.)]|\.(?=\w))+)"
-_TO_TYPE = re.compile(rf"--[a-z][a-z-]*(?: {_VALUE})?|\b[a-z_]+={_VALUE}")
-"""A flag with its value, or a keyword with its."""
-_NOTE = "Note: "
 _FOOTER = "Nothing was changed in the dataset. A finding lists its first cases; its number counts all."
 
 
@@ -44,7 +38,8 @@ def write_checkup(
     parts = [
         f"<header><h1>{escaped(title)}</h1><p class='faint'>{escaped(checkup.name)}</p>{_verdict(checkup)}</header>",
         _figures(checkup),
-        _reading(checkup),
+        doubts(checkup.reading),
+        as_read(checkup.reading),
         _contents(checkup),
         *(_finding(finding, pictures.get(finding.kind, ())) for finding in checkup),
         section("Classes", _classes(checkup, colors)) if checkup.class_shares else "",
@@ -68,15 +63,6 @@ def _figures(checkup: Checkup) -> str:
     return f"<div class='figures'>{cards}</div>"
 
 
-def _reading(checkup: Checkup) -> str:
-    """Return how the dataset was understood; what may be wrong about that stands out."""
-    notes = [line.removeprefix(_NOTE) for line in checkup.reading if line.startswith(_NOTE)]
-    doubts = "".join(f"<p class='note'><b>Note</b>{_told(line)}</p>" for line in notes)
-    lines = "".join(f"<li>{_told(line)}</li>" for line in checkup.reading if not line.startswith(_NOTE))
-    listed = section("How it was read", f"<ul class='reading'>{lines}</ul>") if lines else ""
-    return f"{doubts}{listed}"
-
-
 def _contents(checkup: Checkup) -> str:
     """Return the list of findings, with a link to each."""
     if not checkup.findings:
@@ -91,7 +77,7 @@ def _contents(checkup: Checkup) -> str:
 
 def _finding(finding: Finding, pictures: Sequence[PicturedCase]) -> str:
     head = f"<h2>{_badge(finding.severity)}{escaped(finding.title)}</h2>"
-    advice = f"<p class='advice'><b>What to do</b>{_told(finding.advice)}</p>" if finding.advice else ""
+    advice = f"<p class='advice'><b>What to do</b>{told(finding.advice)}</p>" if finding.advice else ""
     shown = "".join(map(_pictured, pictures))
     # what all stands below its pictures need not be listed again
     listed = "" if len(pictures) == finding.count else _cases(finding)
@@ -99,7 +85,7 @@ def _finding(finding: Finding, pictures: Sequence[PicturedCase]) -> str:
     if finding.severity == "note" and body:  # good to know, but nobody has to scroll past it
         body = f"<details><summary>Show them</summary>{body}</details>"
     return (
-        f"<section id='{escaped(finding.kind)}' class='is-{finding.severity}'>{head}<p>{_told(finding.found)}</p>"
+        f"<section id='{escaped(finding.kind)}' class='is-{finding.severity}'>{head}<p>{told(finding.found)}</p>"
         f"{advice}{body}</section>"
     )
 
@@ -139,11 +125,6 @@ def _classes(checkup: Checkup, colors: Mapping[str, Color]) -> str:
         )
         rows.append(f"<tr><td>{chip(colors[name]) if name in colors else ''}{escaped(name)}</td>{cells}</tr>")
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-
-
-def _told(text: str) -> str:
-    """Return a text with the flags of the command line where that is what called, and what to type set apart."""
-    return _TO_TYPE.sub(r"<code>\g<0></code>", escaped(hint_wording.get()(text)))
 
 
 def _badge(severity: Severity) -> str:

@@ -7,13 +7,19 @@ import html
 import importlib.resources
 import io
 import math
+import re
 from collections.abc import Iterable
 
 from PIL import Image
 
+from easyseg.errors import hint_wording
 from easyseg.structures import Color, ImageArray
 
 _WEBP_QUALITY = 88
+_VALUE = r"(?:&#x27;.*?&#x27;|[\[({].*?[\])}]|(?:[^\s,;.)]|\.(?=\w))+)"
+_TO_TYPE = re.compile(rf"--[a-z][a-z-]*(?: {_VALUE})?|\b[a-z_]+={_VALUE}")
+"""A flag with its value, or a keyword with its."""
+_NOTE = "Note: "
 
 
 def document(title: str, parts: Iterable[str], *, footer: str) -> str:
@@ -42,6 +48,23 @@ def escaped(text: object) -> str:
 def section(title: str, content: str) -> str:
     """Return a part of a page with a headline."""
     return f"<section><h2>{escaped(title)}</h2>{content}</section>"
+
+
+def told(text: str) -> str:
+    """Return a text with the flags of the command line where that is what called, and what to type set apart."""
+    return _TO_TYPE.sub(r"<code>\g<0></code>", escaped(hint_wording.get()(text)))
+
+
+def doubts(reading: Iterable[str]) -> str:
+    """Return what may be wrong about how a dataset was understood: the lines that begin with "Note: ", a box each."""
+    notes = (line.removeprefix(_NOTE) for line in reading if line.startswith(_NOTE))
+    return "".join(f"<p class='note'><b>Note</b>{told(line)}</p>" for line in notes)
+
+
+def as_read(reading: Iterable[str]) -> str:
+    """Return how a dataset was understood, as a part of a page: the lines that are no doubts."""
+    lines = "".join(f"<li>{told(line)}</li>" for line in reading if not line.startswith(_NOTE))
+    return section("How the data was read", f"<ul class='reading'>{lines}</ul>") if lines else ""
 
 
 def embedded(picture: ImageArray, *, alt: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from easyseg.io.atomic import write_text
 from easyseg.metrics import CLASS_METRICS
-from easyseg.reports.markup import bar, chip, document, embedded, escaped, number, section
+from easyseg.reports.markup import as_read, bar, chip, document, doubts, embedded, escaped, number, section
 from easyseg.reports.object_page import object_cards, object_sections
 from easyseg.results import History, InstanceReport, Report
 from easyseg.results.charts import CSS_VARIABLES, curves, to_svg
@@ -47,18 +47,20 @@ def write_report(
         history: the course of the training.
         report: what the kept model scores.
         pictures: captions and (H, W, 3) uint8 pictures, see `reports.plots.comparison`.
-        notes: sentences for the reader, such as how the classes were found.
+        notes: how the dataset was understood, a line each; those that begin with "Note: " may be wrong and stand on
+            top.
 
     Raises:
         OutputError: the file cannot be written.
     """
     body = [
         f"<header><h1>{escaped(title)}</h1><p class='verdict'>{escaped(verdict(history, report))}</p></header>",
-        *(f"<p class='note'><b>Note</b>{escaped(note.removeprefix('Note: '))}</p>" for note in notes),
+        doubts(notes),
         _figures(history, report),
         section("Course of the training", _chart(curves(history))) if history is not None and len(history) else "",
         *_sections(report),
         section("Pictures", _pictures(pictures, report)) if pictures else "",
+        as_read(notes),
         section("Settings", _definitions(settings)),
         section("Environment", _definitions(_environment())),
     ]

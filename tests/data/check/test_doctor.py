@@ -207,7 +207,7 @@ def test_what_may_be_misread_is_told(shared_data: Path, tmp_path: Path) -> None:
     assert "is taken for 'foreground'; if the class is the black part (0), type" in str(checkup)
     assert "Ready to train" not in str(checkup)
     page = (tmp_path / "page.html").read_text()
-    assert "How it was read" in page
+    assert "How the data was read" in page
     assert "Read as folders, binary: 0/255 masks" in page
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 
 from easyseg.models.instance.heads import BoxPredictor, DetectionLimits, MaskPredictor, build_heads
 
@@ -14,6 +15,24 @@ def test_results_are_in_full_precision() -> None:
         logits, deltas = BoxPredictor(8, 3)(torch.randn(2, 8))
         masks = MaskPredictor(8, 8, 3)(torch.randn(2, 8, 14, 14))
     assert logits.dtype == deltas.dtype == masks.dtype == torch.float32
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_masks_are_torchvisions(count: int) -> None:
+    """Another way to the same numbers and gradients, on sides that differ."""
+    ours = MaskPredictor(6, 5, 3)
+    theirs = MaskRCNNPredictor(6, 5, 3)
+    theirs.load_state_dict(ours.state_dict())
+    found = []
+    for layers in (ours, theirs):
+        torch.manual_seed(0)
+        features = torch.randn(count, 6, 4, 7, requires_grad=True)
+        logits = layers(features)
+        logits.square().sum().backward()
+        found.append((logits.detach(), [each.grad for each in (features, *layers.parameters())]))
+    (logits, gradients), (their_logits, their_gradients) = found
+    torch.testing.assert_close(logits, their_logits)
+    torch.testing.assert_close(gradients, their_gradients)
 
 
 @pytest.mark.parametrize("has_masks", [True, False])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
 from easyseg.models.instance.anchors import COCO_ANCHORS, STRIDES, Anchors
 from easyseg.models.instance.proposals import (
@@ -151,6 +152,47 @@ def test_an_image_of_crowd_costs_nothing() -> None:
     assert [loss.item() for loss in losses.values()] == [0.0, 0.0]
     sum(losses.values()).backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_learns_what_torchvisions_learns(depth: int, precision: torch.dtype) -> None:
+    """Proposals, losses and gradients are torchvision's, which goes back through every position of every level."""
+    ours = build_proposals(COCO_ANCHORS, depth=depth, most=10)
+    torch.manual_seed(1)
+    for parameter in ours.parameters():  # torchvision starts near 0, where wrong places would not be seen
+        nn.init.normal_(parameter, std=0.05)
+    theirs = RegionProposalNetwork(
+        ours.anchor_generator, RPNHead(256, 3, conv_depth=depth), 0.7, 0.3, 256, 0.5,
+        ours._pre_nms_top_n, ours._post_nms_top_n, 0.7,
+    )  # fmt: skip
+    theirs.head.load_state_dict(ours.head.state_dict())
+    objects = torch.tensor([[10.0, 12, 50, 40], [60, 30, 90, 95], [0, 100, 33, 128]])
+    canvas = torch.tensor([0.0, 0, 160, 128])
+    targets = [{"boxes": boxes, "crowds": objects[:0], "canvas": canvas} for boxes in (objects, objects[:0])]
+    images = to_images(torch.zeros(2, 3, 128, 160), 128, 160)
+    found = []
+    for network in (ours, theirs):
+        features = [feature.requires_grad_() for feature in levels(128, 160)]
+        torch.manual_seed(2)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+            boxes, losses = network(images, named(features), targets)
+        sum(losses.values()).backward()
+        gradients = [each.grad for each in (*features, *network.parameters())]
+        found.append((boxes, losses, gradients))
+    (boxes, losses, gradients), (their_boxes, their_losses, their_gradients) = found
+    tolerance = 1e-5 if precision == torch.float32 else 2e-2
+    assert losses.keys() == their_losses.keys()
+    for name, loss in losses.items():
+        assert loss.item() == pytest.approx(their_losses[name].item(), rel=tolerance)
+    assert len(gradients) == len(their_gradients) == 5 + 2 * (depth + 2)
+    for gradient, expected in zip(gradients, their_gradients, strict=True):
+        assert gradient is not None
+        assert expected is not None
+        assert float(expected.norm()) > 0
+        assert float((gradient - expected).norm()) <= tolerance * float(expected.norm())
+    if precision == torch.float32:
+        assert all(torch.allclose(each, expected, atol=1e-3) for each, expected in zip(boxes, their_boxes, strict=True))
 
 
 def test_purpose_leaves_what_is_inside() -> None:

@@ -1,4 +1,4 @@
-"""Torchvision's region proposals, with anchors that stay where they are, crowds ignored, and full precision kept."""
+"""Torchvision's region proposals, with anchors that stay where they are, crowds ignored, and little work to learn."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.models.detection.rpn import RegionProposalNetwork, concat_box_prediction_layers
 
 from easyseg.models.instance.anchors import STRIDES, Anchors
+from easyseg.models.instance.proposal_head import ProposalHead
 from easyseg.models.instance.pyramid import CHANNELS
 
 MOSTLY = 0.5
@@ -21,6 +23,7 @@ _CROWDS_AT_ONCE = 64
 """An image of 1024 x 1024 pixels has 260,000 anchors; compared with a thousand crowds at once, they take gigabytes."""
 
 _IGNORED = -1.0  # torchvision's samplers take neither from these
+_BETA = 1 / 9  # as in torchvision
 
 
 class PyramidAnchors(nn.Module):
@@ -59,20 +62,41 @@ class PyramidAnchors(nn.Module):
         return (centres + around).reshape(-1, 4)
 
 
-class ProposalHead(RPNHead):  # type: ignore[misc]  # torchvision has no types
-    """Torchvision's head, whose results are float32 under autocast, too: from them come coordinates."""
-
-    def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return (N, A, h, w) logits and (N, 4 A, h, w) deltas for each level."""
-        logits, deltas = super().forward(features)
-        return [each.float() for each in logits], [each.float() for each in deltas]
-
-
-class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]  # likewise
+class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]  # torchvision has no types
     """Torchvision's region proposal network, which keeps out of crowds.
 
     An anchor that lies mostly in a crowd and has no object to match is neither right nor wrong: it is not sampled.
     """
+
+    def forward(
+        self, images: ImageList, features: dict[str, Tensor], targets: list[dict[str, Tensor]] | None = None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Return the proposals of each image, (M, 4), and in training the two losses, by torchvision's names."""
+        levels = list(features.values())
+        anchors = self.anchor_generator(images, levels)
+        # before the proposals: autocast keeps its copies of weights, and those made for them would have no gradient
+        losses = self._losses(levels, anchors, targets) if self.training and targets is not None else {}
+        with torch.no_grad():  # proposals are where the second stage looks; it teaches the first one nothing
+            logits, deltas = self.head(levels)
+            counts = [level[0].numel() for level in logits]
+            logits, deltas = concat_box_prediction_layers(logits, deltas)
+            proposals = self.box_coder.decode(deltas, anchors).view(len(anchors), -1, 4)
+            boxes, _ = self.filter_proposals(proposals, logits, images.image_sizes, counts)
+        return boxes, losses
+
+    def _losses(
+        self, levels: list[Tensor], anchors: list[Tensor], targets: list[dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        labels, matched = self.assign_targets_to_anchors(anchors, targets)
+        wanted = torch.cat(self.box_coder.encode(matched, anchors))
+        right, wrong = (torch.where(torch.cat(each))[0] for each in self.fg_bg_sampler(labels))
+        chosen = torch.cat([right, wrong])
+        logits, deltas = self.head.at(levels, chosen)
+        if not len(chosen):  # all are ignored; a mean would be NaN
+            return {"loss_objectness": logits.sum(), "loss_rpn_box_reg": deltas.sum()}
+        distance = F.smooth_l1_loss(deltas[: len(right)], wanted[right], beta=_BETA, reduction="sum")
+        objectness = F.binary_cross_entropy_with_logits(logits, torch.cat(labels)[chosen])
+        return {"loss_objectness": objectness, "loss_rpn_box_reg": distance / len(chosen)}
 
     def assign_targets_to_anchors(
         self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
@@ -82,15 +106,6 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]  # likewise
         for label, anchor, target in zip(labels, anchors, targets, strict=True):
             label[(label == 0) & in_crowd(anchor, target["crowds"], target["canvas"])] = _IGNORED
         return labels, boxes
-
-    def compute_loss(
-        self, objectness: Tensor, deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Return the two losses; 0 where all anchors are ignored, for which torchvision would return NaN."""
-        if all(bool((label < 0).all()) for label in labels):
-            return objectness.sum() * 0, deltas.sum() * 0
-        losses: tuple[Tensor, Tensor] = super().compute_loss(objectness, deltas, labels, regression_targets)
-        return losses
 
 
 def build_proposals(anchors: Anchors, *, depth: int, most: int) -> ProposalNetwork:
