@@ -134,7 +134,7 @@ def with_easyseg(drawings: Drawings, *, epochs: int = 1) -> Measured:
         preprocessing=Preprocessing(None, None, 3),
         compute=Compute(torch.device("cpu"), torch.float32),
         batch_size=4,
-        limits=ObjectLimits(score_threshold=0.0, nms_iou=1.0),
+        limits=ObjectLimits(),
         keep=epochs > 1,
     )
     for _ in range(epochs):

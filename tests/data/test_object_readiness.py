@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
-from easyseg.data.object_readiness import notes_on_objects, refuse_unlearnable
+from easyseg.data.object_readiness import note_on_size, notes_on_objects, refuse_unlearnable
 from easyseg.data.object_sizes import ObjectSizes
 from easyseg.errors import DataError
+from easyseg.preprocessing import Preprocessing
 
 
 def sizes(*counts: int, side: float = 20, class_id: int = 0, **given: Any) -> ObjectSizes:
@@ -55,11 +57,32 @@ def test_notes() -> None:
         "1 crowd: found or not, nothing is learnt there.",
         "Note: 2 objects without any pixel left out, drawn without area or too small for the canvas; dataset.check() "
         "names those drawn so.",
-        "Note: 100% of the objects are less than 4 pixels wide or high on the canvas and will hardly be found; type a "
-        "larger image_size, or resize='crop'.",
         "Note: 2 images with more than 100 objects, the most that the model finds in one. "
         "A new Segmenter takes its limit from the data; or cut images into tiles.",
         "Note: 1 image with more than 300 objects. So many of each, others in every epoch, are learnt from; where the "
         "others are, nothing is learnt meanwhile. Crops of such images hold fewer: resize='crop'.",
     )
     assert "with more than 10 objects" in notes_on_objects(sizes(20), detections_per_image=10, most_objects=300)[-1]
+
+
+@pytest.mark.parametrize(
+    ("side", "preprocessing", "line"),
+    [
+        (
+            20,
+            {},
+            "Objects are 20 pixels wide or high in the middle, nine in ten at least 20, on the canvas of 512 × ",
+        ),
+        (4, {}, r"Note: objects are 4 pixels .* Those under 8 pixels are hardly found; type image_size=1024, or "),
+        (3, {"image_size": (320, 480)}, r"type image_size=\(896, 1280\), or resize='crop'\.$"),
+        (2, {}, r"hardly found; type resize='crop', which"),
+        (
+            5,
+            {"resize": "crop"},
+            r"in the images\. Those under 8 pixels are hardly found; type resize='pad' and an im",
+        ),
+    ],
+)
+def test_note_on_size(side: float, preprocessing: dict[str, Any], line: str) -> None:
+    """Where objects are small for the network, the canvas is named on which they are not."""
+    assert re.search(line, note_on_size(sizes(3, side=side), Preprocessing(**preprocessing)))

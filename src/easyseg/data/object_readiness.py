@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
 from easyseg.data.dataset import Dataset
 from easyseg.data.mask_values import evenly_spread
-from easyseg.data.object_sizes import TINY_SIDE, ObjectSizes
+from easyseg.data.object_sizes import ObjectSizes
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import DataError
+from easyseg.preprocessing import Preprocessing
 from easyseg.results.words import counted
 
 _MOST_DRAWN = 50
@@ -18,8 +21,12 @@ _MOST_DRAWN = 50
 _LARGE_PART = 0.1
 """Parts that are smaller than this share of the largest may be noise at an object's edge."""
 
-_MANY_TINY = 0.1
-"""From this share of all objects on, tiny ones are told."""
+_SMALL_SHARE = 0.1
+_SMALL_SIDE = 8.0
+"""Two places of the finest features. Where a tenth of the objects is smaller on the canvas, a larger one is named."""
+
+_CANVAS_STEP, _LARGEST_CANVAS = 64, 1536
+"""Canvases to choose from, in pixels; a training on larger ones takes too long for advice."""
 
 
 def refuse_unlearnable(sizes: ObjectSizes, *, num_classes: int) -> None:
@@ -93,11 +100,6 @@ def notes_on_objects(sizes: ObjectSizes, *, detections_per_image: int, most_obje
             f"Note: {counted(f'{sizes.num_vanished:,}', 'object')} without any pixel left out, drawn without area or "
             "too small for the canvas; dataset.check() names those drawn so."
         )
-    if sizes.num_tiny > _MANY_TINY * len(sizes.boxes):
-        lines.append(
-            f"Note: {sizes.num_tiny / len(sizes.boxes):.0%} of the objects are less than {TINY_SIDE:g} pixels wide or "
-            "high on the canvas and will hardly be found; type a larger image_size, or resize='crop'."
-        )
     above = int(np.count_nonzero(sizes.counts > detections_per_image))
     if above:
         lines.append(
@@ -112,6 +114,34 @@ def notes_on_objects(sizes: ObjectSizes, *, detections_per_image: int, most_obje
             "hold fewer: resize='crop'."
         )
     return tuple(lines)
+
+
+def note_on_size(sizes: ObjectSizes, preprocessing: Preprocessing) -> str:
+    """Return a line on how large the objects are for the network, and where they are too small, what to type.
+
+    Args:
+        sizes: of the training split, one object at least.
+        preprocessing: what they were measured by.
+    """
+    small, middle = sizes.side_quantile(_SMALL_SHARE), sizes.side_quantile(0.5)
+    is_scaled = preprocessing.image_size is not None and preprocessing.resize in ("pad", "stretch")
+    height, width = preprocessing.image_size if preprocessing.image_size and is_scaled else (0, 0)
+    where = f"on the canvas of {height} × {width} pixels" if is_scaled else "in the images"
+    found = f"Objects are {middle:.0f} pixels wide or high in the middle, nine in ten at least {small:.0f}, {where}"
+    if small >= _SMALL_SIDE:
+        return f"{found}."
+    problem = f"Note: {found[0].lower()}{found[1:]}. Those under {_SMALL_SIDE:.0f} pixels are hardly found"
+    if not is_scaled:
+        return f"{problem}; type resize='pad' and an image_size larger than the images."
+    wanted = tuple(_larger_canvas(side, small) for side in (height, width))
+    if max(wanted) > _LARGEST_CANVAS:
+        return f"{problem}; type resize='crop', which trains on parts of images at their full size."
+    return f"{problem}; type image_size={wanted[0] if wanted[0] == wanted[1] else wanted}, or resize='crop'."
+
+
+def _larger_canvas(side: int, small: float) -> int:
+    """Return a side of the canvas at which objects of a `small` side are large enough."""
+    return _CANVAS_STEP * math.ceil(side * _SMALL_SIDE / max(small, 1) / _CANVAS_STEP)
 
 
 def note_on_merged(dataset: Dataset, sizes: ObjectSizes) -> tuple[str, ...]:

@@ -31,9 +31,6 @@ from easyseg.structures import (
     SizeHW,
 )
 
-TINY_SIDE = 4.0
-"""An object whose box has a side of fewer pixels on the canvas is smaller than one place of the finest features."""
-
 _SURE_AREA = 16.0
 """An outline around so many pixels covers some, whatever the rule at its edge."""
 _SURE_SIDE = 2.0
@@ -72,11 +69,10 @@ class ObjectSizes:
         """The most objects in an image."""
         return int(self.counts.max(initial=0))
 
-    @property
-    def num_tiny(self) -> int:
-        """Objects less than `TINY_SIDE` pixels wide or high."""
+    def side_quantile(self, share: float) -> float:
+        """Return up to which width or height, the smaller of both, this share of the objects reaches (0 to 1)."""
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
-        return int(np.count_nonzero((sides < TINY_SIDE).any(axis=1)))
+        return float(np.quantile(sides.min(axis=1), share))
 
     def count_quantile(self, share: float) -> int:
         """Return how many objects an image has at most, for this share of the images (0 to 1)."""

@@ -18,6 +18,7 @@ from easyseg.data.instance_augmentation import InstanceAugmentation, build_insta
 from easyseg.data.loaders import Order
 from easyseg.data.object_readiness import (
     note_on_merged,
+    note_on_size,
     notes_on_objects,
     refuse_unlearnable,
     refuse_unmeasurable,
@@ -195,7 +196,7 @@ class InstanceWork:
         fit = measure_anchors(_detector(model).anchors, sizes.boxes, canvas_hw=canvas_hw)
         most = _detector(model).plan.limits.per_image
         about = notes_on_objects(sizes, detections_per_image=most, most_objects=most_learnt(canvas_hw))
-        notes = (*about, anchor_note(fit))
+        notes = (*about, note_on_size(sizes, preprocessing), anchor_note(fit))
         return SetUp(model, (*notes, *note_on_merged(dataset, sizes)))
 
     def losses(self, dataset: Dataset, settings: FitSettings, world: World) -> Callable[[Model], None]:
