@@ -162,7 +162,7 @@ def plain(folder: Path, arguments: argparse.Namespace) -> Course:
     # the reference's 0.02 for 16 images makes random weights diverge; without numbers, steps cost half as much
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=1e-4)
     loader = torch.utils.data.DataLoader(
-        [_files(dataset[at]) for at in range(len(dataset))],  # type: ignore[arg-type]
+        [_files(dataset[at]) for at in range(len(dataset))],
         batch_size=BATCH,
         shuffle=True,
         num_workers=2,

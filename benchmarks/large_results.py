@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from easyseg.prediction.objects import CanvasObjects, ObjectLimits, ObjectPredictor
+from easyseg.prediction.objects import FoundOnCanvas, ObjectLimits, ObjectPredictor
 from easyseg.preprocessing import Preprocessing
 from easyseg.results import InstanceResult
 
 HEIGHT, WIDTH, SIDE, CELLS = 3000, 4000, 1024, 28
 
 
-def drawn_output(count: int) -> CanvasObjects:
+def drawn_output(count: int) -> FoundOnCanvas:
     """Return discs on a canvas of 1024x1024, of which the image takes the middle 768 rows."""
     generator = np.random.default_rng(0)
     sizes = generator.uniform(15, 300, count)
@@ -34,7 +34,7 @@ def drawn_output(count: int) -> CanvasObjects:
     cells = (np.arange(CELLS) + 0.5) / CELLS * 2 - 1
     disc = 1 / (1 + np.exp((cells[:, None] ** 2 + cells**2 - 0.9) * 12))
     patches = np.repeat(disc[None], count, axis=0)
-    return CanvasObjects(
+    return FoundOnCanvas(
         boxes.clip(0, SIDE).astype(np.float32),
         np.sort(generator.uniform(0.1, 1, count))[::-1].astype(np.float32),
         generator.integers(0, 3, count),
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=100)
     count = parser.parse_args().objects
     preprocessing = Preprocessing((SIDE, SIDE), "pad", 3)
-    predictor = ObjectPredictor(None, preprocessing=preprocessing, limits=ObjectLimits(nms_iou=1.0))  # type: ignore[arg-type]
+    predictor = ObjectPredictor(None, preprocessing=preprocessing, limits=ObjectLimits(max_detections=count))
     image = np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     folder = Path(tempfile.mkdtemp())
     report("imports, image", lambda: None)
