@@ -93,7 +93,8 @@ def verdict(history: History | None, report: Report | InstanceReport | None) -> 
             value = float(best[history.monitor])
             sentences.append(f"Best {name} {value:.4f}, in epoch {history.best_epoch} of {last['epoch']}.")
         else:
-            sentences.append(f"{counted(last['epoch'], 'epoch')}, and no evaluation was kept as the best.")
+            whose = "" if report is None else " The figures are those of the last weights."
+            sentences.append(f"{counted(last['epoch'], 'epoch')}, and no evaluation was kept as the best.{whose}")
         if history.stopped:
             sentences.append(f"Training ended: {history.stopped.rstrip('.')}.")
     if isinstance(report, InstanceReport):

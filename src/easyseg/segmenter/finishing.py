@@ -43,7 +43,7 @@ def finish_run(
     history.plot(folder.path / "curves.png")
     best = recording.best_score()
     report = best.report(Occasion(dataset, "val", training=training)) if best is not None else None
-    if report is None:
+    if history.best is None:
         recording.write_best(fitted)
     pictures = list(_pictures(fitted, _shown(report, len(dataset)), dataset, compute))
     files = _file_names([name for name, _ in pictures])

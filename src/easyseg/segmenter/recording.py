@@ -188,8 +188,11 @@ class Recording(Callback):
                 self._average.restore(self._best_weights, updates=self._average.updates)
 
     def best_score(self) -> Measured | None:
-        """Return what the best evaluation found, measured anew where an earlier session found it; None without one."""
-        if self._best is None and self._best_metrics:
+        """Return what the best evaluation found, measured anew where an earlier session found it; None without any.
+
+        Where none was good enough to be the best, the last weights are measured: what is wrong with them is worth most.
+        """
+        if self._best is None and self.history.rows:
             self._best = self._evaluation.measure(self.best_model().model)
         return self._best
 

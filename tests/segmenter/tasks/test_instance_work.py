@@ -355,6 +355,19 @@ def test_nothing_found_is_no_best_epoch() -> None:
     assert found == [False, False, True, False]
 
 
+def test_report_on_a_model_that_finds_nothing(discs: Dataset, tmp_path: Path) -> None:
+    """Then of all times a person wants to know what holds it back."""
+    segmenter = Segmenter("mask_rcnn", "test_resnet", weights=None, image_size=SIZE)
+    run = tmp_path / "run"
+    segmenter.fit(discs, epochs=1, learning_rate=1e-9, augment="none", run_dir=run, verbose=False)
+    assert segmenter.history is not None
+    assert segmenter.history.best is None, "in this test, nothing may be found"
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "no evaluation was kept as the best. The figures are those of the last weights." in page
+    assert "What holds it back" in page
+    assert (run / "best.safetensors").is_file()
+
+
 def test_anchors_of_crops_are_measured_on_whole_images() -> None:
     """Boxes lie anywhere in them."""
     dataset = as_dataset(samples(range(6), "train"))

@@ -46,6 +46,6 @@ def anchor_note(fit: AnchorFit) -> str:
     if fit.recall_50 >= LEAST_RECALL:
         return f"Anchors fit the objects: {recall}."
     return (
-        f"Note: anchors miss many objects: {recall}. They are too small, too thin or too large as the network sees "
-        "them; try another image_size, or look at dataset.statistics()."
+        f"Note: anchors miss many objects: {recall}. As the network sees them, objects are too small, too thin or too "
+        "large; another image_size or resize='crop' changes that."
     )
