@@ -26,6 +26,7 @@ def sizes(*counts: int, side: float = 20, class_id: int = 0, **given: Any) -> Ob
     [
         ({}, r"None of the 2 images of the training split has an object, so"),
         ({"num_vanished": 3}, r"has an object \(3 objects cover no pixels.*image_size"),
+        ({"num_specks": 9}, r"The 2 images of the training split hold only specks: 9 regions.*smallest_pixels=1"),
         ({"num_vanished": 1}, r"1 object covers no pixel:"),
         ({"num_crowds": 4, "num_vanished": 3}, r"4 crowds or objects that do not count, and not a single object"),
     ],
@@ -50,17 +51,22 @@ def test_notes() -> None:
     assert notes_on_objects(sizes(3, 1, 2), detections_per_image=100, most_objects=300) == (
         "6 objects in 3 images, 2 in the middle, 3 at the most.",
     )
-    found = sizes(0, 120, 400, side=3, num_crowds=1, num_vanished=2)
+    found = sizes(0, 120, 400, side=3, num_crowds=1, num_vanished=2, num_specks=7)
     lines = notes_on_objects(found, detections_per_image=100, most_objects=300)
     assert lines[1:] == (
         "1 image without objects: examples of what is none.",
         "1 crowd: found or not, nothing is learnt there.",
+        "7 connected regions too small to be an object left out as specks; if they are objects, type "
+        "load_dataset(path, smallest_pixels=1).",
         "Note: 2 objects without any pixel left out, drawn without area or too small for the canvas; dataset.check() "
         "names those drawn so.",
-        "Note: 2 images with more than 100 objects, the most that the model finds in one. "
-        "A new Segmenter takes its limit from the data; or cut images into tiles.",
+        "Note: 2 images with more than 100 objects, the most that the model finds in one. Cut "
+        "images into tiles; a new Segmenter takes its limit from the data, up to 1000.",
         "Note: 1 image with more than 300 objects. So many of each, others in every epoch, are learnt from; where the "
         "others are, nothing is learnt meanwhile. Crops of such images hold fewer: resize='crop'.",
+    )
+    assert notes_on_objects(sizes(2, num_specks=3), detections_per_image=10, most_objects=300)[-1].startswith(
+        "Note: 3 "
     )
     assert "with more than 10 objects" in notes_on_objects(sizes(20), detections_per_image=10, most_objects=300)[-1]
 
@@ -71,16 +77,17 @@ def test_notes() -> None:
         (
             20,
             {},
-            "Objects are 20 pixels wide or high in the middle, nine in ten at least 20, on the canvas of 512 × ",
+            r"^The shorter side of the objects: 20 pixels \(median\), nine in ten at least 20, on the canvas of 51",
         ),
-        (4, {}, r"Note: objects are 4 pixels .* Those under 8 pixels are hardly found; type image_size=1024, or "),
+        (
+            4,
+            {},
+            r"Note: the shorter side of the objects: 4 pixels .* under 8 pixels are hardly found; type image_size=1024",
+        ),
         (3, {"image_size": (320, 480)}, r"type image_size=\(896, 1280\), or resize='crop'\.$"),
         (2, {}, r"hardly found; type resize='crop', which"),
-        (
-            5,
-            {"resize": "crop"},
-            r"in the images\. Those under 8 pixels are hardly found; type resize='pad' and an im",
-        ),
+        (5, {"resize": "crop"}, r"in the images\. Those under 8 pixels are hardly found; type resize='pad' and an i"),
+        (600, {"resize": "crop"}, r"^Note: .*in the images\. Most do not fit into a crop; type resize='pad', or"),
     ],
 )
 def test_note_on_size(side: float, preprocessing: dict[str, Any], line: str) -> None:

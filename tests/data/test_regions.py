@@ -10,9 +10,10 @@ import pytest
 
 from easyseg.data.dataset import Dataset
 from easyseg.data.reading import load_dataset
+from easyseg.data.regions import num_specks
 from easyseg.errors import ConfigError, DataError, SampleError, UnknownNameError
 from easyseg.io.images import write_image
-from easyseg.structures import ClassMap, LabelledObject, LazySamples, MaskPart, Sample
+from easyseg.structures import ClassMap, ConnectedRegions, LabelledObject, LazySamples, MaskPart, Sample
 
 IMAGE = np.zeros((20, 30, 3), np.uint8)
 
@@ -72,7 +73,7 @@ def test_chosen_classes() -> None:
     dataset = dataset_of(class_map, mask_of((0, 0, 5, 5, 1), (10, 10, 5, 5, 2)))
     with pytest.raises(
         DataError,
-        match=r"sky, car, tree is called background.*load_dataset\(\.\.\.\).as_instances\(classes=\['car', 'tree'\]\)",
+        match=r"sky, car, tree is called background.*Type object_classes=\['car', 'tree'\], with those that do, or",
     ):
         dataset.as_instances()
     chosen = dataset.as_instances(classes=["tree"])
@@ -140,3 +141,37 @@ def test_antialiased_masks_of_files(tmp_path: Path) -> None:
     assert "Each connected region" in dataset.describe()
     written = load_dataset(dataset.to_coco(tmp_path / "coco").parent)
     assert [len(written.instances(index)) for index in range(len(written))] == [2] * 4
+
+
+def test_numbers_may_be_what_look_like_classes() -> None:
+    """Masks of 1, 2, 3, ... without a background are perhaps numbered objects; all of their values are offered."""
+    numbers = ClassMap("multiclass", ("class_1", "class_2", "class_3", "class_4", "class_5"))
+    with pytest.raises(
+        DataError, match=r"'class_5'\].*If the values number objects instead, type format='instance_ids'"
+    ):
+        dataset_of(numbers, ROOFS).as_instances()
+
+
+def test_regions_are_asked_for_where_the_dataset_is_read(tmp_path: Path) -> None:
+    """`load_dataset` takes what `as_instances` takes, and a dataset remembers it for `config.yaml`."""
+    for number in range(2):
+        write_image(tmp_path / "roofs" / "images" / f"{number}.png", IMAGE)
+        write_image(tmp_path / "roofs" / "masks" / f"{number}.png", ROOFS * 255)
+    read = load_dataset(tmp_path / "roofs", smallest_pixels=26)
+    assert len(read.instances(0)) == 1
+    plain = load_dataset(tmp_path / "roofs")
+    again = plain.as_instances(classes=plain.object_classes, smallest_pixels=26)
+    assert again.settings == {**read.settings, "object_classes": plain.object_classes}
+    assert load_dataset(tmp_path / "roofs", object_classes=plain.object_classes).class_map.smallest_pixels == 16
+    with pytest.raises(UnknownNameError, match="class of objects"):
+        load_dataset(tmp_path / "roofs", object_classes=["road"])
+
+
+def test_specks_are_counted() -> None:
+    """By class, whatever their form."""
+    class_map = ClassMap("binary", ("roof",))
+    assert num_specks(ROOFS, class_map, ConnectedRegions()) == 1
+    assert num_specks(ROOFS, class_map, ConnectedRegions(smallest_pixels=26)) == 2
+    assert num_specks(ROOFS, class_map, ConnectedRegions(smallest_pixels=1)) == 0
+    planes = np.stack([ROOFS, ROOFS], axis=-1)
+    assert num_specks(planes, ClassMap("multilabel", ("roof", "tile")), ConnectedRegions()) == 2

@@ -171,7 +171,9 @@ def test_when_no_mistake_stands_out():
 def test_when_nothing_is_found():
     """No single correction helps then, so counts speak."""
     lost = _diagnosis(0, counts={"background": 80}, num_found=0)
-    assert verdict(_scores(0), lost) == "None of 100 objects is found: 90 predictions, 80 on the background."
+    assert (
+        verdict(_scores(0), lost) == "None of 100 objects is found: 90 predictions, 80 on the background. Train longer."
+    )
     assert verdict(_scores(0), replace(lost, num_predictions=0)) == (
         "Nothing was predicted, where there are 100 objects: train longer; it is sure of none yet."
     )
@@ -204,6 +206,7 @@ def test_a_truth_that_merges_objects_comes_first():
         (0.3, 0.6, "It has learned its images by heart (AP 0.60 on training images against 0.30 here)"),
         (0.3, 0.31, "Even its training images are not learned yet (AP 0.31 on training images against 0.30 here)"),
         (0.7, 0.8, None),
+        (0.04, 0.11, "Even its training images are not learned yet"),
         (0.01, 0.04, "Even its training images are not learned yet"),
         (0.3, math.nan, None),
     ],
@@ -244,7 +247,7 @@ def test_single_images():
     assert [image.index for image in report.worst()] == [1, 0]
     assert report.worst(1)[0].counts.num_missed == 1
     lines = str(report).splitlines()
-    assert lines[-3].split() == ["image,", "worst", "first", "AP50", "objects", "missed", "wrong"]
+    assert lines[-3].split() == ["image,", "worst", "first", "AP50", "objects", "not", "found", "wrong"]
     assert lines[-2].split() == ["b.jpg", "0.0000", "1", "1", "0"]
     values = json.loads(report.to_json())["images"]
     counts = {"num_truths": 2, "num_found": 1, "num_missed": 1, "num_wrong": 1, "ap50": 0.5}

@@ -158,6 +158,18 @@ def test_coco_categories_can_be_numbered():
         _result().to_coco(category_ids=[1])
 
 
+def test_coco_takes_the_number_of_an_image():
+    """A file's name there is a mistake: nothing would be written."""
+    with pytest.raises(ConfigError, match=r"image_id='x\.json'.*writes no file"):
+        _result().to_coco("x.json")
+
+
+def test_one_object_in_words():
+    """In a debugger, run lengths would flood the screen."""
+    assert repr(_result()[0]) == "FoundObject(car 0.90, 12 pixels, box 20 10 23 17)"
+    assert repr(_result(_objects(has_masks=False))[1]) == "FoundObject(person 0.70, box 22 15 26 18)"
+
+
 def test_boxes_without_masks():
     """What needs pixels says so; the rest works."""
     result = _result(_objects(has_masks=False))

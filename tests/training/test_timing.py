@@ -90,6 +90,17 @@ def test_a_window_can_begin_anew() -> None:
     assert window.figures() == LossFigures(median=8.0, mean=8.0, maximum=8.0, count=1)
 
 
+def test_a_window_that_began_late_has_no_figures() -> None:
+    """After a resume the losses of before are not known, and figures beside a mean of all would not fit it."""
+    window = LossWindow(torch.device("cpu"), size=2)
+    window.begin_late()
+    window.add(torch.tensor(8.0))
+    assert window.figures() is None
+    window.reset()
+    window.add(torch.tensor(8.0))
+    assert window.figures() is not None
+
+
 def test_a_window_that_is_not_full_counts_what_is_there() -> None:
     """The first batches have figures, too; places that were never filled are no losses of 0."""
     window = LossWindow(torch.device("cpu"), size=100)

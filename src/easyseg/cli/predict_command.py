@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from easyseg.cli.parser import Parser
 from easyseg.cli.runs import name_chosen_run, resolve_last
 from easyseg.cli.speaking import speaks
 from easyseg.config import ModelSettings, PredictSettings
-from easyseg.errors import OutputError
+from easyseg.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from easyseg.results.semantic import PlotKind
@@ -45,14 +46,14 @@ def run(words: list[str]) -> int:
         name_chosen_run(arguments.run, run_path)
     begun = time.perf_counter()
     results = segmenter.predict(arguments.source, **predict)
-    count = save_pictures(results, place_of, kind=arguments.kind, legend=arguments.legend)
+    saved = save_pictures(results, place_of, kind=arguments.kind, legend=arguments.legend)
     seconds = time.perf_counter() - begun
-    sys.stdout.write(f"{count} picture{'s' if count != 1 else ''} in {arguments.to}\n")
+    sys.stdout.write(f"{saved.words()} in {arguments.to}\n")
     timing = getattr(results, "timing", None)  # a single image has none: it is hardly more than the start
     if timing is not None:
         from easyseg.results.words import timing_line  # loads torch, which is loaded by now
 
-        line = timing_line(count, seconds, timing, rest="drawing and saving")
+        line = timing_line(saved.pictures, seconds, timing, rest="drawing and saving")
         sys.stdout.write(f"{line}\n")
     return 0
 
@@ -79,13 +80,33 @@ def _shared_names(names: PictureNames, source: str, *, recursive: bool) -> Calla
     return places.__getitem__
 
 
+@dataclass
+class Saved:
+    """What was saved.
+
+    Attributes:
+        pictures: how many.
+        objects: how many objects were found on them; None where nobody looked for single objects.
+    """
+
+    pictures: int = 0
+    objects: int | None = None
+
+    def words(self) -> str:
+        """Return it in words."""
+        from easyseg.results.words import counted  # loads torch, which is loaded by now
+
+        found = "" if self.objects is None else f" with {counted(self.objects, 'object')}"
+        return f"{counted(self.pictures, 'picture')}{found}"
+
+
 def save_pictures(
     results: AnyResult | Iterable[AnyResult],
     place_of: Callable[[Path], Path],
     *,
     kind: PlotKind,
     legend: bool = False,
-) -> int:
+) -> Saved:
     """Save a picture of each result as it comes, so memory stays bounded; return how many there were.
 
     Args:
@@ -93,18 +114,26 @@ def save_pictures(
         place_of: tells where the picture of an image goes.
         kind: what to draw.
         legend: add the names of the classes.
+
+    Raises:
+        ConfigError: a legend is wanted of objects.
     """
-    count = 0
+    saved = Saved()
     from easyseg.results import InstanceResult, SemanticResult  # load torch, which is loaded by now
 
     for result in [results] if isinstance(results, (SemanticResult, InstanceResult)) else results:
         place = place_of(result.path or Path(result.name))
-        if isinstance(result, InstanceResult):  # its objects have their names beside them
+        if isinstance(result, InstanceResult):
+            if legend:
+                raise ConfigError(
+                    "legend=True is for masks of classes; objects have their names beside them. Leave it out."
+                )
             result.save(place, kind=kind)
+            saved.objects = (saved.objects or 0) + len(result)
         else:
             result.save(place, kind=kind, legend=legend)
-        count += 1
-    return count
+        saved.pictures += 1
+    return saved
 
 
 class PictureNames:

@@ -103,6 +103,13 @@ class DataSettings(Settings):
         description="Pixels outside of all masks in Open Images, where nobody looked for all objects: background, or "
         "not counted.",
     )
+    object_classes: list[str] | None = Field(
+        None, description="In masks of classes: those whose connected regions are objects; None: all but backgrounds."
+    )
+    smallest_pixels: Count | None = Field(
+        None,
+        description="In masks of classes: connected regions of fewer pixels are specks and no objects; None: 16.",
+    )
     on_bad_sample: Literal["error", "skip"] = Field(
         "error", description="What a sample that cannot be used does: stop with an error, or be left out and listed."
     )

@@ -51,6 +51,14 @@ def no_masks(dataset: Dataset) -> DataError:
     )
 
 
+def no_folder(data: object) -> DataError:
+    """Say that something else was given in place of a folder's path."""
+    return DataError(
+        f"load_dataset takes a folder's path, but was given a {type(data).__name__}. Data in memory go to fit(...) "
+        "and evaluate(...) as they are; their classes are named by Segmenter(..., classes=[...])."
+    )
+
+
 def read_already(dataset: Dataset) -> DataError:
     """Say that a dataset was given in place of a folder."""
     return DataError(

@@ -46,6 +46,11 @@ def refuse_unlearnable(sizes: ObjectSizes, *, num_classes: int) -> None:
                 f"The {images} of the training split hold {counted(sizes.num_crowds, 'crowd')} or objects that do not "
                 "count, and not a single object to learn from. Annotate objects one by one, or take back ignore=."
             )
+        if sizes.num_specks:
+            raise DataError(
+                f"The {images} of the training split hold only specks: {counted(sizes.num_specks, 'region')} of masks "
+                "of classes, too small to be taken for objects. Type load_dataset(path, smallest_pixels=1)."
+            )
         vanished = ""
         if sizes.num_vanished:
             covers = "covers no pixel" if sizes.num_vanished == 1 else "cover no pixels"
@@ -95,6 +100,12 @@ def notes_on_objects(sizes: ObjectSizes, *, detections_per_image: int, most_obje
         lines.append(f"{counted(sizes.num_empty, 'image')} without objects: examples of what is none.")
     if sizes.num_crowds:
         lines.append(f"{counted(f'{sizes.num_crowds:,}', 'crowd')}: found or not, nothing is learnt there.")
+    if sizes.num_specks:
+        doubt = "Note: " if sizes.num_specks > len(sizes.boxes) else ""
+        lines.append(
+            f"{doubt}{counted(f'{sizes.num_specks:,}', 'connected region')} too small to be an object left out as "
+            "specks; if they are objects, type load_dataset(path, smallest_pixels=1)."
+        )
     if sizes.num_vanished:
         lines.append(
             f"Note: {counted(f'{sizes.num_vanished:,}', 'object')} without any pixel left out, drawn without area or "
@@ -104,7 +115,7 @@ def notes_on_objects(sizes: ObjectSizes, *, detections_per_image: int, most_obje
     if above:
         lines.append(
             f"Note: {counted(above, 'image')} with more than {detections_per_image} objects, the most that the model "
-            f"finds in one. A new Segmenter takes its limit from the data; or cut images into tiles."
+            f"finds in one. Cut images into tiles; a new Segmenter takes its limit from the data, up to 1000."
         )
     crowded = int(np.count_nonzero(sizes.counts > most_objects))
     if crowded:
@@ -127,7 +138,9 @@ def note_on_size(sizes: ObjectSizes, preprocessing: Preprocessing) -> str:
     is_scaled = preprocessing.image_size is not None and preprocessing.resize in ("pad", "stretch")
     height, width = preprocessing.image_size if preprocessing.image_size and is_scaled else (0, 0)
     where = f"on the canvas of {height} × {width} pixels" if is_scaled else "in the images"
-    found = f"Objects are {middle:.0f} pixels wide or high in the middle, nine in ten at least {small:.0f}, {where}"
+    found = f"The shorter side of the objects: {middle:.0f} pixels (median), nine in ten at least {small:.0f}, {where}"
+    if preprocessing.resize == "crop" and preprocessing.image_size and middle > min(preprocessing.image_size):
+        return f"Note: {found[0].lower()}{found[1:]}. Most do not fit into a crop; type resize='pad', or larger crops."
     if small >= _SMALL_SIDE:
         return f"{found}."
     problem = f"Note: {found[0].lower()}{found[1:]}. Those under {_SMALL_SIDE:.0f} pixels are hardly found"
@@ -164,8 +177,8 @@ def note_on_merged(dataset: Dataset, sizes: ObjectSizes) -> tuple[str, ...]:
     return (
         f"Note: in {merged} of {counted(len(chosen), 'image')} looked at, the only object has several separate parts: "
         "each mask seems to hold all objects of its image, and the model will learn to find them as one. Give each "
-        "object a mask of its own; or give the masks as masks of classes, whose connected regions are taken for "
-        "objects. See dataset.check(instances=True).",
+        "object a mask of its own; where they never touch, type dataset.to_masks('new_folder') and train on that "
+        "folder, whose connected regions are taken for objects. See dataset.check(instances=True).",
     )
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from easyseg.data.canvas_objects import boxes_of, to_canvas
 from easyseg.data.dataset import Dataset
 from easyseg.data.drawing import DrawnObject, pixel_parts, shape_mask, with_places
+from easyseg.data.regions import num_specks
 from easyseg.data.targets import each_instance, single_objects_of
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import DataError, SampleError
@@ -50,6 +51,7 @@ class ObjectSizes:
         num_crowds: regions of objects that were not told apart, and objects that do not count.
         num_vanished: objects without any pixel: drawn without area, or too small for the canvas.
         names: what each image is called, N.
+        num_specks: connected regions in masks of classes that were too small to be objects.
     """
 
     boxes: npt.NDArray[np.float32]
@@ -58,6 +60,7 @@ class ObjectSizes:
     num_crowds: int
     num_vanished: int
     names: tuple[str, ...]
+    num_specks: int = 0
 
     @property
     def num_empty(self) -> int:
@@ -87,6 +90,7 @@ class _Found:
     class_ids: list[int]
     crowds: int = 0
     vanished: int = 0
+    specks: int = 0
 
 
 def measure_objects(dataset: Dataset, preprocessing: Preprocessing) -> ObjectSizes:
@@ -122,6 +126,7 @@ def measure_objects(dataset: Dataset, preprocessing: Preprocessing) -> ObjectSiz
         num_crowds=sum(each.crowds for each in found),
         num_vanished=sum(each.vanished for each in found),
         names=tuple(sample.name for sample in dataset.samples),
+        num_specks=sum(each.specks for each in found),
     )
 
 
@@ -130,6 +135,8 @@ def _of_image(dataset: Dataset, index: int, placement: Placement) -> _Found:
     if isinstance(sample.objects, (NumberedObjects, ConnectedRegions)):
         for drawn in each_instance(sample, dataset.class_map, placement.original_hw):
             _add(found, _drawn_box(drawn.mask, placement), drawn.class_id, is_crowd=drawn.is_crowd)
+        if isinstance(sample.objects, ConnectedRegions):
+            found.specks = num_specks(dataset.mask(index), dataset.class_map, sample.objects)
         return found
     class_map = dataset.class_map
     classes = class_map.object_classes

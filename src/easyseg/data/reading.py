@@ -13,7 +13,7 @@ from easyseg.config import DataSettings
 from easyseg.data.bad_samples import notes_on_skipped, without_bad_samples
 from easyseg.data.class_maps import infer_class_map, read_class_map, with_classes
 from easyseg.data.dataset import Dataset
-from easyseg.data.describing import read_already
+from easyseg.data.describing import no_folder, read_already
 from easyseg.data.formats import BadSamples, ReadOptions, find_format
 from easyseg.data.formats.scanning import existing_folder, listed_once, notes_on_links
 from easyseg.data.joining import checked, joined
@@ -22,11 +22,7 @@ from easyseg.data.object_classes import names_asked_for
 from easyseg.data.splitting import note_on_no_split
 from easyseg.data.value_ranges import find_value_range
 from easyseg.errors import known_arguments
-from easyseg.structures import (
-    ClassMap,
-    Ignored,
-    Task,
-)
+from easyseg.structures import SMALLEST_PIXELS, ClassMap, Ignored, Task
 
 _LOOKED_AT = 10_000
 """So many images tell whether a dataset is made of links."""
@@ -48,6 +44,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     task: Task | Literal["auto"] = "auto",
     unlabelled: Literal["auto", "background", "skip"] = "auto",
     unverified: Literal["background", "ignore"] = "background",
+    object_classes: Sequence[str] | None = None,
+    smallest_pixels: int | None = None,
     on_bad_sample: Literal["error", "skip"] = "error",
     validation_fraction: float = 0.2,
     value_range: Sequence[Any] | Literal["auto"] = "auto",
@@ -74,6 +72,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
             "auto" does what is usual in the format.
         unverified: what pixels outside of all masks are in Open Images, where nobody looked for all objects:
             "background", or not counted ("ignore").
+        object_classes: of masks of classes, those whose connected regions are objects; see `Dataset.as_instances`.
+        smallest_pixels: of masks of classes, connected regions of fewer pixels are specks and no objects; None: 16.
         on_bad_sample: "error" stops at a sample that cannot be used; "skip" leaves it out and lists it in
             `Dataset.skipped`.
         validation_fraction: share of the images put aside for validation where the files have no such split.
@@ -90,6 +90,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     """
     if isinstance(path, Dataset):
         raise read_already(path)
+    if not isinstance(path, (str, os.PathLike)):
+        raise no_folder(path)
     class_map = read_class_map(class_map)
     plain_map = class_map.to_dict() if isinstance(class_map, ClassMap) else class_map
     given = DataSettings.collect({**locals(), "class_map": plain_map})
@@ -121,6 +123,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     settings = {"data": str(folder), **given.changed(), **{key: value for key, value in of_the_model.items() if value}}
     dataset = Dataset(layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings)
     dataset = replace(dataset, value_range=scale.value_range, skipped=layout.skipped).with_splits()
+    if object_classes is not None or smallest_pixels is not None:
+        dataset = dataset.as_instances(classes=object_classes, smallest_pixels=smallest_pixels or SMALLEST_PIXELS)
     return dataset.split(split) if split else dataset
 
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from easyseg.errors import WeightsError
 
-_ENOUGH = 0.5
-"""Share of the encoder's tensors a file must hold; below, it is a file for something else."""
+_ENOUGH = 0.9
+"""Share of the encoder's tensors a file must hold. Below, it is a file for something else: a resnet18 has more than
+half of a resnet34's."""
 
 _PREFIX_SHARE = 0.2
 """A prefix that fewer of the tensors carry is no wrapper around a network, but a part inside it."""

@@ -59,7 +59,7 @@ def _worst(report: InstanceReport) -> str:
         f"<td>{image.counts.num_missed}</td><td>{image.counts.num_wrong}</td></tr>"
         for image in report.worst(WORST_IMAGES)
     ]
-    return _table(["image", "AP50", "objects", "missed", "wrong predictions"], lines)
+    return _table(["image", "AP50", "objects", "not found", "wrong predictions"], lines)
 
 
 def _mistakes(report: InstanceReport) -> str:

@@ -29,6 +29,11 @@ class FoundObject:
     box: Box
     run_lengths: RunLengths | None = None
 
+    def __repr__(self) -> str:
+        x1, y1, x2, y2 = self.box
+        area = f", {self.area} pixels" if self.run_lengths is not None else ""
+        return f"FoundObject({self.class_name} {self.score:.2f}{area}, box {x1:.0f} {y1:.0f} {x2:.0f} {y2:.0f})"
+
     @property
     def mask(self) -> npt.NDArray[np.uint8]:
         """(H, W) uint8 of the image's size, 1 where the object is and 0 elsewhere; made anew each time."""

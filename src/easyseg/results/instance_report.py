@@ -287,10 +287,10 @@ class InstanceReport:
         width = max([len(image.name) for image in self.images] + [len(title)])
         rows = [
             f"{image.name:{width}}{_shown(image.counts.ap50):>9}{image.counts.num_truths:>9}"
-            f"{image.counts.num_missed:>9}{image.counts.num_wrong:>9}"
+            f"{image.counts.num_missed:>11}{image.counts.num_wrong:>9}"
             for image in self.worst(len(self.images))
         ]
-        return ["", f"{title:{width}}{'AP50':>9}{'objects':>9}{'missed':>9}{'wrong':>9}", *rows]
+        return ["", f"{title:{width}}{'AP50':>9}{'objects':>9}{'not found':>11}{'wrong':>9}", *rows]
 
 
 def _findings(scorer: InstanceScorer, names: Sequence[str]) -> tuple[ImageFindings, ...]:

@@ -13,6 +13,7 @@ _FEWEST_MERGED = 2  # images; a single one proves nothing about a dataset
 _LITTLE = 0.05  # of AP or AP50; less is no reason to act
 _FOUND = 0.8  # AP50 from which on it is the outlines that are left to improve
 _LEARNED_BY_HEART = 0.75  # of the AP on training images, below which the rest is worse for being new
+_LEARNED = 0.3  # AP on training images, from which on they are known well enough to speak of learning by heart
 _NOT_LEARNED = 0.5  # AP on training images, below which even these are not known yet
 _MANY_SMALL = 0.2  # share of small objects, from which on they matter for the whole
 
@@ -61,7 +62,8 @@ def _main_mistake(scores: InstanceScores, diagnosis: Diagnosis) -> str:
         return f"Nothing was predicted, where there are {objects}: train longer; it is sure of none yet."
     if worst is None or worst.gain < _LITTLE:
         if not diagnosis.num_found:
-            return f"None of {counted(diagnosis.num_truths, 'object')} is found: {_most_frequent(diagnosis)}."
+            objects = counted(diagnosis.num_truths, "object")
+            return f"None of {objects} is found: {_most_frequent(diagnosis)}. Train longer."
         if diagnosis.ap50 >= _FOUND and diagnosis.ap50 - ap >= 2 * _LITTLE:
             return (
                 f"The objects are found ({name} {diagnosis.ap50:.2f}), but their outlines are not close enough: "
@@ -90,7 +92,7 @@ def _against_training(scores: InstanceScores, training: InstanceScores | None) -
         return ""
     here, there = scores.overall.ap, training.overall.ap
     figures = f"AP {there:.2f} on training images against {here:.2f} here"
-    if there - here >= _LITTLE and here < _LEARNED_BY_HEART * there:
+    if there >= _LEARNED and there - here >= _LITTLE and here < _LEARNED_BY_HEART * there:
         return f"It has learned its images by heart ({figures}): more of them or stronger augmentation help."
     if there < _NOT_LEARNED:
         return f"Even its training images are not learned yet ({figures}): train longer, or with pretrained weights."

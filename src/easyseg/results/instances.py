@@ -188,8 +188,13 @@ class InstanceResult:
             "segmentation" and "area". Numbered ("id") and marked as no crowds, as annotations are, too.
 
         Raises:
-            ConfigError: there are fewer category ids than classes.
+            ConfigError: there are fewer category ids than classes, or `image_id` is no number.
         """
+        if not isinstance(image_id, int):
+            raise ConfigError(
+                f"image_id={image_id!r}: expected the image's number. to_coco() returns a list and writes no file; for "
+                "one, type Path('found.json').write_text(json.dumps(result.to_coco()))."
+            )
         numbers = range(1, len(self.class_names) + 1) if category_ids is None else category_ids
         if len(numbers) != len(self.class_names):
             raise ConfigError(f"{len(numbers)} category_ids for {counted(len(self.class_names), 'class', 'classes')}.")

@@ -131,6 +131,11 @@ class LossWindow:
     def __init__(self, device: torch.device, size: int = WINDOW) -> None:
         self._losses = torch.zeros(size, device=device, dtype=torch.float32)
         self._count = 0
+        self._is_whole = True
+
+    def begin_late(self) -> None:
+        """Take note that losses before these are not known: until the next reset there are no figures."""
+        self._is_whole = False
 
     def add(self, loss: Tensor) -> None:
         """Take in a batch's loss, a scalar."""
@@ -140,9 +145,12 @@ class LossWindow:
     def reset(self) -> None:
         """Forget the losses so far."""
         self._count = 0
+        self._is_whole = True
 
     def figures(self) -> LossFigures | None:
-        """Return the figures of the finite losses, waiting for the device; None where there are none."""
+        """Return the figures of the finite losses, waiting for the device; None where there are none, or not all."""
+        if not self._is_whole:
+            return None
         losses = [loss for loss in self._losses[: self._count].tolist() if math.isfinite(loss)]
         if not losses:
             return None

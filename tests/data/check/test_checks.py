@@ -512,7 +512,7 @@ def test_two_neighbouring_frames_are_a_series(shapes: Path, examine: Examine) ->
 
 
 def test_several_objects_drawn_as_one(black_and_white: Path, examine: Examine) -> None:
-    """For instances, masks in which one value covers separate shapes are an error; for classes they are fine."""
+    """For instances, masks in which one value covers separate shapes are told; for classes they are fine."""
     for name in ("03", "04"):
         mask = read(black_and_white / f"masks/{name}.png")
         mask[30:38, 35:45] = 255
@@ -523,6 +523,7 @@ def test_several_objects_drawn_as_one(black_and_white: Path, examine: Examine) -
     assert [str(case) for case in finding.cases] == [
         f"masks/{name}.png (2 separate shapes of 'foreground')" for name in ("03", "04")
     ]
+    assert finding.severity == "warning", "a detector takes connected regions for objects"
     assert "connected" in finding.advice
 
 

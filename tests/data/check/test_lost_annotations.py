@@ -211,7 +211,7 @@ def test_all_objects_of_an_image_in_one_mask(merged: int, own_masks: int, found:
     if found:
         assert findings["merged_objects"].count == merged
         assert findings["merged_objects"].cases[0].detail == "one object of 2 separate regions"
-        assert "as_instances()" in findings["merged_objects"].advice
+        assert "dataset.to_masks(" in findings["merged_objects"].advice
     assert "merged_objects" not in dataset.check(verbose=False, workers=0)
 
 

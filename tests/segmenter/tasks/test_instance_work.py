@@ -15,6 +15,7 @@ from detectors import make_quick
 
 from easyseg import InstanceResult, Sample, Segmenter, Stage, load_dataset
 from easyseg.cli import main
+from easyseg.cli.predict_command import Saved, save_pictures
 from easyseg.config import FitSettings, ModelSettings
 from easyseg.data.dataset import Dataset
 from easyseg.data.object_readiness import note_on_merged
@@ -315,6 +316,19 @@ def test_what_is_a_speck_goes_with_the_model(folder: Path, tmp_path: Path) -> No
     assert found == [5] * 4
 
 
+def test_config_parts_masks_the_same_way(folder: Path, tmp_path: Path) -> None:
+    """What a dataset was parted by stands in `config.yaml`, which runs the training again."""
+    run = tmp_path / "run"
+    data = load_dataset(folder).as_instances(smallest_pixels=100)
+    segmenter().fit(data, epochs=1, run_dir=run, verbose=False)
+    assert "smallest_pixels: 100" in (run / "config.yaml").read_text(encoding="utf-8")
+    again = tmp_path / "again"
+    assert main(["train", str(run / "config.yaml"), "--run-dir", str(again)]) == 0
+    logs = [(place / "log.txt").read_text(encoding="utf-8") for place in (run, again)]
+    found = [next(line for line in log.splitlines() if " objects in " in line).split("  ")[-1] for log in logs]
+    assert found[0] == found[1]
+
+
 def test_validation_images_may_have_masks_alone(folder: Path) -> None:
     """They are parted as those of the training were."""
     train = load_dataset(folder).as_instances().split("train")
@@ -444,6 +458,17 @@ def test_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["predict", run, "--source", one, "--to", str(tmp_path / "one"), "--kind", "mask", *shared]) == 0
     assert len(list((tmp_path / "one").glob("*.png"))) == 1
     assert "6 objects" in capsys.readouterr().out
+
+
+def test_legends_are_for_masks_of_classes(fitted: tuple[Segmenter, Path], discs: Dataset, tmp_path: Path) -> None:
+    """A flag without effect is refused; without it, pictures and objects are counted."""
+    results = [fitted[0].predict(discs.image(0))] * 2
+    with pytest.raises(ConfigError, match="legend"):
+        save_pictures(results, lambda image: tmp_path / "a.png", kind="overlay", legend=True)
+    saved = save_pictures(results, lambda image: tmp_path / "a.png", kind="overlay")
+    assert saved == Saved(pictures=2, objects=2 * len(results[0]))
+    assert Saved(1, 1).words() == "1 picture with 1 object"
+    assert Saved(3).words() == "3 pictures"
 
 
 def test_learning_rate_is_found_for_detectors(discs: Dataset) -> None:

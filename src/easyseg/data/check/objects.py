@@ -112,13 +112,13 @@ def merged_objects(survey: Survey) -> Iterator[Finding]:
         total = sum(_num_objects(shapes) for shapes in several)
         found = (
             f"In masks, one value covers several separate shapes {counted(f'{len(cases):,}', 'time')}, {total:,} "
-            "shapes in all: for instance segmentation, they would be one object."
+            "shapes in all. A detector takes each connected region for an object, and objects that touch for one."
         )
         advice = (
-            "Give the polygons or the masks of single objects instead, or number the objects 1, 2, 3, ...; where "
-            "objects never touch, take connected regions for them: dataset.as_instances()."
+            "Where objects touch, connected regions do not part them: give the polygons or the masks of single objects "
+            "instead, or number the objects 1, 2, 3, ..."
         )
-        yield Finding.of("merged_objects", "error", cases, found, advice)
+        yield Finding.of("merged_objects", "warning", cases, found, advice)
 
 
 def _merged_numbers(survey: Survey) -> Iterator[Finding]:
@@ -159,8 +159,8 @@ def _merged_masks(survey: Survey) -> Iterator[Finding]:
         "regions: each mask seems to hold all objects of its image."
     )
     advice = (
-        "Give each object a mask of its own; where they never touch, give the masks as masks of classes, and take "
-        "their connected regions: dataset.as_instances()."
+        "Give each object a mask of its own; where they never touch, type dataset.to_masks('new_folder') and train on "
+        "that folder: of masks of classes, each connected region is taken for an object."
     )
     yield Finding.of("merged_objects", "error", cases, found, advice)
 

@@ -299,7 +299,8 @@ class InstanceWork:
         """Return image, truth and prediction side by side."""
         found, truth = cast(InstanceResult, result), annotated(dataset, index, image)
         panels = [_panel(picture) for picture in (visualization.as_rgb(image), truth.plot(), found.plot())]
-        titles = ["image", f"truth: {counted(len(truth), 'object')}", f"prediction: {counted(len(found), 'object')}"]
+        surely = f"{counted(len(found), 'object')} above {PredictSettings().score_threshold:g}"
+        titles = ["image", f"truth: {counted(len(truth), 'object')}", f"prediction: {surely}"]
         return visualization.side_by_side(panels, titles)
 
     def trial_model(self, settings: ModelSettings, shape: TrialShape) -> Model:
