@@ -25,7 +25,7 @@ def sizes(*counts: int, side: float = 20, class_id: int = 0, **given: Any) -> Ob
     ("given", "message"),
     [
         ({}, r"None of the 2 images of the training split has an object, so"),
-        ({"num_vanished": 3}, r"has an object \(3 objects cover no pixels.*image_size"),
+        ({"num_vanished": 3}, r"has an object \(3 objects cover no pixels: outside of"),
         ({"num_specks": 9}, r"The 2 images of the training split hold only specks: 9 regions.*smallest_pixels=1"),
         ({"num_vanished": 1}, r"1 object covers no pixel:"),
         ({"num_crowds": 4, "num_vanished": 3}, r"4 crowds or objects that do not count, and not a single object"),

@@ -54,7 +54,7 @@ def refuse_unlearnable(sizes: ObjectSizes, *, num_classes: int) -> None:
         vanished = ""
         if sizes.num_vanished:
             covers = "covers no pixel" if sizes.num_vanished == 1 else "cover no pixels"
-            vanished = f" ({counted(sizes.num_vanished, 'object')} {covers}: a larger image_size may help)"
+            vanished = f" ({counted(sizes.num_vanished, 'object')} {covers}: outside of the image, or too small)"
         raise DataError(
             f"None of the {images} of the training split has an object{vanished}, so there is nothing to learn. Check "
             "the annotation and its class names: dataset.check(instances=True)."

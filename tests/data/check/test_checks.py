@@ -341,6 +341,15 @@ def test_many_empty_masks_are_the_subjects_nature(black_and_white: Path, examine
     assert examine(black_and_white)["empty_masks"].severity == "note"
 
 
+def test_nothing_but_background_is_an_error(black_and_white: Path, examine: Examine) -> None:
+    """By then it is no matter of the subject's nature."""
+    for path in (black_and_white / "masks").iterdir():
+        write_image(path, np.zeros_like(read(path)))
+    finding = examine(black_and_white, class_map={"roof": 255}, task="binary")["empty_masks"]
+    assert finding.severity == "error"
+    assert finding.found == "All 10 masks show background only, so there is nothing to learn."
+
+
 def test_empty_masks_of_overlapping_classes(tmp_path: Path, examine: Examine) -> None:
     """An image is empty only where none of its classes is."""
     for number in range(30):

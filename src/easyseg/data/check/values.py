@@ -190,7 +190,11 @@ def empty_masks(survey: Survey) -> Iterator[Finding]:
         found = f"{counted(f'{len(cases):,}', 'mask')} in which no pixel counts; nothing can be learnt from them."
         yield Finding.of("void_masks", "warning", cases, found, "Draw them, or remove them with their images.")
     empty = (readable & ~void & ~_is_told_elsewhere(survey) & _shows_nothing(survey)).nonzero()[0]
-    if empty.size:
+    if empty.size and empty.size == np.count_nonzero(readable):
+        found = f"All {len(empty):,} masks show background only, so there is nothing to learn."
+        advice = "Annotate the images; or look whether the class names, or the files, are those of this dataset."
+        yield Finding.of("empty_masks", "error", survey.mask_cases(empty), found, advice)
+    elif empty.size:
         share = empty.size / max(1, int(readable.sum()))
         cases = survey.mask_cases(empty)
         found = f"{counted(f'{len(cases):,}', 'mask')} that show background only, {share:.1%} of all."
