@@ -12,6 +12,9 @@ from easyseg.structures import SizeHW
 LEAST_RECALL = 0.9
 """Anchors that overlap fewer of the objects with an IoU of 0.5 are worth a warning."""
 
+SHAPES_TRIED = (3, 5, 7)
+"""So many shapes of anchors at each position, in turn, until they suit the objects: thin and wide ones need more."""
+
 USUAL_DETECTIONS = 100
 MOST_DETECTIONS = 1000
 
@@ -25,13 +28,18 @@ def canvas_of(dataset: Dataset, preprocessing: Preprocessing) -> SizeHW:
 
 
 def anchors_for(sizes: ObjectSizes, canvas_hw: SizeHW, weights: str | None) -> Anchors:
-    """Return anchors for these objects; those that the weights of a detector were trained with, where they suit."""
+    """Return anchors for these objects; those that the weights of a detector were trained with, where they suit.
+
+    Where they do not, there are as many again: the weights have a layer for each.
+    """
     known = plan_of_weights(weights)
-    if known is not None:
-        fit = measure_anchors(known.anchors, sizes.boxes, canvas_hw=canvas_hw)
+    if known is not None and measure_anchors(known.anchors, sizes.boxes, canvas_hw=canvas_hw).recall_50 >= LEAST_RECALL:
+        return known.anchors
+    for per_position in SHAPES_TRIED if known is None else (known.anchors.per_position,):
+        fit = choose_anchors(sizes.boxes, canvas_hw=canvas_hw, per_position=per_position)
         if fit.recall_50 >= LEAST_RECALL:
-            return known.anchors
-    return choose_anchors(sizes.boxes, canvas_hw=canvas_hw).anchors
+            break
+    return fit.anchors
 
 
 def detections_for(sizes: ObjectSizes) -> int:
