@@ -162,6 +162,7 @@ def test_coco_takes_the_number_of_an_image():
     """A file's name there is a mistake: nothing would be written."""
     with pytest.raises(ConfigError, match=r"image_id='x\.json'.*writes no file"):
         _result().to_coco("x.json")
+    assert json.loads(json.dumps(_result().to_coco(np.int64(7))))[0]["image_id"] == 7
 
 
 def test_one_object_in_words():

@@ -393,3 +393,26 @@ def test_an_evaluation_tells_pace_and_losses_of_its_own_time(model: Pixelwise) -
         assert report.recent_loss.count == 3
         assert report.recent_loss.maximum == pytest.approx(max(float(step.loss) for step in steps))
         assert report.recent_loss.mean == pytest.approx(report.metrics["loss"])
+
+
+@pytest.mark.parametrize("done", [2, 3])
+def test_figures_of_losses_begin_anew_after_a_resume(model: Pixelwise, done: int) -> None:
+    """The mean goes on from before; a median of what came after would not be of the same batches."""
+    batches, plan = [images(2, seed=seed) for seed in range(3)], new_plan(3, epochs=4, evaluate_every=6)
+    first = TrainingRun(copy.deepcopy(model), sgd(model), compute=CPU, best=BestTracker("mean_iou"))
+    saved: list[Any] = []
+
+    def save(clock: progress.Clock) -> None:
+        if clock.position.step == done:  # within an epoch, and between two
+            saved.append(copy.deepcopy(first.state()))
+
+    train(first, Listed(batches), plan=plan, evaluate=lambda: {"mean_iou": 0.5}, after_batch=save)
+    diary = Diary()
+    second = TrainingRun(model, sgd(model), compute=CPU, best=BestTracker("mean_iou"), observers=[diary])
+    numbers, arrays = saved[0]
+    second.restore({**numbers, "observers": [(type(diary).__name__, {})]}, arrays)
+    train(second, Listed(batches), plan=plan, evaluate=lambda: {"mean_iou": 0.5})
+    early, late = (report.recent_loss for report in diary.reports)
+    assert early is None
+    assert late is not None
+    assert late.count == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -190,7 +191,7 @@ class InstanceResult:
         Raises:
             ConfigError: there are fewer category ids than classes, or `image_id` is no number.
         """
-        if not isinstance(image_id, int):
+        if not isinstance(image_id, Integral):
             raise ConfigError(
                 f"image_id={image_id!r}: expected the image's number. to_coco() returns a list and writes no file; for "
                 "one, type Path('found.json').write_text(json.dumps(result.to_coco()))."
@@ -203,7 +204,7 @@ class InstanceResult:
             x1, y1, x2, y2 = one.box
             row: dict[str, Any] = {
                 "id": place,
-                "image_id": image_id,
+                "image_id": int(image_id),
                 "category_id": int(numbers[one.class_id]),
                 "iscrowd": 0,
             }

@@ -146,7 +146,7 @@ class TrainingRun:
         self.position.restore(numbers["position"])
         self.best.epoch, self.best.value = numbers["best"]["epoch"], numbers["best"]["value"]
         self.recent.restore(numbers["recent_loss"])
-        if self.position.batch:
+        if numbers["recent_loss"]["count"]:
             self.losses.begin_late()
         self.guard.restore(numbers["guard"], from_arrays(arrays.get("statistics", {})))
         if numbers["scaler"] and self._scaler.is_enabled():  # a run may go on in another precision

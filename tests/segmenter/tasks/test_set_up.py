@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from easyseg.data.object_readiness import notes_on_objects
 from easyseg.data.object_sizes import ObjectSizes
 from easyseg.io.checkpoints import save_checkpoint
 from easyseg.models.instance.anchors import COCO_ANCHORS, Anchors, measure_anchors
 from easyseg.models.instance.building import build_instance
 from easyseg.models.instance.plan import DetectorPlan
 from easyseg.segmenter.tasks import set_up
-from easyseg.segmenter.tasks.set_up import LEAST_RECALL, anchors_for
+from easyseg.segmenter.tasks.set_up import LEAST_RECALL, MOST_DETECTIONS, anchors_for, detections_for
 
 CANVAS = (256, 256)
 
@@ -32,6 +33,14 @@ def of_all_shapes() -> ObjectSizes:
     sides = np.stack([area / np.sqrt(ratio), area * np.sqrt(ratio)], axis=1).clip(4, 250)
     corners = generator.uniform(0, 256 - sides)
     return sizes_of(np.concatenate([corners, corners + sides], axis=1))
+
+
+def test_the_most_objects_are_told() -> None:
+    """By the very number that holds."""
+    many = sizes_of(np.tile([[0.0, 0, 20, 20]], (2000, 1)))
+    assert detections_for(many) == MOST_DETECTIONS
+    lines = notes_on_objects(many, detections_per_image=MOST_DETECTIONS, most_objects=3000)
+    assert f"up to {MOST_DETECTIONS}." in lines[-1]
 
 
 def test_usual_objects_take_three_shapes() -> None:
