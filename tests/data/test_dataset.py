@@ -17,7 +17,7 @@ import pytest
 
 import easyseg
 from easyseg.data.dataset import Dataset
-from easyseg.data.reading import as_dataset, load_dataset
+from easyseg.data.reading import as_dataset, as_joined_dataset, load_dataset
 from easyseg.errors import ClassMapError, DataError, FormatError, SampleError, UnknownNameError
 from easyseg.io.images import write_image
 from easyseg.structures import ClassMap, Sample
@@ -427,13 +427,13 @@ def test_a_dataset_that_is_read_is_not_changed_silently(folder: Path) -> None:
 def test_validation_data_of_its_own(folder: Path) -> None:
     """With validation given, all images of an unsplit dataset are for training, all of the other for validation."""
     image, mask = np.zeros((6, 8, 3), np.uint8), np.array([[0, 1, 2, 255] * 2] * 6, np.uint8)
-    joined = as_dataset(folder, validation=[(image, mask)] * 3)
+    joined = as_joined_dataset(folder, [(image, mask)] * 3)
     assert joined.splits() == {"train": 10, "val": 3}
     assert np.array_equal(joined.split("val").mask(0)[0, :4], [0, 1, 2, 255])
-    both = as_dataset(folder, validation=folder)
+    both = as_joined_dataset(folder, folder)
     assert both.splits() == {"train": 10, "val": 10}
     own = load_dataset(folder)
-    assert as_dataset(own.split("train"), validation=own.split("val")).splits() == {"train": 8, "val": 2}
+    assert as_joined_dataset(own.split("train"), own.split("val")).splits() == {"train": 8, "val": 2}
 
 
 def test_validation_folder_with_other_values_is_refused_before_training(
@@ -445,7 +445,7 @@ def test_validation_folder_with_other_values_is_refused_before_training(
         write_image(other / "images" / f"{name}.png", np.zeros((6, 8, 3), np.uint8))
         write_image(other / "masks" / f"{name}.png", np.full((6, 8), 9, np.uint8))
     with pytest.raises(DataError, match=r"validation data does not fit the classes.*a\.png.*9 \(48 px\).*class_map="):
-        as_dataset(folder, validation=other)
+        as_joined_dataset(folder, other)
 
 
 def test_validation_masks_of_another_meaning_are_refused(folder: Path) -> None:
@@ -455,10 +455,10 @@ def test_validation_masks_of_another_meaning_are_refused(folder: Path) -> None:
     swapped = [Sample(image, np.array([[5, 6, 7, 5] * 2] * 6, np.uint8))] * 3
     other = as_dataset(swapped, class_map={"sky": 7, "road": 6, "car": 5})
     with pytest.raises(DataError, match=r"masks of the validation data have another meaning \(.*class_map=training"):
-        as_dataset(training, validation=other)
+        as_joined_dataset(training, other)
     plain = as_dataset([Sample(image, np.array([[0, 1, 2, 0] * 2] * 6, np.uint8))], classes=training.classes)
     assert plain.class_map != training.class_map
-    assert as_dataset(training, validation=plain).splits() == {"train": 10, "val": 1}
+    assert as_joined_dataset(training, plain).splits() == {"train": 10, "val": 1}
 
 
 def test_missing_validation_images_are_named_with_the_ways_out() -> None:
@@ -491,7 +491,7 @@ def test_validation_split_of_the_files_is_used(tmp_path: Path, write: Write) -> 
     for split, count in (("train", 3), ("val", 2)):
         write(*(f"{split}/images/{at}.png" for at in range(count)))
         write(*(f"{split}/masks/{at}.png" for at in range(count)), value=mask)
-    assert as_dataset(tmp_path, validation=tmp_path).splits() == {"train": 3, "val": 2}
+    assert as_joined_dataset(tmp_path, tmp_path).splits() == {"train": 3, "val": 2}
 
 
 def test_contradictions_in_masks_are_found_while_reading(folder: Path) -> None:

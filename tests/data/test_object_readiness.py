@@ -28,7 +28,7 @@ def sizes(*counts: int, side: float = 20, class_id: int = 0, **given: Any) -> Ob
         ({"num_vanished": 3}, r"has an object \(3 objects cover no pixels: outside of"),
         ({"num_specks": 9}, r"The 2 images of the training split hold only specks: 9 regions.*smallest_pixels=1"),
         ({"num_vanished": 1}, r"1 object covers no pixel:"),
-        ({"num_crowds": 4, "num_vanished": 3}, r"4 crowds or objects that do not count, and not a single object"),
+        ({"num_crowds": 4, "num_vanished": 3}, r"4 crowds or regions that do not count, and not a single object"),
     ],
 )
 def test_nothing_to_learn(given: dict[str, int], message: str) -> None:
@@ -55,7 +55,7 @@ def test_notes() -> None:
     lines = notes_on_objects(found, detections_per_image=100, most_objects=300)
     assert lines[1:] == (
         "1 image without objects: examples of what is none.",
-        "1 crowd: found or not, nothing is learnt there.",
+        "1 crowd or void region: found or not, nothing is learnt there.",
         "7 connected regions too small to be an object left out as specks; if they are objects, type "
         "load_dataset(path, smallest_pixels=1).",
         "Note: 2 objects without any pixel left out, drawn without area or too small for the canvas; dataset.check() "

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from easyseg.data.canvas_objects import boxes_of
+from easyseg.data.batches.object_batches import DecodeObjects
 from easyseg.data.dataset import Dataset
-from easyseg.data.object_batches import DecodeObjects
 from easyseg.data.object_sizes import measure_objects
+from easyseg.data.objects.canvas_objects import boxes_of
 from easyseg.data.reading import load_dataset
 from easyseg.errors import DataError, SampleError
 from easyseg.geometry import RunLengths

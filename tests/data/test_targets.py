@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from easyseg.data import drawing
 from easyseg.data.dataset import Dataset
+from easyseg.data.objects import drawing
 from easyseg.errors import SampleError
 from easyseg.structures import BoxShape, ClassMap, ConnectedRegions, LabelledObject, NumberedObjects, Sample
 
@@ -41,6 +41,23 @@ def test_objects_that_do_not_count_are_crowds_of_every_class() -> None:
     assert truth.boxes.tolist() == [[2, 3, 9, 8], [10, 10, 15, 15]]
     assert truth.is_crowd.tolist() == truth.is_of_every_class.tolist() == [True, False]
     assert len(dataset.instances(0)) == 1
+
+
+def test_void_pixels_of_masks_are_a_crowd_of_every_class() -> None:
+    """What is found there is neither right nor wrong: it may be an object that nobody marked."""
+    image, mask = np.zeros((20, 30, 3), np.uint8), np.zeros((20, 30), np.uint8)
+    mask[2:8, 3:9], mask[12:18, 20:30], mask[0, 29] = 1, 255, 255
+    classes = ClassMap("binary", ("car",), ignored=(255,))
+    regions = Dataset((Sample(image, mask, objects=ConnectedRegions()),), classes)
+    numbers = Dataset((Sample(image, objects=NumberedObjects(mask, "car", void=(255,))),), NAMES)
+    planes = np.stack([mask, np.where(mask == 1, 0, mask)], axis=-1)
+    both = ClassMap("multilabel", ("car", "bus"), values=(1,), ignored=(255,))
+    layers = Dataset((Sample(image, (planes[..., 0], planes[..., 1]), objects=ConnectedRegions()),), both)
+    for dataset in (regions, numbers, layers):
+        truth = dataset.truth(0)
+        assert truth.is_crowd.tolist() == truth.is_of_every_class.tolist() == [True, False]
+        assert truth.areas.tolist() == [61, 36]
+        assert len(dataset.instances(0)) == 1
 
 
 def test_images_without_objects_and_without_annotation() -> None:

@@ -14,6 +14,7 @@ from easyseg.geometry import RunLengths
 from easyseg.io.images import read_image
 from easyseg.metrics import InstanceScorer, PredictedObjects, TruthObjects
 from easyseg.metrics.instance import Diagnosis, InstanceFigures, InstanceScores, MistakeFigures
+from easyseg.reports.object_page import object_sections
 from easyseg.results import InstanceReport
 from easyseg.results.instance_verdict import verdict
 
@@ -60,6 +61,22 @@ def test_the_table():
     assert lines[16] == "1 of 3 found at IoU .50, by 2 predictions"
     assert lines[18].startswith("Wrong classes hold the model back most: 1 prediction with a good outline")
     assert len(lines) == 19
+
+
+def test_many_classes_without_objects_have_no_rows():
+    """They would bury the others: the first ones are named in a line below, the rest are counted."""
+    scorer = InstanceScorer(9)
+    scorer.add(0, TruthObjects([0, 1], (_mask(0), _mask(20))), PredictedObjects([5], [0.9], (_mask(0),)))
+    names = ["roof", "tree", *(f"kind {number}" for number in range(7))]
+    report = InstanceReport.from_scorer(scorer, names=names)
+    lines = str(report).splitlines()
+    assert [line.split()[0] for line in lines[2:4]] == ["roof", "tree"]
+    assert lines[5].startswith("mean")
+    assert lines[6] == "Not in the val split, so not measured: kind 0, kind 1, kind 2, kind 3, kind 4 and 2 more."
+    assert len(report.to_dict()["classes"]) == 9
+    page = "".join(object_sections(report))
+    assert "kind 4 and 2 more." in page
+    assert "<td>kind" not in page
 
 
 def test_the_table_of_boxes():
@@ -175,7 +192,7 @@ def test_when_nothing_is_found():
         verdict(_scores(0), lost) == "None of 100 objects is found: 90 predictions, 80 on the background. Train longer."
     )
     assert verdict(_scores(0), replace(lost, num_predictions=0)) == (
-        "Nothing was predicted, where there are 100 objects: train longer; it is sure of none yet."
+        "Nothing was predicted, of 100 objects: train longer; it is sure of none yet."
     )
     assert verdict(_scores(0), _diagnosis(0, gains={"localisation": 0.4}, num_found=0)).startswith("Rough outlines")
 

@@ -132,6 +132,22 @@ def test_json_is_plain_and_strict(report):
     assert "images" not in report.to_dict()
 
 
+def test_many_absent_classes_have_no_rows():
+    """What is there stays in sight; the others are a line below."""
+    counts = np.zeros((1, 9, 9), np.int64)
+    counts[0, 3, 3] = 10
+    classes = ClassMap("multiclass", tuple(f"class {number}" for number in range(9)))
+    report = Report.from_counts(
+        torch.from_numpy(counts[0]), torch.from_numpy(counts), names=["a.png"], class_map=classes, split="val"
+    )
+    lines = str(report).splitlines()
+    assert lines[2].startswith("class 3")
+    assert lines[4].startswith("mean")
+    assert lines[6] == (
+        "Not in the val split, so not measured: class 0, class 1, class 2, class 4, class 5 and 3 more."
+    )
+
+
 def test_notebooks_show_the_table(report):
     """The notebook's view is the table, escaped."""
     assert "&lt;car&gt;" in report._repr_html_()

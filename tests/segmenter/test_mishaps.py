@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from easyseg import Segmenter
-from easyseg.data import loaders
+from easyseg.data.batches import loaders
 from easyseg.data.reading import load_dataset
 from easyseg.errors import ConfigError, ModelError, OutputError, TrainingError, WeightsError
 from easyseg.results import History
@@ -173,7 +173,7 @@ def test_images_kept_on_the_disk_serve_later_trainings(
 
 def test_cache_that_workers_cannot_share_is_refused(fit: Fit, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where processes do not start by fork, the images would be decoded again and again."""
-    monkeypatch.setattr("easyseg.data.loaders.start_method", lambda: "spawn")
+    monkeypatch.setattr("easyseg.data.batches.loaders.start_method", lambda: "spawn")
     with pytest.raises(ConfigError, match=r"cache='ram': worker processes do not share memory.*workers=0"):
         fit(shapes, cache="ram", workers=1)
 

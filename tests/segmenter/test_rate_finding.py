@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from easyseg import Segmenter, load_dataset
-from easyseg.data.loaders import TrainingLoader
+from easyseg.data.batches.loaders import TrainingLoader
 from easyseg.errors import ConfigError
 from easyseg.segmenter import rate_finding
 from easyseg.structures import Batch

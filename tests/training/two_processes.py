@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from easyseg.data.cache import shared_bytes
-from easyseg.data.machine_memory import found_memory, offered_memory
-from easyseg.data.sampling import Part
+from easyseg.data.batches.cache import shared_bytes
+from easyseg.data.batches.machine_memory import found_memory, offered_memory
+from easyseg.data.batches.sampling import Part
 from easyseg.devices import Compute
 from easyseg.metrics import TruthObjects
 from easyseg.prediction.object_scoring import AnnotatedObjects, ObjectEvaluation, ScoredObjects

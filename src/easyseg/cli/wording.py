@@ -32,6 +32,8 @@ _GROUPS = (
     CheckSettings,
 )
 _POSITIONAL = {"Segmenter": ("model", "encoder"), "load_dataset": ("data",)}
+_KNOWN_ALREADY = ("...", "path")
+"""First arguments that stand for what was typed before."""
 _LISTS = {"easyseg.list_models": "easyseg list models", "easyseg.list_encoders": "easyseg list encoders"}
 _WORD = re.compile(r"\.\.\.|None|True|False|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _CLOSING = re.compile(r"[)\]}'\"]")
@@ -132,7 +134,8 @@ def _command(node: ast.expr) -> str:
     called = ast.unparse(node.func)
     if called in _LISTS:
         return " ".join([_LISTS[called], *map(_quoted, node.args), *(_flag(name, value) for name, value in keywords)])
-    positional = zip(_POSITIONAL[called], (value for value in node.args if ast.unparse(value) != "..."), strict=False)
+    said = (value for value in node.args if ast.unparse(value) not in _KNOWN_ALREADY)
+    positional = zip(_POSITIONAL[called], said, strict=False)
     flags = [_flag(name, value) for name, value in [*positional, *keywords]]
     if not flags:
         raise ValueError(called)

@@ -103,6 +103,11 @@ class DataSettings(Settings):
         description="Pixels outside of all masks in Open Images, where nobody looked for all objects: background, or "
         "not counted.",
     )
+    boxes: Literal["refuse", "fill"] = Field(
+        "refuse",
+        description="Objects of which only the box is annotated: an error, or taken to fill it, as detectors of boxes "
+        "(faster_rcnn) need.",
+    )
     object_classes: list[str] | None = Field(
         None, description="In masks of classes: those whose connected regions are objects; None: all but backgrounds."
     )

@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from easyseg.brightness import ValueRange
 from easyseg.config import CheckSettings
+from easyseg.data.classes.mask_values import mask_sources
 from easyseg.data.describing import description, empty_split, no_masks
-from easyseg.data.drawing import with_outlines_of
 from easyseg.data.export import write_coco, write_masks
-from easyseg.data.mask_values import mask_sources
-from easyseg.data.regions import with_regions
+from easyseg.data.objects.drawing import with_outlines_of
+from easyseg.data.objects.regions import with_regions
 from easyseg.data.sample_files import identity_of, listed, objects_identity, problems_of
 from easyseg.data.sequences import annotated_places, chosen, splits_of
 from easyseg.data.splitting import assign_splits

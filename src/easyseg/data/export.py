@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from easyseg.brightness import ValueRange
-from easyseg.data.drawing import pixel_parts, shape_mask, single_objects
+from easyseg.data.objects.drawing import single_objects
+from easyseg.data.objects.shape_pixels import pixel_parts, shape_mask
 from easyseg.data.sequences import annotated_places
 from easyseg.data.targets import read_pixels
 from easyseg.errors import DataError, OutputError, SampleError

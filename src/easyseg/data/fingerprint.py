@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from easyseg.data.classes.mask_values import mask_sources
 from easyseg.data.dataset import Dataset
-from easyseg.data.mask_values import mask_sources
 from easyseg.data.sample_files import objects_identity
 from easyseg.errors import SampleError
 from easyseg.structures import ArchivedFile, EmbeddedImage, ImageWindow

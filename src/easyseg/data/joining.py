@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from easyseg.data.class_maps import contradicting
-from easyseg.data.class_wishes import gather_wishes
+from easyseg.data.classes.class_maps import contradicting
+from easyseg.data.classes.class_wishes import gather_wishes
 from easyseg.errors import DataError, SampleError
 from easyseg.structures import ClassMap, Ignored, Sample, Split, Task
 

@@ -7,8 +7,8 @@ import math
 import cv2
 import numpy as np
 
+from easyseg.data.classes.mask_values import evenly_spread
 from easyseg.data.dataset import Dataset
-from easyseg.data.mask_values import evenly_spread
 from easyseg.data.object_sizes import ObjectSizes
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import DataError
@@ -43,7 +43,7 @@ def refuse_unlearnable(sizes: ObjectSizes, *, num_classes: int) -> None:
     if not len(sizes.boxes):
         if sizes.num_crowds:
             raise DataError(
-                f"The {images} of the training split hold {counted(sizes.num_crowds, 'crowd')} or objects that do not "
+                f"The {images} of the training split hold {counted(sizes.num_crowds, 'crowd')} or regions that do not "
                 "count, and not a single object to learn from. Annotate objects one by one, or take back ignore=."
             )
         if sizes.num_specks:
@@ -99,7 +99,8 @@ def notes_on_objects(sizes: ObjectSizes, *, detections_per_image: int, most_obje
     if sizes.num_empty:
         lines.append(f"{counted(sizes.num_empty, 'image')} without objects: examples of what is none.")
     if sizes.num_crowds:
-        lines.append(f"{counted(f'{sizes.num_crowds:,}', 'crowd')}: found or not, nothing is learnt there.")
+        crowds = counted(f"{sizes.num_crowds:,}", "crowd or void region", "crowds and void regions")
+        lines.append(f"{crowds}: found or not, nothing is learnt there.")
     if sizes.num_specks:
         doubt = "Note: " if sizes.num_specks > len(sizes.boxes) else ""
         lines.append(

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.data.canvas_objects import boxes_of, to_canvas
 from easyseg.data.dataset import Dataset
-from easyseg.data.drawing import DrawnObject, pixel_parts, shape_mask, with_places
-from easyseg.data.regions import num_specks
+from easyseg.data.objects.canvas_objects import boxes_of, to_canvas
+from easyseg.data.objects.drawing import DrawnObject, with_places
+from easyseg.data.objects.regions import num_specks
+from easyseg.data.objects.shape_pixels import pixel_parts, shape_mask
 from easyseg.data.targets import each_instance, single_objects_of
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import DataError, SampleError
@@ -48,7 +49,8 @@ class ObjectSizes:
             a pixel, and hold corners too thin to cover any.
         class_ids: (M,) int64, places in the dataset's `object_classes`.
         counts: (N,) int64, objects in each image, crowds left out.
-        num_crowds: regions of objects that were not told apart, and objects that do not count.
+        num_crowds: regions of objects that were not told apart, and what does not count: objects, and the void
+            pixels of an image's masks.
         num_vanished: objects without any pixel: drawn without area, or too small for the canvas.
         names: what each image is called, N.
         num_specks: connected regions in masks of classes that were too small to be objects.

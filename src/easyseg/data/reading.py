@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 from easyseg.config import DataSettings
 from easyseg.data.bad_samples import notes_on_skipped, without_bad_samples
-from easyseg.data.class_maps import infer_class_map, read_class_map, with_classes
+from easyseg.data.classes.class_maps import infer_class_map, read_class_map, with_classes
+from easyseg.data.classes.object_classes import names_asked_for
 from easyseg.data.dataset import Dataset
 from easyseg.data.describing import no_folder, read_already
 from easyseg.data.formats import BadSamples, ReadOptions, find_format
 from easyseg.data.formats.scanning import existing_folder, listed_once, notes_on_links
 from easyseg.data.joining import checked, joined
 from easyseg.data.memory import samples_from_memory
-from easyseg.data.object_classes import names_asked_for
 from easyseg.data.splitting import note_on_no_split
 from easyseg.data.value_ranges import find_value_range
 from easyseg.errors import known_arguments
@@ -44,6 +44,7 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     task: Task | Literal["auto"] = "auto",
     unlabelled: Literal["auto", "background", "skip"] = "auto",
     unverified: Literal["background", "ignore"] = "background",
+    boxes: Literal["refuse", "fill"] = "refuse",
     object_classes: Sequence[str] | None = None,
     smallest_pixels: int | None = None,
     on_bad_sample: Literal["error", "skip"] = "error",
@@ -72,6 +73,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
             "auto" does what is usual in the format.
         unverified: what pixels outside of all masks are in Open Images, where nobody looked for all objects:
             "background", or not counted ("ignore").
+        boxes: objects of which only the box is annotated, in COCO and YOLO files: "refuse" calls them an error, as no
+            mask can be drawn; "fill" takes them to fill it, which is right for "faster_rcnn" and a guess elsewhere.
         object_classes: of masks of classes, those whose connected regions are objects; see `Dataset.as_instances`.
         smallest_pixels: of masks of classes, connected regions of fewer pixels are specks and no objects; None: 16.
         on_bad_sample: "error" stops at a sample that cannot be used; "skip" leaves it out and lists it in
@@ -98,7 +101,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     folder = existing_folder(path)
     pattern = None if annotations is None else os.fspath(annotations)
     options = ReadOptions(pattern, BadSamples(given.on_bad_sample), given.unlabelled, given.class_attribute)
-    options = replace(options, classes=names_asked_for(classes, class_map), unverified=given.unverified)
+    asked_for = names_asked_for(classes, class_map)
+    options = replace(options, classes=asked_for, unverified=given.unverified, boxes=given.boxes)
     with listed_once():
         reader = find_format(folder, "folders" if masks is not None and format == "auto" else format, pattern)
         layout = reader.read(
@@ -131,11 +135,11 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
 def as_dataset(
     data: Any,
     *,
-    validation: Any = None,
     classes: Sequence[str] | None = None,
     class_map: Mapping[Any, Any] | ClassMap | None = None,
     ignore: Ignored | None = None,
     task: Task | Literal["auto"] = "auto",
+    boxes: Literal["refuse", "fill"] = "refuse",
     validation_fraction: float = 0.2,
     seed: int = 0,
 ) -> Dataset:
@@ -144,13 +148,12 @@ def as_dataset(
     Args:
         data: a `Dataset`, a folder's path, a list of `Sample`, a pair of arrays, or any dataset of (image, mask) pairs;
             see `samples_from_memory`.
-        validation: the same for the validation images. The dataset then holds the training images of `data` (all of
-            them where it has no split of its own) and the validation images of this.
         classes: class names in the order of their mask values.
         class_map: mask value or RGB colour of each class, or a `ClassMap`.
         ignore: mask values or RGB colours of pixels that do not count.
         task: "binary", "multiclass", "multilabel", or "auto".
-        validation_fraction: share put aside for validation where a folder has no such split and `validation` is None.
+        boxes: of a folder, what objects are of which only the box is annotated; see `load_dataset`.
+        validation_fraction: share put aside for validation where a folder has no such split.
         seed: decides which images are put aside for validation.
 
     Returns:
@@ -159,26 +162,49 @@ def as_dataset(
     Raises:
         DataError: it is none of these, or its classes are not those asked for.
     """
-    fraction = validation_fraction if validation is None else 0.0
     if isinstance(data, Dataset):
-        dataset = checked(data, classes=classes, class_map=class_map, ignore=ignore, task=task)
-    elif isinstance(data, (str, os.PathLike)):
-        dataset = load_dataset(
+        return checked(data, classes=classes, class_map=class_map, ignore=ignore, task=task)
+    if isinstance(data, (str, os.PathLike)):
+        return load_dataset(
             data,
             classes=classes,
             class_map=class_map,
             ignore=ignore,
             task=task,
-            validation_fraction=fraction,
+            boxes=boxes,
+            validation_fraction=validation_fraction,
             seed=seed,
         )
-    else:
-        samples = samples_from_memory(data)
-        found = infer_class_map(samples, classes=classes, class_map=class_map, ignore=ignore, task=task)
-        scale = find_value_range(samples)
-        notes = (*found.hints, *filter(None, [scale.note]))
-        dataset = Dataset(samples, found, notes=notes, seed=seed, value_range=scale.value_range)
+    samples = samples_from_memory(data)
+    found = infer_class_map(samples, classes=classes, class_map=class_map, ignore=ignore, task=task)
+    scale = find_value_range(samples)
+    notes = (*found.hints, *filter(None, [scale.note]))
+    return Dataset(samples, found, notes=notes, seed=seed, value_range=scale.value_range)
+
+
+def as_joined_dataset(
+    data: Any,
+    validation: Any,
+    *,
+    classes: Sequence[str] | None = None,
+    class_map: ClassMap | None = None,
+    boxes: Literal["refuse", "fill"] = "refuse",
+    seed: int = 0,
+) -> Dataset:
+    """Return the training images of `data`, all of them where it has no split, with validation images from elsewhere.
+
+    Args:
+        data: whatever `as_dataset` takes.
+        validation: the same, for the validation images; None: they are in `data`, or put aside of it.
+        classes: class names in the order of their mask values.
+        class_map: what the masks mean, where that is known.
+        boxes: of folders, what objects are of which only the box is annotated; see `load_dataset`.
+        seed: decides which images are put aside for validation.
+
+    Raises:
+        DataError: as `as_dataset` does, or the masks of the two differ in meaning.
+    """
     if validation is None:
-        return dataset
-    other = as_dataset(validation, class_map=dataset.class_map, seed=seed)
-    return joined(dataset, other)
+        return as_dataset(data, classes=classes, class_map=class_map, boxes=boxes, seed=seed)
+    first = as_dataset(data, classes=classes, class_map=class_map, boxes=boxes, validation_fraction=0.0, seed=seed)
+    return joined(first, as_dataset(validation, class_map=first.class_map, boxes=boxes, seed=seed))

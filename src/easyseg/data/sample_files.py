@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.data.mask_values import mask_sources
+from easyseg.data.classes.mask_values import mask_sources
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import SampleError
 from easyseg.io.image_sources import check_source

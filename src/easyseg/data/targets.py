@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.brightness import ValueRange
-from easyseg.data.drawing import DrawnObject, draw_classes, draw_instances, drawn_objects
-from easyseg.data.mask_values import load_mask, mask_sources
+from easyseg.data.classes.mask_values import load_mask, mask_sources
 from easyseg.data.memory import image_array
+from easyseg.data.objects.drawing import DrawnObject, draw_classes, draw_instances, drawn_objects
 from easyseg.data.sample_files import place_of, refuse_other_image, refuse_other_size
 from easyseg.errors import ClassMapError, SampleError
 from easyseg.geometry import RunLengths

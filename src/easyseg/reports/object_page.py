@@ -6,7 +6,7 @@ import math
 
 from easyseg.reports.markup import bar, escaped, number, section
 from easyseg.results import InstanceReport
-from easyseg.results.words import counted
+from easyseg.results.words import absent_line, counted, rows_to_show
 
 WORST_IMAGES = 8
 """So many images are listed, those that went worst."""
@@ -36,8 +36,8 @@ def _classes(report: InstanceReport) -> str:
     columns = {"ap50": "AP50", "ap75": "AP75", "ap_small": "small", "ap_medium": "medium", "ap_large": "large"}
     titles = ["class", f"{report.kind} AP", *columns.values(), "recall", "objects"]
     rows = [
-        (name, figures, int(report.scores.num_truths[place, 0]))
-        for place, (name, figures) in enumerate(zip(report.classes, report.scores.classes, strict=True))
+        (report.classes[place], report.scores.classes[place], int(report.scores.num_truths[place, 0]))
+        for place in rows_to_show(report.is_absent)
     ]
     lines = []
     for kind, (name, figures, count) in [
@@ -50,7 +50,8 @@ def _classes(report: InstanceReport) -> str:
         "AP is the average precision over IoU thresholds .50 to .95, as COCO defines it. Small objects have at most "
         f"32 × 32 pixels, large ones more than 96 × 96. {report.timing_line()}"
     )
-    return f"{_table(titles, lines)}<p class='faint'>{escaped(note)}</p>"
+    absent = absent_line(report.classes, report.is_absent, report.split)
+    return f"{_table(titles, lines)}<p class='faint'>{escaped(f'{absent} {note}'.lstrip())}</p>"
 
 
 def _worst(report: InstanceReport) -> str:

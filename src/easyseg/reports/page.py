@@ -16,7 +16,7 @@ from easyseg.reports.markup import as_read, bar, chip, document, doubts, embedde
 from easyseg.reports.object_page import object_cards, object_sections
 from easyseg.results import History, InstanceReport, Report
 from easyseg.results.charts import CSS_VARIABLES, curves, to_svg
-from easyseg.results.words import counted, metric_title
+from easyseg.results.words import absent_line, counted, metric_title, rows_to_show
 from easyseg.structures import ImageArray
 from easyseg.visualization import error_legend
 
@@ -104,9 +104,8 @@ def verdict(history: History | None, report: Report | InstanceReport | None) -> 
         if len(known) > 1:
             weak = ", ".join(f"{row.name} ({row.iou:.2f})" for row in known[: min(_WEAK_CLASSES, len(known) - 1)])
             sentences.append(f"Hardest by IoU: {weak}; easiest: {known[-1].name} ({known[-1].iou:.2f}).")
-        absent = [row.name for row in report.per_class if math.isnan(row.iou)]
-        if absent:
-            sentences.append(f"Not in the {report.split} split, so not measured: {', '.join(absent)}.")
+        if absent := absent_line(report.classes, [math.isnan(row.iou) for row in report.per_class], report.split):
+            sentences.append(absent)
     return " ".join(sentences) or "Nothing was measured."
 
 
@@ -142,7 +141,8 @@ def _classes(report: Report) -> str:
         f"<th>{name}</th>" for name in ("class", "IoU", "Dice", "precision", "recall", "accuracy", "share of pixels")
     )
     rows = []
-    for row, color in zip(report.per_class, report.class_map.colors, strict=True):
+    for place in rows_to_show([math.isnan(row.iou) for row in report.per_class]):
+        row, color = report.per_class[place], report.class_map.colors[place]
         cells = "".join(f"<td>{number(getattr(row, metric))}</td>" for metric in CLASS_METRICS[1:])
         name = f"<td>{chip(color)}{escaped(row.name)}</td>"
         rows.append(f"<tr>{name}{bar(row.iou)}{cells}<td>{100 * row.share:.1f} %</td></tr>")

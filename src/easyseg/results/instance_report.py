@@ -14,7 +14,7 @@ from easyseg.errors import DataError
 from easyseg.metrics.instance import Diagnosis, ImageCounts, InstanceFigures, InstanceScorer, InstanceScores, Kind
 from easyseg.results import charts, object_charts
 from easyseg.results.instance_verdict import verdict
-from easyseg.results.words import counted, timing_line
+from easyseg.results.words import absent_line, counted, rows_to_show, timing_line
 from easyseg.structures import ImageArray
 
 if TYPE_CHECKING:
@@ -172,6 +172,11 @@ class InstanceReport:
         """Images measured per second of wall time, NaN where it was not taken."""
         return self.scores.num_images / self.seconds if self.seconds else math.nan
 
+    @property
+    def is_absent(self) -> list[bool]:
+        """Of each class, whether the images hold none of its objects."""
+        return [not count for count in self.scores.num_truths[:, 0].tolist()]
+
     def worst(self, count: int = 5) -> list[ImageFindings]:
         """Return the images with the lowest AP50, worst first; those without true objects by what was made up there."""
         return sorted(self.images, key=lambda image: image.counts.badness)[:count]
@@ -253,12 +258,15 @@ class InstanceReport:
             values += [] if box_ap is None else [box_ap]
             return f"{name:{width}}" + "".join(f"{_shown(value):>9}" for value in values) + f"{count:>9}"
 
+        counts = self.scores.num_truths[:, 0].tolist()
+        shown = rows_to_show(self.is_absent)
         rows = [
-            line(name, self.scores.classes[place], boxes.classes[place].ap if boxes else None, count)
-            for place, (name, count) in enumerate(zip(self.classes, self.scores.num_truths[:, 0].tolist(), strict=True))
+            line(self.classes[at], self.scores.classes[at], boxes.classes[at].ap if boxes else None, counts[at])
+            for at in shown
         ]
+        rest = [absent_line(self.classes, self.is_absent, self.split)] if len(shown) < len(counts) else []
         mean = line("mean", self.scores.overall, boxes.overall.ap if boxes else None, self.diagnosis.num_truths)
-        return [head, *rows, "-" * len(head), mean]
+        return [head, *rows, "-" * len(head), mean, *rest]
 
     def _recall_line(self) -> str:
         overall = self.scores.overall

@@ -59,7 +59,7 @@ def _main_mistake(scores: InstanceScores, diagnosis: Diagnosis) -> str:
     name, worst, ap = f"{scores.kind} AP50", diagnosis.worst, scores.overall.ap
     if not diagnosis.num_predictions:
         objects = counted(diagnosis.num_truths, "object")
-        return f"Nothing was predicted, where there are {objects}: train longer; it is sure of none yet."
+        return f"Nothing was predicted, of {objects}: train longer; it is sure of none yet."
     if worst is None or worst.gain < _LITTLE:
         if not diagnosis.num_found:
             objects = counted(diagnosis.num_truths, "object")

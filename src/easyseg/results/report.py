@@ -16,7 +16,7 @@ from torch import Tensor
 
 from easyseg.metrics import CLASS_METRICS, SemanticScores, scores
 from easyseg.results import charts
-from easyseg.results.words import counted, timing_line
+from easyseg.results.words import absent_line, counted, rows_to_show, timing_line
 from easyseg.structures import ClassMap, ImageArray
 
 if TYPE_CHECKING:
@@ -257,7 +257,9 @@ class Report:
     def __str__(self) -> str:
         width = max(len(name) for name in (*self.classes, "class"))
         lines = [f"{'class':{width}}" + "".join(f"{title:>11}" for title in (*CLASS_METRICS, "share"))]
-        for row in self.per_class:
+        rows, is_absent = self.per_class, [math.isnan(row.iou) for row in self.per_class]
+        shown = rows_to_show(is_absent)
+        for row in (rows[place] for place in shown):
             figures = "".join(f"{_shown(getattr(row, metric)):>11}" for metric in CLASS_METRICS)
             lines.append(f"{row.name:{width}}{figures}{row.share:>11.1%}")
         means = "".join(f"{_shown(getattr(self.scores, f'mean_{metric}')):>11}" for metric in CLASS_METRICS)
@@ -267,6 +269,7 @@ class Report:
             f"{'mean':{width}}{means}",
             f"pixel accuracy {accuracy}, frequency-weighted IoU {weighted}",
         ]
+        lines += [absent_line(self.classes, is_absent, self.split)] if len(shown) < len(rows) else []
         first = f"{self.split}: {self.origin or counted(len(self.images), 'image')}"
         lines = [first, *lines, self.timing_line()]
         return "\n".join(lines + (self._image_lines() if self.details else [])).rstrip()

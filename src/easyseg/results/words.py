@@ -4,12 +4,43 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import compress
+
+MOST_ABSENT_ROWS = 5
+"""So many classes that are not in the data have rows in tables, and are named in sentences."""
 
 
 def counted(count: object, noun: str, plural: str = "") -> str:
     """Return "1 image", "2 images"; `plural` is for nouns that take more than an s."""
     return f"{count} {noun}" if str(count) == "1" else f"{count} {plural or f'{noun}s'}"
+
+
+def rows_to_show(is_absent: Sequence[bool]) -> list[int]:
+    """Return the places of the classes that a table has rows for.
+
+    A few classes without anything to measure keep their rows, which say so; many of them would bury the others.
+
+    Args:
+        is_absent: of each class, whether there is nothing to measure.
+    """
+    all_places = list(range(len(is_absent)))
+    return all_places if sum(is_absent) <= MOST_ABSENT_ROWS else [place for place in all_places if not is_absent[place]]
+
+
+def absent_line(names: Sequence[str], is_absent: Sequence[bool], split: str) -> str:
+    """Return a sentence on the classes with nothing to measure, the first of them by name; empty where all have some.
+
+    Args:
+        names: of the classes.
+        is_absent: of each class, whether there is nothing to measure.
+        split: the part of the dataset that was measured.
+    """
+    absent = list(compress(names, is_absent))
+    if not absent:
+        return ""
+    more = f" and {len(absent) - MOST_ABSENT_ROWS} more" if len(absent) > MOST_ABSENT_ROWS else ""
+    return f"Not in the {split} split, so not measured: {', '.join(absent[:MOST_ABSENT_ROWS])}{more}."
 
 
 def timing_line(count: int, seconds: float, timing: Mapping[str, float], *, rest: str = "other") -> str:

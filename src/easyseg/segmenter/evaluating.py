@@ -18,13 +18,14 @@ from easyseg.training.joining import joined_world
 
 def evaluate_split(fitted: FittedModel, data: Any, settings: EvaluateSettings, *, compute: Compute) -> AnyReport:
     """Measure a model on one split of `data`, read with the model's own classes and parted as for its training."""
+    work = work_of(fitted.model)
     dataset = as_dataset(
         data,
         class_map=fitted.class_map,
+        boxes=work.boxes,
         validation_fraction=fitted.validation_fraction,
         seed=fitted.split_seed,
     )
-    work = work_of(fitted.model)
     dataset = work.suited(scaled_as(dataset, fitted.preprocessing.value_range))
     measures_all = settings.split == "all" or not dataset.splits()
     part = dataset if measures_all else dataset.split(settings.split)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from easyseg.config import FitSettings, ModelSettings, evaluation_interval
-from easyseg.data.loaders import TrainingLoader
+from easyseg.data.batches.loaders import TrainingLoader
 from easyseg.devices import Compute, is_out_of_memory
 from easyseg.errors import OutputError, TrainingError
 from easyseg.io.locks import run_lock

@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 
 from easyseg.config import EvaluateSettings, FitSettings, ModelSettings
-from easyseg.data.cache import shared_bytes
+from easyseg.data.batches.cache import shared_bytes
+from easyseg.data.batches.loaders import Preparation, TrainingLoader, cache_bytes_needed, decoded_folder, start_method
+from easyseg.data.batches.machine_memory import found_memory, offered_memory
+from easyseg.data.batches.sampling import Part, epoch_order, rare_class_weights
 from easyseg.data.check.quick import quick_notes
 from easyseg.data.dataset import Dataset
-from easyseg.data.loaders import Preparation, TrainingLoader, cache_bytes_needed, decoded_folder, start_method
-from easyseg.data.machine_memory import found_memory, offered_memory
-from easyseg.data.reading import as_dataset
-from easyseg.data.sampling import Part, epoch_order, rare_class_weights
+from easyseg.data.reading import as_joined_dataset
 from easyseg.data.statistics import channel_statistics
 from easyseg.devices import Compute, repeatable_only
 from easyseg.errors import ConfigError
@@ -81,14 +81,17 @@ def read_halves(
     """Read the data, look for broken files, and part it into training and validation."""
     classes = None if fitted else model_settings.classes
     class_map = fitted.class_map if fitted else None
-    dataset = as_dataset(data, validation=validation, classes=classes, class_map=class_map, seed=model_settings.seed)
+    work = work_of(model_settings)
+    dataset = as_joined_dataset(
+        data, validation, classes=classes, class_map=class_map, boxes=work.boxes, seed=model_settings.seed
+    )
     if fitted is not None:
         dataset = scaled_as(dataset, fitted.preprocessing.value_range)
     dataset = dataset.with_splits()
     if world.is_first:
         dataset.verify("train", "val")
         dataset = replace(dataset, notes=(*dataset.notes, *quick_notes(dataset.samples, dataset.path)))
-    dataset = work_of(model_settings).suited(dataset)
+    dataset = work.suited(dataset)
     return TrainingData(dataset, dataset.split("train"), dataset.split("val"))
 
 

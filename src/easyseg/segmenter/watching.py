@@ -10,8 +10,8 @@ import numpy as np
 
 from easyseg.config import FitSettings, PredictSettings
 from easyseg.config.plain import to_plain
+from easyseg.data.batches.loaders import TrainingLoader
 from easyseg.data.dataset import Dataset
-from easyseg.data.loaders import TrainingLoader
 from easyseg.devices import Compute, processor_count
 from easyseg.segmenter.fitted import FittedModel
 from easyseg.segmenter.predicting import predict_all

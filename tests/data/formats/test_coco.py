@@ -366,8 +366,34 @@ def test_boxes_only_are_told(content: dict[str, Any], writers: ModuleType, tmp_p
     """An annotation of a box alone says so."""
     content["annotations"][0] |= {"segmentation": [], "bbox": [1, 2, 3, 4]}
     writers.write_json(tmp_path / FILE, content)
-    with pytest.raises(SampleError, match="no segmentation, only a box; a mask cannot be drawn"):
+    with pytest.raises(SampleError, match="no segmentation, only a box; a mask cannot be drawn") as caught:
         load_dataset(tmp_path)
+    assert "For faster_rcnn, which learns boxes and no masks, type load_dataset(path, boxes='fill')." in str(
+        caught.value
+    )
+
+
+def test_boxes_as_objects(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """Those who ask for it get objects that fill their boxes; outlines are preferred where there are some."""
+    before = load_dataset(writers.write_json(tmp_path / FILE, content).parents[1]).instances(0)
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [1.0, 2, 3, 4]
+    del content["annotations"][0]["segmentation"]
+    writers.write_json(tmp_path / FILE, content)
+    dataset = load_dataset(tmp_path, boxes="fill")
+    found = dataset.instances(0)
+    assert [1, 2, 4, 6] in found.boxes.tolist()
+    assert len(found) == len(before)
+    assert "Objects of which only the box is annotated, taken to fill it: 1" in dataset.describe()
+
+
+@pytest.mark.parametrize("box", [[1, 2, 3], [1, 2, -3, 4], ["a", 1, 2, 3], [1, 2, 3, 4, 5, 6], "box"])
+def test_broken_boxes(box: Any, content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
+    """They are named."""
+    content["annotations"][0] |= {"segmentation": [], "bbox": box}
+    writers.write_json(tmp_path / FILE, content)
+    with pytest.raises(SampleError, match="bbox"):
+        load_dataset(tmp_path, boxes="fill")
 
 
 def test_a_class_map_of_values_is_refused(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:

@@ -328,6 +328,19 @@ def test_boxes_only(write: Any) -> None:
         load_dataset(root)
 
 
+def test_boxes_as_objects(write: Any) -> None:
+    """Those who ask for it get objects that fill their boxes, also beside outlines, and are told how many."""
+    root = write(a="0 0.5 0.5 0.2 0.2", b=f"1 0.25 0.5 0.5 1.0\n{ROW}")
+    dataset = load_dataset(root, boxes="fill")
+    assert dataset.instances(0).boxes.tolist() == [[16, 12, 24, 18]]
+    assert dataset.instances(0).masks.sum() == 8 * 6
+    assert dataset.instances(1).boxes[0].tolist() == [0, 0, 20, 30]
+    assert len(dataset.instances(1)) == 2
+    assert "Objects of which only the box is annotated, taken to fill it: 2" in dataset.describe()
+    with pytest.raises(FormatError, match=r"type load_dataset\(path, boxes='fill'\)"):
+        load_dataset(write(b="1 0.5 0.5 0.2 0.2"))
+
+
 def test_thin_polygons(write: Any) -> None:
     """A line of two and a half points is refused; a flat outline covers nothing."""
     dataset = load_dataset(write(a=f"{ROW}\n0 0.1 0.1 0.5 0.1 0.9 0.1"))

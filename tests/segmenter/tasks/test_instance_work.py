@@ -442,6 +442,27 @@ def test_boxes_alone(discs: Dataset, tmp_path: Path) -> None:
     assert model.evaluate(discs).kind == "box"
 
 
+def test_boxes_are_enough_for_a_detector_of_boxes(discs: Dataset, tmp_path: Path) -> None:
+    """Faster R-CNN reads a folder of boxes as it is, for training and evaluation; Mask R-CNN says who does."""
+    folder = tmp_path / "yolo"
+    for index, sample in enumerate(discs.samples):
+        for kind in ("images", "labels"):
+            (folder / str(sample.split) / kind).mkdir(parents=True, exist_ok=True)
+        write_image(folder / str(sample.split) / f"images/{index}.png", discs.image(index))
+        corners = discs.instances(index).boxes / SIZE
+        rows = [f"0 {(a + c) / 2} {(b + d) / 2} {c - a} {d - b}\n" for a, b, c, d in corners.tolist()]
+        (folder / str(sample.split) / f"labels/{index}.txt").write_text("".join(rows), encoding="utf-8")
+    with pytest.raises(DataError, match="For faster_rcnn, which learns boxes and no masks, type"):
+        segmenter("mask_rcnn").fit(folder, epochs=1, batch_size=2, run_dir=None, verbose=False)
+    model = segmenter("faster_rcnn")
+    history = model.fit(folder, epochs=1, batch_size=2, run_dir=tmp_path / "run", verbose=False)
+    assert "box_ap" in history.names
+    report = model.evaluate(folder)
+    assert report.kind == "box"
+    assert report.diagnosis.num_truths == sum(len(discs.instances(index)) for index in range(6, 9))
+    assert [len(load_dataset(folder, boxes="fill").instances(at)) for at in range(3)] == [1, 2, 3]
+
+
 def test_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Train, evaluate and predict."""
     run, shared = str(tmp_path / "run"), ["--device", "cpu"]

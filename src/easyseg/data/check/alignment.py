@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from easyseg.data.check.sources import read_any_mask, read_any_numbers
 from easyseg.data.check.survey import Survey, check
-from easyseg.data.mask_values import evenly_spread
+from easyseg.data.classes.mask_values import evenly_spread
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import EasySegError
 from easyseg.io.inspection import grey_of

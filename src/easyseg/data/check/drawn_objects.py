@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from easyseg.data.check.survey import Survey, check
-from easyseg.data.drawing import pixel_parts, shape_mask
+from easyseg.data.objects.shape_pixels import pixel_parts, shape_mask
 from easyseg.errors import DataError
 from easyseg.geometry import RunLengths
 from easyseg.results.checkup import Case, Finding

@@ -9,7 +9,7 @@ import numpy as np
 
 from easyseg.data.check.sources import read_any_mask
 from easyseg.data.check.survey import Survey, check
-from easyseg.data.mask_values import evenly_spread
+from easyseg.data.classes.mask_values import evenly_spread
 from easyseg.errors import EasySegError
 from easyseg.results.checkup import Finding
 from easyseg.structures import ImageArray

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from easyseg.data.check.sources import read_any_mask
 from easyseg.data.check.survey import Survey, check, is_ground
-from easyseg.data.drawing import shape_mask
-from easyseg.data.mask_values import evenly_spread
+from easyseg.data.classes.mask_values import evenly_spread
+from easyseg.data.objects.shape_pixels import shape_mask
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import DataError, EasySegError, SampleError
 from easyseg.geometry import RunLengths, polygon_faults

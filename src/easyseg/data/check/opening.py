@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from easyseg.data.check.wording import parted
-from easyseg.data.class_maps import read_class_map, refuse_names_of_objects
-from easyseg.data.class_wishes import ClassWishes, gather_wishes
+from easyseg.data.classes.class_maps import read_class_map, refuse_names_of_objects
+from easyseg.data.classes.class_wishes import ClassWishes, gather_wishes
 from easyseg.data.dataset import Dataset
 from easyseg.data.formats import Layout, find_format
 from easyseg.data.formats.class_names import read_class_names

@@ -12,7 +12,7 @@ from easyseg.data.check.digest import KINDS
 from easyseg.data.check.sources import DrawnMask, read_any_mask
 from easyseg.data.check.survey import Survey, check
 from easyseg.data.check.values import has_too_many_levels
-from easyseg.data.mask_values import evenly_spread
+from easyseg.data.classes.mask_values import evenly_spread
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import SampleError
 from easyseg.results.checkup import Finding

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from easyseg.data.mask_values import load_mask, mask_sources
+from easyseg.data.classes.mask_values import load_mask, mask_sources
 from easyseg.data.targets import read_target
 from easyseg.io.image_sources import source_numbers, source_size
 from easyseg.io.images import RawMask

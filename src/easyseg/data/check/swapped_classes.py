@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from easyseg.data.check.sources import DrawnMask, read_any_mask
 from easyseg.data.check.survey import Rows, Survey, check
-from easyseg.data.mask_values import evenly_spread
+from easyseg.data.classes.mask_values import evenly_spread
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import EasySegError
 from easyseg.results.checkup import Case, Finding

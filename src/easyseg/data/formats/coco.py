@@ -17,12 +17,12 @@ from easyseg.data.formats.annotation_files import (
     shown,
 )
 from easyseg.data.formats.gathering import Gathered
-from easyseg.data.formats.layout import DEFAULTS, BadSamples, Layout, ReadOptions
+from easyseg.data.formats.layout import DEFAULTS, FILLED, HOW_TO_FILL_BOXES, BadSamples, Layout, ReadOptions
 from easyseg.data.formats.named_files import NamedFiles
 from easyseg.data.formats.scanning import image_folder, list_images
 from easyseg.errors import DataError, SampleError
 from easyseg.geometry import RunLengths
-from easyseg.structures import SPLITS, LabelledObject, Polygons, Sample, SizeHW, Split, Task
+from easyseg.structures import SPLITS, BoxShape, LabelledObject, Polygons, Sample, SizeHW, Split, Task
 
 NAME = "coco"
 LOOKS_FOR = 'a JSON file with "images", "annotations" and "categories", as COCO has it, and its images'
@@ -231,21 +231,23 @@ def _sample(
     _identifier(record, "id")
     size_hw = record.size_hw("height", "width")
     own_split = next((name for name in SPLITS if record.values.get("split") == name), split)
-    found = [_object(each, categories, size_hw, gathered.counts) for each in objects]
+    found = [_object(each, categories, size_hw, gathered) for each in objects]
     return Sample(image, None, own_split, NAME, objects=tuple(found), size_hw=size_hw)
 
 
-def _object(record: Fields, categories: dict[str, str], size_hw: SizeHW | None, notes: Counter[str]) -> LabelledObject:
+def _object(record: Fields, categories: dict[str, str], size_hw: SizeHW | None, gathered: Gathered) -> LabelledObject:
     identifier = _identifier(record, "category_id")
     if identifier not in categories:
         raise record.error(f"its category_id, {identifier}, is the id of no category. Correct or delete it.")
     is_crowd = record.flag("iscrowd") or record.flag("ignore")
     segmentation = record.values.get("segmentation")
-    shape: Polygons | RunLengths
+    shape: Polygons | RunLengths | BoxShape
     if isinstance(segmentation, dict):
         shape = _run_lengths(record, record.inner("segmentation"), size_hw)
+    elif rings := record.items("segmentation"):
+        shape = _polygons(record, rings, gathered.counts)
     else:
-        shape = _polygons(record, record.items("segmentation"), notes)
+        shape = _box(record, gathered)
     return LabelledObject(categories[identifier], shape, is_crowd)
 
 
@@ -264,13 +266,24 @@ def _run_lengths(record: Fields, segmentation: Fields, size_hw: SizeHW | None) -
     return shape
 
 
-def _polygons(record: Fields, rings: list[Any], notes: Counter[str]) -> Polygons:
-    if not rings:
-        has_box = bool(record.values.get("bbox"))
+def _box(record: Fields, gathered: Gathered) -> BoxShape:
+    """Return the box of an object without a segmentation, where the user takes boxes."""
+    box = record.items("bbox")
+    if not box or gathered.boxes == "refuse":
+        way_out = f" {HOW_TO_FILL_BOXES}" if box else ""
         raise record.error(
-            f"it has no segmentation{', only a box' if has_box else ''}; a mask cannot be drawn. Draw its outline, "
-            "delete it, or type on_bad_sample='skip' to leave such images out."
+            f"it has no segmentation{', only a box' if box else ''}; a mask cannot be drawn. Draw its outline, "
+            f"delete it, or type on_bad_sample='skip' to leave such images out.{way_out}"
         )
+    points = record.points(box, "bbox")
+    if len(points) != 2 or (points[1] < 0).any():
+        raise record.error(f"bbox is {shown(box)}; expected [x, y, width, height] in pixels. Correct or delete it.")
+    gathered.counts[FILLED] += 1
+    (left, top), (width, height) = points.tolist()
+    return BoxShape(left, top, left + width, top + height)
+
+
+def _polygons(record: Fields, rings: list[Any], notes: Counter[str]) -> Polygons:
     if all(isinstance(value, (int, float)) for value in rings):
         rings = [rings]  # a single polygon without its brackets
     points = [record.points(ring, f"segmentation[{at}]") for at, ring in enumerate(rings)]

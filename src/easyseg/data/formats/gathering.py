@@ -56,6 +56,11 @@ class Gathered:
         self.counts: Counter[str] = Counter()
 
     @property
+    def boxes(self) -> Literal["refuse", "fill"]:
+        """What becomes of objects of which only the box is annotated."""
+        return self._options.boxes
+
+    @property
     def samples(self) -> list[Sample]:
         """The samples in the order of their images' names."""
         return sorted([*self._samples.values(), *self._parts], key=lambda sample: str(sample.image_path))

@@ -70,6 +70,7 @@ class ReadOptions:
         classes: names of the objects that the user asks for, None for all; formats of millions of images read only
             those that have some.
         unverified: what pixels are that no object covers, in formats whose annotators did not look for all objects.
+        boxes: objects of which only the box is annotated: an error, or taken to fill it.
     """
 
     annotations: str | None = None
@@ -78,9 +79,12 @@ class ReadOptions:
     class_attribute: str | None = None
     classes: tuple[str, ...] | None = None
     unverified: Literal["background", "ignore"] = "background"
+    boxes: Literal["refuse", "fill"] = "refuse"
 
 
 DEFAULTS = ReadOptions()
+HOW_TO_FILL_BOXES = "For faster_rcnn, which learns boxes and no masks, type load_dataset(path, boxes='fill')."
+FILLED = "Objects of which only the box is annotated, taken to fill it"
 
 
 class Format(Protocol):

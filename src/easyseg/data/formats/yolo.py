@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from easyseg.data.formats.gathering import Gathered
-from easyseg.data.formats.layout import DEFAULTS, Layout, ReadOptions
+from easyseg.data.formats.layout import DEFAULTS, FILLED, HOW_TO_FILL_BOXES, Layout, ReadOptions
 from easyseg.data.formats.scanning import image_folder, list_images
 from easyseg.data.formats.yolo_labels import LabelIndex, label_files, look_like_labels
 from easyseg.data.formats.yolo_yaml import YoloNames, YoloSplits, read_splits, read_yolo_names
@@ -28,11 +29,12 @@ _MOST_SHARE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A line of a label file: a class, and its outline as shares of width and height, None for a box."""
+    """A line of a label file: a class, and its outline as shares of width and height, which is a box or not."""
 
     line: Line
     class_id: int
-    outline: Points | None
+    outline: Points
+    is_box: bool
 
 
 def recognises(path: Path, annotations: str | None = None) -> bool:
@@ -94,7 +96,7 @@ def _gather(
                 continue
             rows = _rows(label, names, gathered.counts)
             ids.update(row.class_id for row in rows)
-            gathered.add(Sample(image, None, split, NAME, objects=_objects(label, rows, names)), label)
+            gathered.add(Sample(image, None, split, NAME, objects=_objects(label, rows, names, gathered)), label)
         except _BoxError as error:
             boxes.append(error)
         except SampleError as error:
@@ -123,7 +125,7 @@ def _refuse_boxes(boxes: Sequence[SampleError], gathered: Gathered, options: Rea
     if boxes and not any(sample.objects for sample in gathered.samples):
         raise FormatError(
             f"{Path(boxes[0].path).parent}: the labels hold boxes ('class x y width height'), and no mask can be drawn "
-            "from a box. Export the dataset for segmentation, with the outlines of the objects."
+            f"from a box. Export the dataset for segmentation, with the outlines of the objects. {HOW_TO_FILL_BOXES}"
         )
     for error in boxes:
         options.bad_samples.add(error)
@@ -131,9 +133,7 @@ def _refuse_boxes(boxes: Sequence[SampleError], gathered: Gathered, options: Rea
 
 def _rows(file: Path, names: YoloNames, counts: Counter[str]) -> list[_Row]:
     rows = [_row(file, line, names) for line in read_lines(file)]
-    counts["Polygons of fewer than three points cover nothing"] += sum(
-        row.outline is not None and len(row.outline) < 3 for row in rows
-    )
+    counts["Polygons of fewer than three points cover nothing"] += sum(len(row.outline) < 3 for row in rows)
     return rows
 
 
@@ -152,13 +152,20 @@ def _row(file: Path, line: Line, names: YoloNames) -> _Row:
     if not names.has(class_id):
         raise _line_error(file, line, f"class {class_id} is not among the names in {names.source}")
     is_box = len(numbers) == 5
-    return _Row(line, class_id, None if is_box else numbers[1:].reshape(-1, 2))
+    return _Row(line, class_id, _corners(numbers[1:]) if is_box else numbers[1:].reshape(-1, 2), is_box)
 
 
-def _objects(file: Path, rows: Sequence[_Row], names: YoloNames) -> tuple[LabelledObject, ...]:
+def _corners(box: npt.NDArray[np.float64]) -> Points:
+    """Return the corners of a box, (4, 2) x, y, of its centre's x and y, width and height."""
+    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    return box[:2] + signs * box[2:] / 2
+
+
+def _objects(file: Path, rows: Sequence[_Row], names: YoloNames, gathered: Gathered) -> tuple[LabelledObject, ...]:
     found = []
+    gathered.counts[FILLED] += sum(row.is_box for row in rows) if gathered.boxes == "fill" else 0
     for row in rows:
-        if row.outline is None:
+        if row.is_box and gathered.boxes == "refuse":
             error = _line_error(file, row.line, "it is a box (5 numbers), and no mask can be drawn from a box")
             raise _BoxError(error.path, error.problem)
         found.append(LabelledObject(names.name(row.class_id), Polygons(((row.outline,),), is_relative=True)))

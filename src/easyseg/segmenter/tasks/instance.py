@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import cast
+from typing import Literal, cast
 
 import cv2
 import numpy as np
@@ -13,9 +13,9 @@ from torch import nn
 
 from easyseg import visualization
 from easyseg.config import FitSettings, ModelSettings, PredictSettings
+from easyseg.data.batches.loaders import Order
+from easyseg.data.batches.sampling import grouped_by_shape
 from easyseg.data.dataset import Dataset
-from easyseg.data.instance_augmentation import InstanceAugmentation, build_instance_augmentation, most_learnt
-from easyseg.data.loaders import Order
 from easyseg.data.object_readiness import (
     note_on_merged,
     note_on_size,
@@ -24,8 +24,8 @@ from easyseg.data.object_readiness import (
     refuse_unmeasurable,
 )
 from easyseg.data.object_sizes import measure_objects
-from easyseg.data.sampling import grouped_by_shape
 from easyseg.data.sequences import chosen
+from easyseg.data.transforms.instance_augmentation import InstanceAugmentation, build_instance_augmentation, most_learnt
 from easyseg.devices import Compute
 from easyseg.errors import ConfigError, unknown_name
 from easyseg.metrics import Direction, InstanceFigures, PredictedObjects
@@ -155,6 +155,11 @@ class InstanceWork:
         if figure not in known and figure not in of_classes:
             raise unknown_name("metric of objects", figure, [*known, "loss", *of_classes])
         return "max"
+
+    @property
+    def boxes(self) -> Literal["refuse", "fill"]:
+        """Boxes are all that a detector without masks learns."""
+        return "refuse" if self.has_masks else "fill"
 
     def suited(self, dataset: Dataset) -> Dataset:
         """Return a dataset of objects: of masks of classes, each connected region is taken for one."""

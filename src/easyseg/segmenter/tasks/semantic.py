@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from easyseg.config import FitSettings, ModelSettings, PredictSettings
+from easyseg.data.batches.loaders import Order
 from easyseg.data.class_weights import balanced_class_weights
 from easyseg.data.dataset import Dataset
-from easyseg.data.loaders import Order
-from easyseg.data.transforms import Augmentation, build_augmentation
+from easyseg.data.transforms.augmentation import Augmentation, build_augmentation
 from easyseg.devices import Compute
 from easyseg.metrics.semantic import Direction, direction_of, scores
 from easyseg.models.semantic import SemanticModel
@@ -97,6 +97,11 @@ class SemanticWork:
     def direction_of(self, figure: str, class_names: Sequence[str]) -> Direction:
         """Return whether more or less of a figure is better."""
         return direction_of(figure, class_names)
+
+    @property
+    def boxes(self) -> Literal["refuse"]:
+        """A box says of no pixel for sure what it shows."""
+        return "refuse"
 
     def suited(self, dataset: Dataset) -> Dataset:
         """Return the dataset: masks are drawn where there are objects."""

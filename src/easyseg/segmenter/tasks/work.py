@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from easyseg.config import FitSettings, ModelSettings, PredictSettings
+from easyseg.data.batches.loaders import Order, Preparation, TrainingLoader
+from easyseg.data.batches.sampling import Part
 from easyseg.data.dataset import Dataset
-from easyseg.data.loaders import Order, Preparation, TrainingLoader
-from easyseg.data.sampling import Part
 from easyseg.devices import Compute
 from easyseg.metrics import Direction
 from easyseg.prediction.predictor import Stopwatch
@@ -189,6 +189,11 @@ class Work(Protocol):
         Raises:
             UnknownNameError: there is no such figure; the message offers the nearest one.
         """
+        ...
+
+    @property
+    def boxes(self) -> Literal["refuse", "fill"]:
+        """What objects are of which only the box is annotated; see `load_dataset`."""
         ...
 
     def suited(self, dataset: Dataset) -> Dataset:

@@ -1,0 +1,1 @@
+"""Training batches: which samples, in which order, from disk or memory, put upon each other."""
