@@ -5,14 +5,16 @@ Tensors and PIL images are known by what they can do, so neither torch nor PIL n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
 from easyseg.brightness import ValueRange
+from easyseg.data.detection_targets import FIELDS, objects_of_target
 from easyseg.errors import DataError
 from easyseg.io.images import to_bytes
 from easyseg.pictures import brightness_of, ids_of, is_picture, upright
@@ -20,13 +22,29 @@ from easyseg.structures import ImageArray, Sample, SizeHW
 
 ACCEPTED = (
     "a folder's path, a Dataset, a list of Sample, a pair of numpy arrays (images (N, H, W, C), masks (N, H, W)), or a "
-    "dataset whose items are (image, mask)"
+    "dataset whose items are (image, mask), or (image, {'labels': ..., 'masks': ...}) with single objects"
 )
 MOST_BYTES = 16 << 30
 """Decoded pairs beyond this are refused; they would fill the memory of most computers."""
 
 
-def samples_from_memory(data: Any) -> tuple[Sample, ...]:
+@dataclass(frozen=True, slots=True)
+class TargetReading:
+    """How targets of single objects are read.
+
+    Attributes:
+        class_names: what the labels 1, 2, ... mean; None: "class_1", "class_2", ...
+        boxes: what objects are of which only the box is given; see `load_dataset`.
+    """
+
+    class_names: Sequence[str] | None = None
+    boxes: Literal["refuse", "fill"] = "refuse"
+
+
+_PLAIN = TargetReading()
+
+
+def samples_from_memory(data: Any, reading: TargetReading = _PLAIN) -> tuple[Sample, ...]:
     """Return the samples in whatever was given.
 
     Args:
@@ -34,6 +52,9 @@ def samples_from_memory(data: Any) -> tuple[Sample, ...]:
             (N, classes, H, W) for overlapping classes; or a sequence or map-style dataset of (image, mask) pairs of
             numpy arrays (H, W, C), tensors (C, H, W), PIL images or paths. Float images are 0..1, or whole
             numbers 0..255 where one is above 1; a pair of arrays is looked at as a whole and may hold fractions, too.
+            In place of a mask, a dictionary holds single objects as torchvision's detectors take them; see
+            `objects_of_target`.
+        reading: how such dictionaries are read.
 
     Raises:
         DataError: it is none of these; the message names what was given.
@@ -43,7 +64,7 @@ def samples_from_memory(data: Any) -> tuple[Sample, ...]:
     if isinstance(data, (list, tuple)) and len(data) == 2 and all(_is_stack(part) for part in data):
         return _from_stacks(data[0], data[1])
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (dict, bytes)):
-        return _from_pairs(data)
+        return _from_pairs(data, reading)
     raise DataError(f"The data given is of type {type(data).__name__}; expected {ACCEPTED}.")
 
 
@@ -95,7 +116,7 @@ def _from_stacks(images: Any, masks: Any) -> tuple[Sample, ...]:
     return tuple(_sample(images[at], masks[at], f"array {at}", white) for at in range(image_shape[0]))
 
 
-def _from_pairs(data: Any) -> tuple[Sample, ...]:
+def _from_pairs(data: Any, reading: TargetReading) -> tuple[Sample, ...]:
     count = len(data)
     if not count:
         raise DataError(f"The data given is empty (a {type(data).__name__} of length 0); expected {ACCEPTED}.")
@@ -110,7 +131,7 @@ def _from_pairs(data: Any) -> tuple[Sample, ...]:
                 f"Item {at} of the data given ({type(data).__name__}) is a {type(item).__name__}; expected a pair "
                 f"(image, mask). Accepted are {ACCEPTED}."
             )
-        sample = _sample(item[0], item[1], f"item {at}")
+        sample = _pair(item[0], item[1], f"item {at}", reading)
         samples.append(sample)
         if at == 0 and isinstance(sample.image, np.ndarray) and sample.image.nbytes * count > MOST_BYTES:
             raise DataError(
@@ -118,6 +139,19 @@ def _from_pairs(data: Any) -> tuple[Sample, ...]:
                 "files and give their folder."
             )
     return tuple(samples)
+
+
+def _pair(image: Any, target: Any, name: str, reading: TargetReading) -> Sample:
+    if not isinstance(target, Mapping):
+        return _sample(image, target, name)
+    try:
+        fields = {field: _as_array(target[field]) for field in FIELDS if target.get(field) is not None}
+    except ValueError as error:
+        raise DataError(f"{name}: its target holds arrays of several shapes ({error}); stack them to one.") from error
+    sample = _sample(image, None, name)
+    size_hw = (sample.image.shape[0], sample.image.shape[1]) if isinstance(sample.image, np.ndarray) else None
+    objects = objects_of_target(fields, name, size_hw=size_hw, class_names=reading.class_names, boxes=reading.boxes)
+    return replace(sample, objects=objects)
 
 
 def _white_of(images: Any) -> float | None:

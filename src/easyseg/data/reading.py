@@ -12,13 +12,13 @@ from typing import Any, Literal
 from easyseg.config import DataSettings
 from easyseg.data.bad_samples import notes_on_skipped, without_bad_samples
 from easyseg.data.classes.class_maps import infer_class_map, read_class_map, with_classes
-from easyseg.data.classes.object_classes import names_asked_for
+from easyseg.data.classes.object_classes import names_asked_for, names_of_labels
 from easyseg.data.dataset import Dataset
 from easyseg.data.describing import no_folder, read_already
 from easyseg.data.formats import BadSamples, ReadOptions, find_format
 from easyseg.data.formats.scanning import existing_folder, listed_once, notes_on_links
 from easyseg.data.joining import checked, joined
-from easyseg.data.memory import samples_from_memory
+from easyseg.data.memory import TargetReading, samples_from_memory
 from easyseg.data.splitting import note_on_no_split
 from easyseg.data.value_ranges import find_value_range
 from easyseg.errors import known_arguments
@@ -146,8 +146,8 @@ def as_dataset(
     """Return whatever `fit` and `evaluate` take as a dataset.
 
     Args:
-        data: a `Dataset`, a folder's path, a list of `Sample`, a pair of arrays, or any dataset of (image, mask) pairs;
-            see `samples_from_memory`.
+        data: a `Dataset`, a folder's path, a list of `Sample`, a pair of arrays, or any dataset of (image, mask) pairs,
+            or of images with single objects; see `samples_from_memory`.
         classes: class names in the order of their mask values.
         class_map: mask value or RGB colour of each class, or a `ClassMap`.
         ignore: mask values or RGB colours of pixels that do not count.
@@ -175,7 +175,7 @@ def as_dataset(
             validation_fraction=validation_fraction,
             seed=seed,
         )
-    samples = samples_from_memory(data)
+    samples = samples_from_memory(data, TargetReading(names_of_labels(classes, class_map), boxes))
     found = infer_class_map(samples, classes=classes, class_map=class_map, ignore=ignore, task=task)
     scale = find_value_range(samples)
     notes = (*found.hints, *filter(None, [scale.note]))

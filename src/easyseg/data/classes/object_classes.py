@@ -17,6 +17,7 @@ ObjectNames = dict[str, tuple[str, ...]]
 
 _VALUE = re.compile(r"\d+|#[0-9a-fA-F]{6}")
 _BACKGROUND = "background"
+_DIGITS = 20  # of the longest numbers in names that are sorted as numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class ObjectWishes:
 
 
 def names_in_memory(samples: Iterable[Sample]) -> tuple[str, ...]:
-    """Return the class names of samples' objects, sorted."""
+    """Return the class names of samples' objects, sorted, class_2 before class_10."""
     names: set[str] = set()
     for sample in samples:
         objects = sample.objects
@@ -47,7 +48,7 @@ def names_in_memory(samples: Iterable[Sample]) -> tuple[str, ...]:
             names |= set(objects.class_names.values()) or {objects.class_name or UNNAMED}
         elif isinstance(objects, tuple):
             names |= {item.class_name for item in objects}
-    return tuple(sorted(names))
+    return tuple(sorted(names, key=lambda name: re.sub(r"\d+", lambda digits: digits[0].zfill(_DIGITS), name)))
 
 
 def read_object_names(class_map: Any) -> ObjectNames | None:
@@ -78,6 +79,18 @@ def names_asked_for(classes: Sequence[str] | None, class_map: Any) -> tuple[str,
     else:
         names = [] if classes is None or class_map is not None else list(classes)
     return tuple(name for name in names if name.lower() not in BACKGROUND_NAMES) or None
+
+
+def names_of_labels(classes: Sequence[str] | None, class_map: Any) -> tuple[str, ...] | None:
+    """Return what the labels 1, 2, ... of objects in memory mean; None where nobody says it.
+
+    Args:
+        classes: names of classes, perhaps with a background, which is label 0.
+        class_map: of a model, its classes; anything else says nothing about labels.
+    """
+    if isinstance(class_map, ClassMap):
+        return class_map.object_classes
+    return tuple(name for name in classes or () if name.lower() not in BACKGROUND_NAMES) or None
 
 
 def class_map_of_objects(names: Sequence[str], wishes: ObjectWishes) -> ClassMap:
