@@ -54,11 +54,12 @@ def test_closest_returns_the_option_as_written():
 
 
 @pytest.mark.parametrize(
-    ("word", "option"), [("lr", "learning_rate"), ("--imgsz", "--image-size"), ("bs", "batch_size")]
+    ("word", "option"),
+    [("lr", "learning_rate"), ("--imgsz", "--image-size"), ("bs", "batch_size"), ("conf", "score_threshold")],
 )
 def test_closest_knows_what_other_libraries_say(word, option):
     """Words of other libraries lead to ours, as names and as flags; where ours is no option, likeness decides."""
-    options = ["loss", "learning_rate", "--images", "--image-size", "batch_size"]
+    options = ["loss", "learning_rate", "--images", "--image-size", "batch_size", "score_threshold"]
     assert closest(word, options) == option
     assert closest("lr", ["loss"]) is None
 

@@ -124,6 +124,8 @@ _OTHER_WORDS = {
     **dict.fromkeys(("encoder_weights", "pretrained"), "weights"),
     **dict.fromkeys(("grad_clip", "gradient_clip_val", "clip"), "clip_gradients"),
     **dict.fromkeys(("accumulate_grad_batches", "gradient_accumulation_steps"), "accumulate"),
+    **dict.fromkeys(("conf", "confidence", "score", "score_thresh", "box_score_thresh"), "score_threshold"),
+    **dict.fromkeys(("iou", "nms", "nms_threshold", "nms_thresh", "box_nms_thresh"), "nms_iou"),
     **dict.fromkeys(("project", "output", "output_dir", "out", "save_dir"), "run_dir"),
 }
 """What other libraries call our settings; no likeness of letters would find these."""

@@ -442,6 +442,14 @@ def test_boxes_alone(discs: Dataset, tmp_path: Path) -> None:
     assert model.evaluate(discs).kind == "box"
 
 
+def test_words_of_other_verbs() -> None:
+    """An evaluation counts predictions of every score; the word for one of a prediction says where it belongs."""
+    with pytest.raises(
+        UnknownNameError, match=r"Segmenter\.evaluate .* Type segmenter\.predict\(\.\.\., score_threshold="
+    ):
+        segmenter().evaluate("x", score_threshold=0.3)  # type: ignore[call-arg]
+
+
 def test_boxes_are_enough_for_a_detector_of_boxes(discs: Dataset, tmp_path: Path) -> None:
     """Faster R-CNN reads a folder of boxes as it is, for training and evaluation; Mask R-CNN says who does."""
     folder = tmp_path / "yolo"
