@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torchvision import tv_tensors
 
 from easyseg.data.memory import samples_from_memory
 from easyseg.data.reading import as_dataset
-from easyseg.errors import ClassMapError, DataError
+from easyseg.errors import ClassMapError, DataError, EasySegError
+from easyseg.io.images import write_image
 
 IMAGE = torch.zeros(3, 20, 30)
 
@@ -67,6 +70,35 @@ def test_a_trained_models_classes_name_the_labels() -> None:
     assert other.instances(0).class_ids.tolist() == [1, 0]
     with pytest.raises(DataError, match="item 0: label 3, but 2 classes: roof, tree"):
         as_dataset([(IMAGE, target(labels=torch.tensor([3, 1])))], class_map=known)
+
+
+def test_labels_without_names_keep_their_numbers() -> None:
+    """Where the training images lack one, it is not counted on over: it is another class, and refused by name."""
+    known = as_dataset([(IMAGE, target(labels=torch.tensor([1, 3])))]).class_map
+    assert known.object_classes == ("class_1", "class_3")
+    again = as_dataset([(IMAGE, target(labels=torch.tensor([3, 3])))], class_map=known)
+    assert again.instances(0).class_ids.tolist() == [1, 1]
+    with pytest.raises(EasySegError, match="'class_2'"):
+        as_dataset([(IMAGE, target(labels=torch.tensor([2, 3])))], class_map=known).instances(0)
+
+
+def test_masks_beside_an_images_path(tmp_path: Path) -> None:
+    """They have to be of its size, which is known when it is read."""
+    write_image(tmp_path / "a.png", np.zeros((20, 30, 3), np.uint8))
+    assert len(as_dataset([(tmp_path / "a.png", target())]).instances(0)) == 2
+    other = as_dataset([(tmp_path / "a.png", target(masks=torch.ones(2, 10, 15)))])
+    with pytest.raises(EasySegError, match="30 x 20 pixels, its annotation is for 15 x 10"):
+        other.instances(0)
+
+
+def test_boxes_say_in_which_order_their_numbers_are() -> None:
+    """Torchvision's own boxes do; of others, corners that are none are refused."""
+    boxes = tv_tensors.BoundingBoxes(torch.tensor([[2, 3, 4, 5]]), format="XYWH", canvas_size=(20, 30))
+    plain = {"labels": torch.tensor([1]), "boxes": boxes}
+    with pytest.raises(DataError, match="item 0: the boxes are XYWH; expected XYXY"):
+        as_dataset([(IMAGE, plain)], boxes="fill")
+    with pytest.raises(DataError, match=r"box 0 is \[10.0, 9.0, 4.0, 5.0\]; expected x1, y1, x2, y2 .*box_convert"):
+        as_dataset([(IMAGE, {"labels": [1], "boxes": [[10.0, 9, 4, 5]]})], boxes="fill")
 
 
 def test_images_without_objects() -> None:

@@ -43,6 +43,15 @@ def test_objects_that_do_not_count_are_crowds_of_every_class() -> None:
     assert len(dataset.instances(0)) == 1
 
 
+def test_annotated_boxes_are_measured_as_they_are() -> None:
+    """Rounded to pixels, a perfect detector of small objects would miss stricter thresholds; images end somewhere."""
+    objects = (box("bus", 2.4, 3.6, 9.3, 8.1), box("car", -4, 17.5, 12.25, 30))
+    dataset = Dataset((Sample(np.zeros((20, 30, 3), np.uint8), objects=objects),), NAMES)
+    truth = dataset.truth(0)
+    assert truth.boxes.tolist() == [[2.4, 3.6, 9.3, 8.1], [0, 17.5, 12.25, 20]]
+    assert dataset.instances(0).boxes.tolist() == [[2, 4, 9, 8], [0, 17, 12, 20]]
+
+
 def test_void_pixels_of_masks_are_a_crowd_of_every_class() -> None:
     """What is found there is neither right nor wrong: it may be an object that nobody marked."""
     image, mask = np.zeros((20, 30, 3), np.uint8), np.zeros((20, 30), np.uint8)
@@ -56,6 +65,7 @@ def test_void_pixels_of_masks_are_a_crowd_of_every_class() -> None:
     for dataset in (regions, numbers, layers):
         truth = dataset.truth(0)
         assert truth.is_crowd.tolist() == truth.is_of_every_class.tolist() == [True, False]
+        assert truth.is_void.tolist() == [True, False]
         assert truth.areas.tolist() == [61, 36]
         assert len(dataset.instances(0)) == 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import easyseg
-from easyseg.cli.datasets import open_dataset
+from easyseg.cli.datasets import known_of, open_dataset
 from easyseg.cli.options import add_settings, chosen, gather
 from easyseg.cli.parser import Parser
 from easyseg.cli.runs import name_chosen_run, resolve_last
@@ -90,6 +90,7 @@ def _read(values: Mapping[str, Any], segmenter: easyseg.Segmenter, *, wants_val:
     if given.keys() & {"class_map", "ignore", "task"}:
         # these files hold other values than the training's, yet the same classes in the same order
         known = {"classes": segmenter.classes, "seed": segmenter.settings.seed}
+    known |= known_of(segmenter)
     if "validation" not in values:
         return open_dataset(values["data"], given, known)
     known["validation_fraction"] = 0.0  # nothing was put aside

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import easyseg
-from easyseg.cli.datasets import open_dataset
+from easyseg.cli.datasets import known_of, open_dataset
 from easyseg.cli.options import PATHS, add_settings, chosen, gather
 from easyseg.cli.parser import Parser
 from easyseg.cli.runs import resolve_last
@@ -38,6 +38,7 @@ def run(words: list[str]) -> int:
     segmenter = easyseg.Segmenter(**model)
     if values.get("freeze"):
         segmenter.freeze(FitSettings.of({"freeze": values["freeze"]}).freeze or ())
+    known |= known_of(segmenter)
     curve = segmenter.find_learning_rate(open_dataset(values["data"], data, known), **sweep)
     curve.plot(arguments.plot)
     sys.stdout.write(f"{curve}\nPlot: {arguments.plot}\n")

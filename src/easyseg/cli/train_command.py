@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import easyseg
-from easyseg.cli.datasets import open_dataset
+from easyseg.cli.datasets import known_of, open_dataset
 from easyseg.cli.options import PATHS, add_settings, chosen, gather
 from easyseg.cli.parser import Parser, without_flag
 from easyseg.cli.runs import resolve_last
@@ -46,6 +46,7 @@ def run(words: list[str]) -> int:
     segmenter = easyseg.Segmenter(**model)
     with together(str(model.get("device", "auto"))):
         # the other folder is read by its path alone, with the classes found here: flags speak of the first one's files
+        known |= known_of(segmenter)
         history = segmenter.fit(open_dataset(values["data"], data, known), validation=values.get("validation"), **fit)
     return judge_trial(history) if arguments.dry_run else 0
 

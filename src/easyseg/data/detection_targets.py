@@ -99,7 +99,14 @@ def _of_boxes(
     array = _numbers(corners, name, "boxes")
     if array.size and (array.ndim != 2 or array.shape[1] != 4):
         raise DataError(f"{name}: the boxes have shape {array.shape}; expected (N, 4), x1, y1, x2, y2 in pixels.")
-    return [BoxShape(*corner) for corner in array.reshape(-1, 4).tolist()]
+    corners = array.reshape(-1, 4)
+    turned = np.flatnonzero((corners[:, 2:] < corners[:, :2]).any(axis=1))
+    if turned.size:
+        raise DataError(
+            f"{name}: box {turned[0]} is {corners[turned[0]].tolist()}; expected x1, y1, x2, y2 in pixels with x1 < x2 "
+            "and y1 < y2. Of x, y, width and height, torchvision.ops.box_convert(boxes, 'xywh', 'xyxy') makes these."
+        )
+    return [BoxShape(*corner) for corner in corners.tolist()]
 
 
 def _cut_out(mask: npt.NDArray[np.bool_]) -> MaskPart:

@@ -150,8 +150,16 @@ def _pair(image: Any, target: Any, name: str, reading: TargetReading) -> Sample:
         raise DataError(f"{name}: its target holds arrays of several shapes ({error}); stack them to one.") from error
     sample = _sample(image, None, name)
     size_hw = (sample.image.shape[0], sample.image.shape[1]) if isinstance(sample.image, np.ndarray) else None
+    if (form := _box_form(target.get("boxes"))) not in (None, "XYXY"):
+        raise DataError(f"{name}: the boxes are {form}; expected XYXY, x1, y1, x2, y2 in pixels. Convert them.")
     objects = objects_of_target(fields, name, size_hw=size_hw, class_names=reading.class_names, boxes=reading.boxes)
-    return replace(sample, objects=objects)
+    stated = fields["masks"].shape[1:] if size_hw is None and "masks" in fields and len(fields["masks"]) else None
+    return replace(sample, objects=objects, size_hw=stated)
+
+
+def _box_form(boxes: Any) -> str | None:
+    """Return what torchvision's own boxes say about the order of their numbers, such as "XYWH"."""
+    return getattr(getattr(boxes, "format", None), "name", None)
 
 
 def _white_of(images: Any) -> float | None:

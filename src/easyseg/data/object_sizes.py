@@ -191,7 +191,8 @@ def _drawn_box(mask: npt.NDArray[np.bool_], placement: Placement) -> _Box | None
 def _known_box(shape: Shape, size_hw: SizeHW) -> _Box | None:
     """Return a shape's box in the image where it surely covers some pixels and need not be drawn to know that."""
     if isinstance(shape, BoxShape):
-        return shape.x1, shape.y1, shape.x2, shape.y2
+        x1, y1, x2, y2 = shape.sides(size_hw)
+        return (x1, y1, x2, y2) if min(x2 - x1, y2 - y1) >= 1 else None
     if isinstance(shape, RunLengths):
         return shape.box if shape.size_hw == size_hw else None
     return _outline_box(pixel_parts(shape, size_hw)) if isinstance(shape, Polygons) else None

@@ -123,7 +123,9 @@ def objects_identity(sample: Sample, identity: Callable[[object], bytes]) -> byt
         return b""
     digest = hashlib.sha256()
     if isinstance(sample.objects, NumberedObjects):
-        digest.update(repr((sample.objects.class_name, sample.objects.class_names)).encode())
+        numbers = sample.objects
+        facts = (numbers.class_name, numbers.class_names, numbers.numbers_per_class, numbers.void)
+        digest.update(repr(facts).encode())
     elif isinstance(sample.objects, ConnectedRegions):
         digest.update(repr(sample.objects).encode())
     else:

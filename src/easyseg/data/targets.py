@@ -21,6 +21,8 @@ from easyseg.io.image_sources import read_source, source_numbers
 from easyseg.metrics.instance import TruthObjects
 from easyseg.structures import ClassMap, ImageArray, Instances, MaskArray, Sample, SizeHW
 
+_NO_MASK = np.zeros((0, 0), bool)
+
 
 def read_pixels(sample: Sample, channels: int, value_range: ValueRange | None = None) -> ImageArray:
     """Return a sample's image as (H, W, channels) uint8, RGB order.
@@ -137,19 +139,18 @@ def read_truth(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> TruthObj
     Raises:
         SampleError: as `read_instances` does, but for the number of objects, which has no limit.
     """
-    masks, class_ids, crowds, ignored = [], [], [], []
+    found: list[tuple[DrawnObject, RunLengths]] = []
     for item in each_instance(sample, class_map, size_hw):
         mask = RunLengths.from_mask(item.mask)
         if mask.area:
-            masks.append(mask)
-            class_ids.append(item.class_id)
-            crowds.append(item.is_crowd)
-            ignored.append(item.is_ignored)
+            found.append((replace(item, mask=_NO_MASK), mask))  # no more than one dense mask at a time
     return TruthObjects(
-        np.array(class_ids, np.int64),
-        tuple(masks),
-        is_crowd=np.array(crowds, bool),
-        is_of_every_class=np.array(ignored, bool),
+        np.array([item.class_id for item, _ in found], np.int64),
+        tuple(mask for _, mask in found),
+        np.array([item.box or mask.box for item, mask in found], np.float64).reshape(-1, 4),
+        np.array([item.is_crowd for item, _ in found], bool),
+        is_of_every_class=np.array([item.is_ignored for item, _ in found], bool),
+        is_void=np.array([item.is_void for item, _ in found], bool),
     )
 
 

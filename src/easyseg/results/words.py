@@ -40,7 +40,8 @@ def absent_line(names: Sequence[str], is_absent: Sequence[bool], split: str) -> 
     if not absent:
         return ""
     more = f" and {len(absent) - MOST_ABSENT_ROWS} more" if len(absent) > MOST_ABSENT_ROWS else ""
-    return f"Not in the {split} split, so not measured: {', '.join(absent[:MOST_ABSENT_ROWS])}{more}."
+    where = "these images" if split == "all" else f"the {split} split"
+    return f"Not in {where}, so not measured: {', '.join(absent[:MOST_ABSENT_ROWS])}{more}."
 
 
 def timing_line(count: int, seconds: float, timing: Mapping[str, float], *, rest: str = "other") -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from easyseg.config import FitSettings, ModelSettings
 from easyseg.devices import Compute, free_memory
 from easyseg.segmenter.batch_probe import BatchChoice, ProbeRequest, choose_fitting_batch
+from easyseg.segmenter.building import classes_to_learn
 from easyseg.segmenter.fitted import FittedModel, StartingPoint
 from easyseg.segmenter.places import Place, agreed_place, choose_place
 from easyseg.segmenter.preparing import TrainingData, overfitted, read_halves, resolved
@@ -94,7 +95,7 @@ def _with_fitting_batches(plan: Plan, model_settings: ModelSettings, compute: Co
     else:
         request = ProbeRequest(
             model_settings.to_dict(),
-            num_classes=len(dataset.classes),
+            num_classes=len(classes_to_learn(dataset.class_map, model_settings)),
             task=dataset.task,
             optimizer=plan.settings.optimizer,
             size_hw=model_settings.image_size or dataset.size_hw(0),

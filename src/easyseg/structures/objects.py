@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg.errors import DataError
+from easyseg.structures.kinds import SizeHW
 
 if TYPE_CHECKING:
     from easyseg.geometry import RunLengths
@@ -94,12 +95,26 @@ class MaskPart:
 
 @dataclass(frozen=True, slots=True)
 class BoxShape:
-    """An object of which only the box is known, in pixels; x1 < x2 and y1 < y2 where it covers anything."""
+    """An object of which only the box is known, in pixels; x1 < x2 and y1 < y2 where it covers anything.
+
+    Attributes:
+        x1: its left side.
+        y1: its upper side.
+        x2: its right side.
+        y2: its lower side.
+        is_relative: the sides are shares of the image's width and height.
+    """
 
     x1: float
     y1: float
     x2: float
     y2: float
+    is_relative: bool = False
+
+    def sides(self, size_hw: SizeHW) -> tuple[float, float, float, float]:
+        """Return x1, y1, x2, y2 in pixels of an image of this height and width."""
+        height, width = size_hw if self.is_relative else (1.0, 1.0)
+        return self.x1 * width, self.y1 * height, self.x2 * width, self.y2 * height
 
 
 Shape: TypeAlias = "Polygons | RunLengths | MaskPart | BoxShape"

@@ -17,7 +17,6 @@ from easyseg.data.objects.canvas_objects import (
     to_masks,
     trimmed,
     unpacked,
-    with_compact_crowds,
 )
 from easyseg.data.objects.drawing import DrawnObject
 from easyseg.preprocessing import Preprocessing
@@ -68,25 +67,23 @@ def test_boxes_lie_tightly_around_masks() -> None:
     assert boxes_of(()).dtype == np.float32
 
 
-def test_crowds_are_parted_until_their_boxes_hold_them() -> None:
-    """Each part fills most of its box; objects stay as they are, and thin lines are no place for a box."""
-    outline = np.ones((200, 300), np.uint8)
-    outline[30:170, 40:260] = 0
-    thin = np.eye(200, dtype=np.uint8)
-    crowd = CanvasObject(outline, 5, 7, 0, is_crowd=True, whole_area=int(outline.sum()))
-    single = replace(crowd, is_crowd=False)
-    line = CanvasObject(thin, 0, 0, 0, is_crowd=True, whole_area=200)
-    found = with_compact_crowds((single, crowd, line))
-    assert found[0] is single
-    parts = found[1:]
+def test_void_pixels_are_parted_until_their_boxes_hold_them() -> None:
+    """Each part fills most of its box, and what a void outline surrounds is in none; crowds that are one stay whole."""
+    outline = np.ones((200, 300), bool)
+    outline[30:170, 40:260] = False
+    line = np.eye(200, 300, dtype=bool)
+    placement = Preprocessing((200, 300)).place((200, 300))
+    slanted = DrawnObject(line, 0, is_crowd=True, is_ignored=True)
+    assert boxes_of(to_canvas([slanted], placement)).tolist() == [[0, 0, 200, 200]]
+    assert to_canvas([replace(slanted, is_void=True)], placement) == ()
+    parts = to_canvas([DrawnObject(outline, 0, is_crowd=True, is_ignored=True, is_void=True)], placement)
     assert 4 <= len(parts) <= 40
     assert all(part.is_crowd and part.area >= 0.75 * part.mask.size for part in parts)
-    covered = to_masks(parts, (210, 310)).sum(axis=0)
-    assert np.array_equal(covered[5:205, 7:307], outline)
-    in_boxes = np.zeros((210, 310), bool)
+    assert np.array_equal(to_masks(parts, (200, 300)).sum(axis=0), outline)
+    in_boxes = np.zeros((200, 300), bool)
     for left, top, right, bottom in boxes_of(parts).astype(int).tolist():
         in_boxes[top:bottom, left:right] = True
-    assert not in_boxes[60:150, 80:240].any(), "what the outline surrounds can be learnt from"
+    assert not in_boxes[55:145, 80:225].any()
 
 
 def test_one_mask_at_a_time() -> None:

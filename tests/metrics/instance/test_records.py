@@ -77,6 +77,12 @@ def test_predictions_are_taken_by_place():
             {"class_ids": [0, 1], "masks": MASKS, "is_crowd": [True, False], "is_of_every_class": [True, True]},
             "True object 1 is of every class and no crowd; .* Set is_crowd there",
         ),
+        ({"class_ids": [0, 1], "masks": MASKS, "is_void": [True]}, "but 1 is_void"),
+        ({"class_ids": [0, 1], "masks": MASKS, "is_void": [True, False]}, "Void pixels are crowds of every class"),
+        (
+            {"class_ids": [0], "boxes": BOXES[:1], "is_crowd": [1], "is_of_every_class": [1], "is_void": [1]},
+            "with masks; set is_of_every_class and give masks",
+        ),
         ({"class_ids": [0, 1], "masks": MASKS, "areas": [1.0]}, "but 1 areas"),
         ({"class_ids": [0, 1], "masks": MASKS, "areas": [1.0, -1]}, "negative or not finite; give pixels"),
         ({"class_ids": [0, 1], "masks": MASKS, "areas": [1.0, np.nan]}, "negative or not finite"),

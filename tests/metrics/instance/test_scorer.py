@@ -141,6 +141,27 @@ def test_finding_what_does_not_count_is_no_mistake():
     assert scorer.images()[0].num_wrong == 0
 
 
+def test_void_pixels_hide_what_lies_on_them_only():
+    """Their box spans the image; a wrong box where nothing is void is wrong, for boxes as for masks."""
+    size_hw = (40, 60)
+
+    def mask(left, top, right, bottom):
+        pixels = np.zeros(size_hw, bool)
+        pixels[top:bottom, left:right] = True
+        return pixels
+
+    void = mask(0, 0, 60, 40) & ~mask(4, 4, 56, 36)  # a frame around everything
+    places = [mask(10, 10, 20, 20), mask(30, 10, 40, 20), mask(0, 0, 4, 30)]
+    objects = tuple(RunLengths.from_mask(each) for each in (places[0], void))
+    flags = {"is_crowd": [False, True], "is_of_every_class": [False, True]}
+    found = PredictedObjects([0, 0, 0], [0.7, 0.8, 0.9], tuple(RunLengths.from_mask(each) for each in places))
+    for is_void, box_ap50 in ((True, 0.5), (False, 1.0)):
+        scorer = InstanceScorer(1)
+        scorer.add(0, TruthObjects([0, 0], objects, **flags, is_void=[False, is_void]), found)
+        assert scorer.scores("mask").overall.ap50 == pytest.approx(0.5, abs=0.01)
+        assert scorer.scores("box").overall.ap50 == pytest.approx(box_ap50, abs=0.01)
+
+
 def test_boxes_may_be_all_there_is():
     """With masks=False, records need none, and masks cannot be asked for."""
     scorer = InstanceScorer(1, masks=False)

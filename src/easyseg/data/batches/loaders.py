@@ -44,7 +44,7 @@ Key = tuple[int, int]
 """An epoch and an item's number in the dataset."""
 
 CACHE_SUFFIX = ".pixels"
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 """Counts on when decoding or scaling changes, so that files of earlier versions are not taken for their own."""
 
 _COUNTS_NOT = -1

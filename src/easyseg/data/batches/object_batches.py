@@ -18,7 +18,6 @@ from easyseg.data.objects.canvas_objects import (
     to_canvas,
     to_masks,
     unpacked,
-    with_compact_crowds,
 )
 from easyseg.data.targets import each_instance
 from easyseg.data.transforms.instance_augmentation import InstanceAugmentation
@@ -115,9 +114,8 @@ def collated_objects(items: Sequence[tuple[ImageArray, CanvasObjects, int]]) -> 
     """
     images = to_images(stacked([image for image, _, _ in items], PAD_VALUE))
     size_hw = (images.shape[2], images.shape[3])
-    images_objects = [with_compact_crowds(objects) for _, objects, _ in items]
-    everything = _to_target(tuple(item for objects in images_objects for item in objects), size_hw)
-    targets = _divided(everything, images_objects)
+    everything = _to_target(tuple(item for _, objects, _ in items for item in objects), size_hw)
+    targets = _divided(everything, [objects for _, objects, _ in items])
     return Batch(images, targets, tuple(index for _, _, index in items if index >= 0))
 
 

@@ -91,7 +91,7 @@ def _equal_pairs(objects: Sequence[LabelledObject], size: Sequence[int]) -> Iter
 def _box(shape: Shape, size_hw: SizeHW) -> Box | None:
     """Return a shape's box, x1, y1, x2, y2; None of masks in files, which would have to be read, and of nothing."""
     if isinstance(shape, BoxShape):
-        return shape.x1, shape.y1, shape.x2, shape.y2
+        return shape.sides(size_hw)
     if isinstance(shape, RunLengths):
         return shape.box
     if not isinstance(shape, Polygons):

@@ -16,6 +16,7 @@ ObjectNames = dict[str, tuple[str, ...]]
 """The names of the objects of each class, by the class's own name."""
 
 _VALUE = re.compile(r"\d+|#[0-9a-fA-F]{6}")
+_NUMBERED = re.compile(r"class_\d+")
 _BACKGROUND = "background"
 _DIGITS = 20  # of the longest numbers in names that are sorted as numbers
 
@@ -89,7 +90,8 @@ def names_of_labels(classes: Sequence[str] | None, class_map: Any) -> tuple[str,
         class_map: of a model, its classes; anything else says nothing about labels.
     """
     if isinstance(class_map, ClassMap):
-        return class_map.object_classes
+        names = class_map.object_classes
+        return None if all(_NUMBERED.fullmatch(name) for name in names) else names  # their own numbers count
     return tuple(name for name in classes or () if name.lower() not in BACKGROUND_NAMES) or None
 
 

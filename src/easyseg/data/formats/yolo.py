@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from easyseg.data.formats.gathering import Gathered
 from easyseg.data.formats.layout import DEFAULTS, FILLED, HOW_TO_FILL_BOXES, Layout, ReadOptions
@@ -17,7 +16,7 @@ from easyseg.data.formats.yolo_labels import LabelIndex, label_files, look_like_
 from easyseg.data.formats.yolo_yaml import YoloNames, YoloSplits, read_splits, read_yolo_names
 from easyseg.errors import FormatError, SampleError
 from easyseg.io.text_files import Line, read_lines
-from easyseg.structures import LabelledObject, Points, Polygons, Sample
+from easyseg.structures import BoxShape, LabelledObject, Points, Polygons, Sample
 
 NAME = "yolo"
 LOOKS_FOR = "labels/*.txt with a line 'class x1 y1 x2 y2 ...' for each object, beside images/, as YOLO has them"
@@ -29,12 +28,11 @@ _MOST_SHARE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A line of a label file: a class, and its outline as shares of width and height, which is a box or not."""
+    """A line of a label file: a class, and an outline, (K, 2), or box, as shares of the image's width and height."""
 
     line: Line
     class_id: int
-    outline: Points
-    is_box: bool
+    place: Points | BoxShape
 
 
 def recognises(path: Path, annotations: str | None = None) -> bool:
@@ -133,7 +131,8 @@ def _refuse_boxes(boxes: Sequence[SampleError], gathered: Gathered, options: Rea
 
 def _rows(file: Path, names: YoloNames, counts: Counter[str]) -> list[_Row]:
     rows = [_row(file, line, names) for line in read_lines(file)]
-    counts["Polygons of fewer than three points cover nothing"] += sum(len(row.outline) < 3 for row in rows)
+    outlines = [row.place for row in rows if not isinstance(row.place, BoxShape)]
+    counts["Polygons of fewer than three points cover nothing"] += sum(len(outline) < 3 for outline in outlines)
     return rows
 
 
@@ -151,24 +150,25 @@ def _row(file: Path, line: Line, names: YoloNames) -> _Row:
     class_id = int(numbers[0])
     if not names.has(class_id):
         raise _line_error(file, line, f"class {class_id} is not among the names in {names.source}")
-    is_box = len(numbers) == 5
-    return _Row(line, class_id, _corners(numbers[1:]) if is_box else numbers[1:].reshape(-1, 2), is_box)
-
-
-def _corners(box: npt.NDArray[np.float64]) -> Points:
-    """Return the corners of a box, (4, 2) x, y, of its centre's x and y, width and height."""
-    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-    return box[:2] + signs * box[2:] / 2
+    if len(numbers) > 5:
+        return _Row(line, class_id, numbers[1:].reshape(-1, 2))
+    x, y, width, height = numbers[1:].tolist()
+    box = BoxShape(x - width / 2, y - height / 2, x + width / 2, y + height / 2, is_relative=True)
+    return _Row(line, class_id, box)
 
 
 def _objects(file: Path, rows: Sequence[_Row], names: YoloNames, gathered: Gathered) -> tuple[LabelledObject, ...]:
     found = []
-    gathered.counts[FILLED] += sum(row.is_box for row in rows) if gathered.boxes == "fill" else 0
     for row in rows:
-        if row.is_box and gathered.boxes == "refuse":
+        if not isinstance(row.place, BoxShape):
+            shape: Polygons | BoxShape = Polygons(((row.place,),), is_relative=True)
+        elif gathered.boxes == "fill":
+            shape = row.place
+        else:
             error = _line_error(file, row.line, "it is a box (5 numbers), and no mask can be drawn from a box")
             raise _BoxError(error.path, error.problem)
-        found.append(LabelledObject(names.name(row.class_id), Polygons(((row.outline,),), is_relative=True)))
+        found.append(LabelledObject(names.name(row.class_id), shape))
+    gathered.counts[FILLED] += sum(isinstance(row.place, BoxShape) for row in rows)
     return tuple(found)
 
 

@@ -19,8 +19,8 @@ from easyseg.data.objects.drawing import DrawnObject
 from easyseg.preprocessing import Placement, nearest_sources
 from easyseg.structures import ImageArray, MaskArray, SizeHW
 
-_SMALLEST_CROWD = 16  # pixels of the longer side: no anchor that is smaller is made by default
-_FILLED = 0.75  # the share of its box that a part of a crowd covers
+_SMALLEST_VOID = 16  # pixels: what is no wider holds few boxes, and a ragged mask would have thousands of such parts
+_FILLED = 0.75  # the share of its box that a part of the void covers
 _LENGTH_BYTES = 4
 _FIELDS = 6  # top, left, height, width, class, whether it is a crowd
 
@@ -99,8 +99,9 @@ def to_canvas(drawn: Iterable[DrawnObject], placement: Placement) -> CanvasObjec
         first_column, end_column = np.searchsorted(columns, (left, left + width)).tolist()
         mask = whole[rows[first_row:end_row]][:, columns[first_column:end_column]]
         place = (first_row + placement.offset_hw[0], first_column + placement.offset_hw[1])
-        small = CanvasObject(mask, *place, item.class_id, item.is_crowd, whole_area=0)
-        found += [replace(each, whole_area=each.area) for each in trimmed([small])]
+        small = trimmed([CanvasObject(mask, *place, item.class_id, item.is_crowd, whole_area=0)])
+        parts = [part for each in small for part in _compact_parts(each)] if item.is_void else small
+        found += [replace(each, whole_area=each.area) for each in parts]
     return tuple(found)
 
 
@@ -123,23 +124,16 @@ def to_masks(objects: CanvasObjects, size_hw: SizeHW) -> npt.NDArray[np.uint8]:
     return masks
 
 
-def with_compact_crowds(objects: CanvasObjects) -> CanvasObjects:
-    """Return objects with their crowds parted until each part fills most of its box.
+def _compact_parts(item: CanvasObject) -> CanvasObjects:
+    """Return void pixels in parts that fill most of their boxes.
 
     What learns looks at the boxes of crowds only, and the box of a void outline would hold all that lies within it.
-    What remains thin however it is parted is left out: no box lies in it.
+    What is thin however it is parted is left out: no box lies in it.
     """
-    found: list[CanvasObject] = []
-    for item in objects:
-        found += _compact_parts(item) if item.is_crowd else [item]
-    return tuple(found)
-
-
-def _compact_parts(item: CanvasObject) -> CanvasObjects:
     height, width = item.mask.shape
     if item.area >= _FILLED * height * width:
         return (item,)
-    if max(height, width) <= _SMALLEST_CROWD:
+    if max(height, width) <= _SMALLEST_VOID:
         return ()
     if height > width:
         middle = height // 2

@@ -15,11 +15,13 @@ from easyseg.data.objects.shape_pixels import shape_mask
 from easyseg.errors import DataError, SampleError
 from easyseg.geometry import (
     BoolMask,
+    Box,
     mask_to_box,
     resample_polygon,
 )
 from easyseg.structures import (
     IGNORE_INDEX,
+    BoxShape,
     ClassMap,
     ConnectedRegions,
     Instances,
@@ -29,6 +31,7 @@ from easyseg.structures import (
     NumberedObjects,
     Polygons,
     Sample,
+    Shape,
     SizeHW,
 )
 
@@ -45,12 +48,16 @@ class DrawnObject:
         class_id: its place in the dataset's `object_classes`.
         is_crowd: whether it is a region of objects that were not told apart.
         is_ignored: whether its class does not count; it is a crowd of every class then, whatever `class_id` says.
+        is_void: whether these are all void pixels of the image, of no single object; they are ignored, too.
+        box: its annotated box where nothing else is known, x1, y1, x2, y2 in pixels within the image.
     """
 
     mask: BoolMask
     class_id: int
     is_crowd: bool
     is_ignored: bool = False
+    is_void: bool = False
+    box: Box | None = None
 
 
 def draw_classes(sample: Sample, class_map: ClassMap, size_hw: SizeHW) -> MaskArray:
@@ -150,13 +157,15 @@ def drawn_objects(
     if keeps_ignored:
         void = _void_pixels(sample, class_mask, size_hw)
         if void.any():
-            yield DrawnObject(void, 0, is_crowd=True, is_ignored=True)
+            yield DrawnObject(void, 0, is_crowd=True, is_ignored=True, is_void=True)
     for at, item, place in with_places(sample, class_map, class_mask):
-        if place == IGNORE_INDEX and keeps_ignored:
-            yield DrawnObject(_object_mask(sample, at, item, size_hw), 0, is_crowd=True, is_ignored=True)
-        elif place is not None and place != IGNORE_INDEX:
-            class_id = places.index(class_map.names[place])
-            yield DrawnObject(_object_mask(sample, at, item, size_hw), class_id, item.is_crowd)
+        if place is None or (place == IGNORE_INDEX and not keeps_ignored):
+            continue
+        mask, box = _object_mask(sample, at, item, size_hw), _annotated_box(item.shape, size_hw)
+        if place == IGNORE_INDEX:
+            yield DrawnObject(mask, 0, is_crowd=True, is_ignored=True, box=box)
+        else:
+            yield DrawnObject(mask, places.index(class_map.names[place]), item.is_crowd, box=box)
 
 
 def single_objects(
@@ -263,6 +272,14 @@ def _numbered(
             name = _most_frequent(class_mask[numbers == number], class_map)
         if name is not None:
             yield LabelledObject(name, MaskPart(numbers, value=number), is_crowd=not is_single)
+
+
+def _annotated_box(shape: Shape, size_hw: SizeHW) -> Box | None:
+    """Return the box of an object of which nothing else is known, as far as it lies in the image."""
+    if not isinstance(shape, BoxShape):
+        return None
+    (x1, y1, x2, y2), (height, width) = shape.sides(size_hw), size_hw
+    return max(0.0, x1), max(0.0, y1), min(float(width), x2), min(float(height), y2)
 
 
 def _void_pixels(sample: Sample, class_mask: MaskArray | None, size_hw: SizeHW) -> BoolMask:

@@ -37,7 +37,8 @@ def shape_mask(shape: Shape, size_hw: SizeHW) -> BoolMask:
             )
         return shape.to_mask()
     if isinstance(shape, BoxShape):
-        corners = [[shape.x1, shape.y1], [shape.x2, shape.y1], [shape.x2, shape.y2], [shape.x1, shape.y2]]
+        x1, y1, x2, y2 = shape.sides(size_hw)
+        corners = [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]
         return polygons_to_mask([Polygon(np.array(corners, np.float64))], size_hw)
     return _part_mask(shape, size_hw)
 

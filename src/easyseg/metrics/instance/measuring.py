@@ -16,6 +16,7 @@ from easyseg.metrics.instance.overlap import (
     box_intersections,
     intersection_over_union,
     mask_intersections,
+    pixels_in_boxes,
 )
 from easyseg.metrics.instance.precision import Kind
 from easyseg.metrics.instance.records import FloatArray, IntArray, PredictedObjects, TruthObjects
@@ -64,6 +65,9 @@ def _overlaps(
     """Return the (P, T) intersections, and the areas (P,) and (T,) they are parts of, in pixels."""
     if kind == "box":
         shared = box_intersections(prediction.boxes, truth.boxes)
+        for place, mask in enumerate(truth.masks or ()):
+            if truth.is_void[place]:
+                shared[:, place] = pixels_in_boxes(mask, prediction.boxes)
         return shared, box_areas(prediction.boxes), box_areas(truth.boxes)
     predicted_runs, truth_runs = StackedRuns.of(prediction.masks or ()), StackedRuns.of(truth.masks or ())
     pixels = mask_intersections(predicted_runs, truth_runs)

@@ -100,6 +100,17 @@ def box_intersections(predicted: FloatArray, truth: FloatArray) -> FloatArray:
     return shared
 
 
+def pixels_in_boxes(mask: RunLengths, boxes: FloatArray) -> FloatArray:
+    """Return how many true pixels of a mask lie in each of (N, 4) boxes, to the pixel; at most a box's own area."""
+    height, width = mask.size_hw
+    sums = np.zeros((height + 1, width + 1), np.int64)
+    sums[1:, 1:] = mask.to_mask().cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    left, top, right, bottom = np.clip(np.rint(boxes.T), 0, [[width], [height]] * 2).astype(np.int64)
+    inside = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    shared: FloatArray = np.minimum(inside, box_areas(boxes))
+    return shared
+
+
 def mask_intersections(predicted: StackedRuns, truth: StackedRuns) -> IntArray:
     """Return (P, T) int64, the pixels that predicted and true masks of one image have in common."""
     shared = np.zeros((len(predicted), len(truth)), np.int64)

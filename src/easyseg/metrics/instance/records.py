@@ -39,10 +39,12 @@ class TruthObjects:
             the boxes' where there are no masks.
         is_of_every_class: (N,) bool, crowds in which predictions of whatever class count neither as right nor as wrong,
             such as objects that are to be ignored; their own class id says nothing. Left out: none is.
+        is_void: (N,) bool, crowds of every class of which the pixels count and never the box, which may span the whole
+            image: void pixels of a mask. Left out: none is.
 
     Raises:
         DataError: lengths differ, neither masks nor boxes, a box that is not finite or whose sides are negative, masks
-            of several sizes, an object of every class that is no crowd.
+            of several sizes, an object of every class that is no crowd, void without masks.
     """
 
     class_ids: IntArray
@@ -51,24 +53,30 @@ class TruthObjects:
     is_crowd: BoolArray = _FOLLOWS
     areas: FloatArray = _FOLLOWS
     is_of_every_class: BoolArray = _FOLLOWS
+    is_void: BoolArray = _FOLLOWS
 
     def __post_init__(self) -> None:
         _store_objects(self, "true object")
         count = len(self.class_ids)
-        is_crowd, of_every = (
+        is_crowd, of_every, is_void = (
             np.zeros(count, bool) if flags is None else np.asarray(flags, bool)
-            for flags in (self.is_crowd, self.is_of_every_class)
+            for flags in (self.is_crowd, self.is_of_every_class, self.is_void)
         )
         areas = object_areas(self) if self.areas is None else np.asarray(self.areas, np.float64)
-        _check_lengths("true object", count, is_crowd=is_crowd, areas=areas, is_of_every_class=of_every)
+        _check_lengths(
+            "true object", count, is_crowd=is_crowd, areas=areas, is_of_every_class=of_every, is_void=is_void
+        )
         if (of_every & ~is_crowd).any():
             place = int(np.flatnonzero(of_every & ~is_crowd)[0])
             raise DataError(f"True object {place} is of every class and no crowd; expected is one. Set is_crowd there.")
+        if (is_void & ~of_every).any() or (is_void.any() and self.masks is None):
+            raise DataError("Void pixels are crowds of every class, with masks; set is_of_every_class and give masks.")
         if not (np.isfinite(areas).all() and (areas >= 0).all()):
             raise DataError("The area of a true object is negative or not finite; give pixels, or leave areas out.")
         object.__setattr__(self, "is_crowd", is_crowd)
         object.__setattr__(self, "areas", areas)
         object.__setattr__(self, "is_of_every_class", of_every)
+        object.__setattr__(self, "is_void", is_void)
 
     @classmethod
     def from_instances(cls, instances: Instances) -> TruthObjects:

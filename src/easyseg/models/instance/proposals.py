@@ -130,7 +130,9 @@ def build_proposals(anchors: Anchors, *, depth: int, most: int) -> ProposalNetwo
 
 
 def in_crowd(boxes: Tensor, crowds: Tensor, canvas: Tensor) -> Tensor:
-    """Return (N,) bool, whether boxes lie mostly in one of the crowds; what is outside of the image counts for none.
+    """Return (N,) bool, whether boxes lie mostly in crowds; what is outside of the image counts for none.
+
+    What lies in several crowds at once counts for each: crowds are boxes, and those around parts of a region touch.
 
     Args:
         boxes: (N, 4) float32.
@@ -142,16 +144,16 @@ def in_crowd(boxes: Tensor, crowds: Tensor, canvas: Tensor) -> Tensor:
     low = torch.maximum(boxes[:, :2], canvas[:2])
     high = torch.minimum(boxes[:, 2:], canvas[2:])
     areas = (high - low).clamp(min=0).prod(dim=1)
-    found = areas == 0
-    for some in torch.split(crowds[crowds[:, 1].argsort()], _CROWDS_AT_ONCE):  # from top to bottom, so in a strip each
+    covered = torch.zeros_like(areas)
+    by_top = crowds[crowds[:, 1].argsort()]  # so that each group lies in a strip of the image, and few boxes are near
+    for some in torch.split(by_top, _CROWDS_AT_ONCE):
         is_near = (low[:, 1] < some[:, 3].max()) & (high[:, 1] > some[:, 1].min())
-        is_near &= MOSTLY * areas <= (some[:, 2:] - some[:, :2]).prod(dim=1).max()
-        near = torch.where(is_near & ~found)[0]
+        near = torch.where(is_near & (covered < MOSTLY * areas))[0]
         shared_low = torch.maximum(low[near, None], some[None, :, :2])
         shared_high = torch.minimum(high[near, None], some[None, :, 2:])
         shared = (shared_high - shared_low).clamp(min=0).prod(dim=2)
-        found[near] = (shared >= MOSTLY * areas[near, None]).any(dim=1)
-    return found
+        covered[near] += shared.sum(dim=1)
+    return covered >= MOSTLY * areas
 
 
 @contextmanager

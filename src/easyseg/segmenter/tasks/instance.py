@@ -59,6 +59,7 @@ from easyseg.training.distributed import World
 _TRAINING_SAMPLE = 50
 """So many training images at the most are measured beside others, to tell what was learnt from what was not."""
 
+_UNVERIFIED = "Note: unverified='ignore' says nothing to a detector: it learns that there is none where none is marked."
 _LARGEST_PANEL = 560
 
 
@@ -163,6 +164,8 @@ class InstanceWork:
 
     def suited(self, dataset: Dataset) -> Dataset:
         """Return a dataset of objects: of masks of classes, each connected region is taken for one."""
+        if dataset.settings.get("unverified") == "ignore":
+            dataset = replace(dataset, notes=(*dataset.notes, _UNVERIFIED))
         found = [sample.objects for sample in dataset.samples if sample.is_annotated]
         if None not in found or not all(isinstance(each, ConnectedRegions | None) for each in found):
             return dataset
