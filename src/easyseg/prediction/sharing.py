@@ -31,7 +31,7 @@ class Sharing(Protocol):
 
 
 def parts_of(count: int, batch_size: int, sharing: Sharing | None) -> list[list[int]]:
-    """Return the images of each process: in turn as many as a forward pass takes, so that passes are the same."""
+    """Deal out whole forward passes in turn, so that each holds the same images as with one process."""
     size = sharing.size if sharing is not None else 1
     passes = [list(range(start, min(start + batch_size, count))) for start in range(0, count, batch_size)]
     return [[index for one in passes[rank::size] for index in one] for rank in range(size)]

@@ -16,7 +16,7 @@ from easyseg.models.instance.proposals import (
     PyramidAnchors,
     build_proposals,
     in_crowd,
-    purpose,
+    returning,
     to_images,
 )
 
@@ -197,12 +197,12 @@ def test_learns_what_torchvisions_learns(depth: int, precision: torch.dtype) -> 
         assert all(torch.allclose(each, expected, atol=1e-3) for each, expected in zip(boxes, their_boxes, strict=True))
 
 
-def test_purpose_leaves_what_is_inside() -> None:
+def test_what_returns_losses_leaves_what_is_inside() -> None:
     """The stage itself changes for a while, and changes back after an error; its layers do not."""
     stage = nn.Sequential(nn.Dropout()).eval()
 
     def work() -> None:
-        with purpose(stage, training=True):
+        with returning(stage, losses=True):
             assert stage.training
             assert not stage[0].training
             raise ValueError("anything")

@@ -15,6 +15,7 @@ from detectors import make_quick
 
 from easyseg import InstanceResult, Sample, Segmenter, Stage, load_dataset
 from easyseg.cli import main
+from easyseg.cli.datasets import known_of, open_dataset
 from easyseg.cli.predict_command import Saved, save_pictures
 from easyseg.config import FitSettings, ModelSettings
 from easyseg.data.dataset import Dataset
@@ -469,6 +470,8 @@ def test_boxes_are_enough_for_a_detector_of_boxes(discs: Dataset, tmp_path: Path
     assert report.kind == "box"
     assert report.diagnosis.num_truths == sum(len(discs.instances(index)) for index in range(6, 9))
     assert [len(load_dataset(folder, boxes="fill").instances(at)) for at in range(3)] == [1, 2, 3]
+    assert known_of(segmenter()) == {}
+    assert len(open_dataset(str(folder), {"on_bad_sample": "skip"}, known_of(model))) == 9
 
 
 def test_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,9 +74,10 @@ def match(iou: FloatArray, is_same_class: BoolArray, is_crowd: BoolArray, is_ign
         overlaps = iou[row, candidates]
         can_take = ~is_taken[:, :, candidates] | is_crowd[candidates]
         can_take &= overlaps >= IOU_THRESHOLDS[:, None]
-        # the order of preference as whole numbers, so that close overlaps are never rounded into a tie
-        preference = np.argsort(np.argsort(overlaps, kind="stable"))
-        preference = preference + len(candidates) * ~is_ignored[candidates].T
+        # ranks as whole numbers, so that close overlaps are never rounded into a tie
+        rank_by_overlap = np.argsort(np.argsort(overlaps, kind="stable"))
+        counts = ~is_ignored[candidates].T
+        preference = np.where(counts, rank_by_overlap + len(candidates), rank_by_overlap)
         choice = np.where(can_take, preference[:, None, :], -1).argmax(axis=2)
         sizes, thresholds = np.nonzero(can_take.any(axis=2))
         chosen = candidates[choice[sizes, thresholds]]

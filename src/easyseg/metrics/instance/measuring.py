@@ -55,7 +55,7 @@ def measure_image(
         truth_image_ids=np.full(len(truth), image_id),
         truth_class_ids=truth.class_ids,
         truth_counts=~is_ignored,
-        truth_parts=count_parts(truth, prediction, shared, (predicted_areas, truth_areas)),
+        truth_parts=count_parts(truth, prediction, shared, predicted_areas=predicted_areas, truth_areas=truth_areas),
     )
 
 

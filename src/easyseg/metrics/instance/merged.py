@@ -23,7 +23,9 @@ def count_parts(
     truth: TruthObjects,
     prediction: PredictedObjects,
     shared: npt.NDArray[Any],
-    areas: tuple[FloatArray, FloatArray],
+    *,
+    predicted_areas: FloatArray,
+    truth_areas: FloatArray,
 ) -> IntArray:
     """Count the separate parts of objects that are the only one of their class in an image.
 
@@ -34,7 +36,8 @@ def count_parts(
         truth: the T objects.
         prediction: the P predictions, highest score first.
         shared: (P, T) pixels they have in common.
-        areas: (P,) and (T,) pixels of each.
+        predicted_areas: (P,) pixels of each.
+        truth_areas: (T,) pixels of each.
 
     Returns:
         (T,) int64; 0 for objects that are not alone, and for crowds.
@@ -44,8 +47,8 @@ def count_parts(
     places = np.flatnonzero(~truth.is_crowd)[firsts]
     for class_id, place in zip(ids[counts == 1], places[counts == 1], strict=True):
         is_inside = prediction.class_ids == class_id
-        is_inside &= shared[:, place] >= _SHARE_INSIDE * areas[0]
-        is_inside &= (areas[0] > 0) & (areas[0] <= _LARGEST_SHARE * areas[1][place])
+        is_inside &= shared[:, place] >= _SHARE_INSIDE * predicted_areas
+        is_inside &= (predicted_areas > 0) & (predicted_areas <= _LARGEST_SHARE * truth_areas[place])
         in_mask = 1 if truth.masks is None else _num_shapes(truth.masks[place])
         parts[place] = max(in_mask, _num_separate(prediction.boxes[is_inside], prediction.scores[is_inside]))
     return parts

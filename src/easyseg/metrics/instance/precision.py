@@ -157,10 +157,23 @@ def _class_figures(outcomes: Outcomes, ranks: IntArray, num_truths: IntArray) ->
     for size in np.flatnonzero(num_truths):
         curves[size] = interpolated_precision(outcomes[:, size], int(num_truths[size]))
     ap = curves.mean(axis=2)
-    sizes = ap.mean(axis=1).tolist()
-    first, ten = (_recall(outcomes[ranks < limit], num_truths).tolist()[0] for limit in (1, 10))
-    figures = (sizes[0], ap[0, _AP50], ap[0, _AP75], *sizes[1:], first, ten, *_recall(outcomes, num_truths).tolist())
-    return InstanceFigures(*map(float, figures)), curves[0]
+    of_all, of_small, of_medium, of_large = ap.mean(axis=1).tolist()
+    recall, recall_small, recall_medium, recall_large = _recall(outcomes, num_truths).tolist()
+    figures = InstanceFigures(
+        ap=of_all,
+        ap50=float(ap[0, _AP50]),
+        ap75=float(ap[0, _AP75]),
+        ap_small=of_small,
+        ap_medium=of_medium,
+        ap_large=of_large,
+        ar1=float(_recall(outcomes[ranks < 1], num_truths)[0]),
+        ar10=float(_recall(outcomes[ranks < 10], num_truths)[0]),
+        ar=recall,
+        ar_small=recall_small,
+        ar_medium=recall_medium,
+        ar_large=recall_large,
+    )
+    return figures, curves[0]
 
 
 def _recall(outcomes: Outcomes, num_truths: IntArray) -> FloatArray:

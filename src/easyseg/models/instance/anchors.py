@@ -30,7 +30,9 @@ _MOST_BOXES = 4000
 
 _BOXES_AT_ONCE = 20_000
 
-_MATCH_IOU = 0.7
+PROPOSAL_IOU = 0.7
+"""An anchor that overlaps an object by as much is to propose it."""
+
 _WORTH_BEYOND = 1e-3
 _MOST_ROUNDS = 20
 _NO_GAIN = 1e-9
@@ -155,7 +157,7 @@ def choose_anchors(boxes: Any, *, canvas_hw: SizeHW, per_position: int = 3) -> A
 
 def _value(ious: FloatArray) -> FloatArray:
     """Return what IoUs are worth: all up to that of a match, and next to nothing beyond it."""
-    worth: FloatArray = np.minimum(ious, _MATCH_IOU) + _WORTH_BEYOND * ious
+    worth: FloatArray = np.minimum(ious, PROPOSAL_IOU) + _WORTH_BEYOND * ious
     return worth
 
 
@@ -225,7 +227,7 @@ def _fit(anchors: Anchors, boxes: FloatArray, canvas_hw: SizeHW) -> AnchorFit:
             for start in range(0, len(boxes), _BOXES_AT_ONCE)
         ]
     )
-    return AnchorFit(anchors, float((best >= 0.5).mean()), float((best >= 0.7).mean()), float(best.mean()))
+    return AnchorFit(anchors, float((best >= 0.5).mean()), float((best >= PROPOSAL_IOU).mean()), float(best.mean()))
 
 
 def _best_ious(anchors: Anchors, boxes: FloatArray, canvas_hw: SizeHW) -> FloatArray:

@@ -9,14 +9,13 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import box_iou
 
-from easyseg.models.instance.heads import BACKGROUND, by_name
-from easyseg.models.instance.proposals import ProposalNetwork, in_crowd, purpose, to_images
+from easyseg.models.instance.heads import FIRST_LABEL, OBJECT_IOU, by_name
+from easyseg.models.instance.proposals import ProposalNetwork, in_crowd, returning, to_images
 from easyseg.models.instance.timm_encoder import TimmEncoder
 from easyseg.structures import RawObjects, SizeHW
 
 _SECOND_STAGE = {"loss_classifier": "classifier", "loss_box_reg": "box", "loss_mask": "mask"}
 _FIRST_STAGE = {"loss_objectness": "objectness", "loss_rpn_box_reg": "rpn_box"}
-_MATCH_IOU = 0.5
 
 
 class Detector(nn.Module):
@@ -50,7 +49,7 @@ class Detector(nn.Module):
             targets: of each image.
         """
         levels = by_name(self(padded))
-        with purpose(self.rpn, training=True):
+        with returning(self.rpn, losses=True):
             proposals, first = self.rpn(to_images(padded, *image_hw), levels, targets)
         kept = [_outside_crowds(boxes, target) for boxes, target in zip(proposals, targets, strict=True)]
         second = self._second_losses(levels, kept, image_hw, targets)
@@ -61,14 +60,14 @@ class Detector(nn.Module):
     def detect(self, padded: Tensor, image_hw: SizeHW) -> list[RawObjects]:
         """Return the objects found in each image; the arguments are those of `losses`."""
         levels = by_name(self(padded))
-        with purpose(self.rpn, training=False), purpose(self.roi_heads, training=False):
+        with returning(self.rpn, losses=False), returning(self.roi_heads, losses=False):
             proposals, _ = self.rpn(to_images(padded, *image_hw), levels)
             found, _ = self.roi_heads(levels, proposals, [image_hw] * len(padded))
         return [
             RawObjects(
                 boxes=each["boxes"],
                 scores=each["scores"],
-                class_ids=each["labels"] - BACKGROUND,
+                class_ids=each["labels"] - FIRST_LABEL,
                 masks=each["masks"][:, 0] if "masks" in each else None,
             )
             for each in found
@@ -86,7 +85,7 @@ class Detector(nn.Module):
             nothing = torch.stack([parameter.sum() for parameter in self.roi_heads.parameters()]).sum() * 0
             names = list(_SECOND_STAGE) if self.roi_heads.has_mask() else list(_SECOND_STAGE)[:-1]
             return dict.fromkeys(names, nothing)
-        with purpose(self.roi_heads, training=True):
+        with returning(self.roi_heads, losses=True):
             _, losses = self.roi_heads(levels, proposals, [image_hw] * len(proposals), targets)
         return dict(losses)
 
@@ -97,5 +96,5 @@ def _outside_crowds(proposals: Tensor, target: dict[str, Tensor]) -> Tensor:
         return proposals
     kept = ~in_crowd(proposals, target["crowds"], target["canvas"])
     if len(target["boxes"]):
-        kept |= box_iou(proposals, target["boxes"]).amax(dim=1) >= _MATCH_IOU
+        kept |= box_iou(proposals, target["boxes"]).amax(dim=1) >= OBJECT_IOU
     return proposals[kept]

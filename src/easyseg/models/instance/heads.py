@@ -15,8 +15,11 @@ from easyseg.errors import ConfigError
 from easyseg.models.instance.pooling import PyramidRoIAlign
 from easyseg.models.instance.pyramid import CHANNELS, Norm, norm_layer
 
-BACKGROUND = 1
-"""Torchvision has the background as class 0, so its classes are one more, and one later, than ours."""
+FIRST_LABEL = 1
+"""Torchvision's label of our class 0, as its 0 is the background; so its classes are one more, too."""
+
+OBJECT_IOU = 0.5
+"""A proposal that overlaps an object by as much is to become it."""
 
 _BOX_SIZE, _MASK_SIZE = 7, 14
 _WIDTH = 1024
@@ -94,9 +97,9 @@ def build_heads(
     heads = RoIHeads(
         PyramidRoIAlign(_BOX_SIZE),
         box_head,
-        BoxPredictor(_WIDTH, num_classes + BACKGROUND),
-        fg_iou_thresh=0.5,
-        bg_iou_thresh=0.5,
+        BoxPredictor(_WIDTH, num_classes + FIRST_LABEL),
+        fg_iou_thresh=OBJECT_IOU,
+        bg_iou_thresh=OBJECT_IOU,
         batch_size_per_image=512,
         positive_fraction=0.25,
         bbox_reg_weights=None,
@@ -107,7 +110,7 @@ def build_heads(
     if has_masks:
         heads.mask_roi_pool = PyramidRoIAlign(_MASK_SIZE)
         heads.mask_head = MaskRCNNHeads(CHANNELS, [CHANNELS] * 4, 1, norm_layer=make)
-        heads.mask_predictor = MaskPredictor(CHANNELS, CHANNELS, num_classes + BACKGROUND)
+        heads.mask_predictor = MaskPredictor(CHANNELS, CHANNELS, num_classes + FIRST_LABEL)
     return heads
 
 

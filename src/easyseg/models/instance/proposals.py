@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, concat_box_prediction_layers
 
-from easyseg.models.instance.anchors import STRIDES, Anchors
+from easyseg.models.instance.anchors import PROPOSAL_IOU, STRIDES, Anchors
 from easyseg.models.instance.proposal_head import ProposalHead
 from easyseg.models.instance.pyramid import CHANNELS
 
@@ -119,7 +119,7 @@ def build_proposals(anchors: Anchors, *, depth: int, most: int) -> ProposalNetwo
     return ProposalNetwork(
         PyramidAnchors(anchors),
         ProposalHead(CHANNELS, anchors.per_position, conv_depth=depth),
-        fg_iou_thresh=0.7,
+        fg_iou_thresh=PROPOSAL_IOU,
         bg_iou_thresh=0.3,
         batch_size_per_image=256,
         positive_fraction=0.5,
@@ -157,14 +157,14 @@ def in_crowd(boxes: Tensor, crowds: Tensor, canvas: Tensor) -> Tensor:
 
 
 @contextmanager
-def purpose(module: nn.Module, *, training: bool) -> Iterator[None]:
+def returning(module: nn.Module, *, losses: bool) -> Iterator[None]:
     """Let one of torchvision's stages return losses, or predictions, whatever mode it is in.
 
     They decide by their own mode, which is evaluation when they are frozen; a frozen one still has to return losses.
     The modules inside keep their mode, and with it normalisation and dropout.
     """
     before = module.training
-    module.training = training
+    module.training = losses
     try:
         yield
     finally:

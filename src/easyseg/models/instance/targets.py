@@ -6,12 +6,15 @@ import torch
 from torch import Tensor
 
 from easyseg.errors import DataError, ModelError
-from easyseg.models.instance.heads import BACKGROUND
+from easyseg.models.instance.heads import FIRST_LABEL
 from easyseg.structures import Batch, InstanceTarget, SizeHW
 
 
 def to_targets(batch: Batch, *, num_classes: int, has_masks: bool) -> list[dict[str, Tensor]]:
-    """Return for each image boxes, labels and masks, as torchvision takes them, the boxes of crowds, and its own.
+    """Return what torchvision's stages learn from in each image, and what ours need besides.
+
+    That is "boxes" (N, 4), "labels" (N,) and, where masks are learnt, "masks" (N, H, W); and "crowds", the boxes of
+    crowds (M, 4), and "canvas", the image's own box (4,).
 
     Args:
         batch: with objects. Without indices it does not count, and all its images are empty.
@@ -108,7 +111,7 @@ def _refuse(name: str, values: Tensor, wrong: Tensor, problem: str) -> None:
 
 
 def _split_crowds(target: InstanceTarget, has_masks: bool) -> dict[str, Tensor]:
-    labels = target.class_ids + BACKGROUND
+    labels = target.class_ids + FIRST_LABEL
     masks = {"masks": target.masks} if has_masks else {}
     if not bool(target.is_crowd.any()):  # nothing need be copied
         return {"boxes": target.boxes, "labels": labels, "crowds": target.boxes[:0], **masks}

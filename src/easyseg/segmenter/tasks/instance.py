@@ -103,7 +103,7 @@ class ObjectMeasuring:
 
     def measure(self, model: Model, poll: Callable[[], None] = lambda: None) -> MeasuredObjects:
         """Measure the model as it is now."""
-        return MeasuredObjects(self.evaluation.score(_detector(model), poll=poll), self.class_names)
+        return MeasuredObjects(self.evaluation.score(_instance_model(model), poll=poll), self.class_names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,17 +201,17 @@ class InstanceWork:
             anchors = anchors_for(sizes, canvas_hw, model_settings.weights)
             plan = DetectorPlan(anchors=anchors, limits=DetectionLimits(per_image=detections_for(sizes)))
             model = build_model(model_settings, num_classes=len(classes), weights=model_settings.weights, plan=plan)
-        fit = measure_anchors(_detector(model).anchors, sizes.boxes, canvas_hw=canvas_hw)
-        most = _detector(model).plan.limits.per_image
+        fit = measure_anchors(_instance_model(model).anchors, sizes.boxes, canvas_hw=canvas_hw)
+        most = _instance_model(model).plan.limits.per_image
         about = notes_on_objects(sizes, detections_per_image=most, most_objects=most_learnt(canvas_hw))
         notes = (*about, note_on_size(sizes, preprocessing), anchor_note(fit))
         return SetUp(model, (*notes, *note_on_merged(dataset, sizes)))
 
     def losses(self, dataset: Dataset, settings: FitSettings, world: World) -> Callable[[Model], None]:
-        """Return what tells a detector, which has losses of its own, who shares its batches."""
+        """Return a function that gives a detector the sum over all processes; its losses are its own."""
 
         def give(model: Model) -> None:
-            _detector(model).total = world.total if world.size > 1 else None
+            _instance_model(model).total = world.total if world.size > 1 else None
 
         return give
 
@@ -272,7 +272,7 @@ class InstanceWork:
         watch: Stopwatch,
     ) -> Generator[InstanceResult, None, None]:
         """Yield a result for each source, in order."""
-        preprocessing, network = fitted.preprocessing, _detector(fitted.model)
+        preprocessing, network = fitted.preprocessing, _instance_model(fitted.model)
         limited = _Limited(network, score_threshold=settings.score_threshold, nms_iou=settings.nms_iou)
         runner = Predictor(limited, preprocessing=preprocessing, compute=compute, batch_size=batch_size)
         limits = _limits(fitted, mask_threshold=settings.threshold)
@@ -356,7 +356,7 @@ class _Limited:
 
 def _limits(fitted: FittedModel, *, mask_threshold: float) -> ObjectLimits:
     """Return what is kept of what a detector finds, which has limits of its own."""
-    most = _detector(fitted.model).plan.limits.per_image
+    most = _instance_model(fitted.model).plan.limits.per_image
     return ObjectLimits(mask_threshold=mask_threshold, max_detections=most)
 
 
@@ -391,5 +391,5 @@ def _squares(height: int, width: int, count: int) -> InstanceTarget:
     return InstanceTarget(boxes, torch.zeros(count, dtype=torch.int64), masks, torch.zeros(count, dtype=torch.bool))
 
 
-def _detector(model: Model) -> InstanceModel:
+def _instance_model(model: Model) -> InstanceModel:
     return cast(InstanceModel, model)  # this is the work of no other
