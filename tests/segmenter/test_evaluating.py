@@ -114,6 +114,31 @@ def test_in_memory_data_is_measured_whole(fitted: Segmenter, arrays: Draw) -> No
         assert len(fitted.evaluate((images, masks), split=split).images) == 5
 
 
+def test_what_was_put_aside_in_memory_is_found_again(fit: Fit, arrays: Draw, tmp_path: Path) -> None:
+    """Of the very arrays that a model was trained on, the drawn validation images are measured; of others, all."""
+    images, masks = arrays(count=9)
+    segmenter, history = fit((images, masks), epochs=1)
+    report = agree(segmenter, history, (images, masks), tmp_path)
+    assert len(report.images) == 2
+    assert report.origin == "2 of 9 images, drawn with seed 0; split='all' measures all"
+    segmenter.save(tmp_path / "model.safetensors")
+    again = Segmenter.load(tmp_path / "model.safetensors")
+    assert len(again.evaluate((images, masks), split="train").images) == 7
+    assert len(again.evaluate((images, masks), split="all").images) == 9
+    changed = images.copy()
+    changed[:, 0, 0] ^= 1
+    assert len(again.evaluate((changed, masks)).images) == 9
+
+
+def test_another_split_than_that_of_the_training_is_told(fit: Fit, cells: Path) -> None:
+    """The same images from memory and from their folder have other names, by which a split is drawn."""
+    dataset = load_dataset(cells)
+    pairs = [(dataset.image(index), dataset.mask(index)) for index in range(len(dataset))]
+    segmenter, _ = fit(pairs, epochs=1)
+    told = "drawn with seed 0, not those that the training put aside; split='all' measures all"
+    assert segmenter.evaluate(cells).origin.endswith(told)
+
+
 def test_every_kind_of_data_gives_the_same_figures(fitted: Segmenter, shapes: Path) -> None:
     """A path, a Dataset, a list of Sample, and a list of pairs of arrays are one and the same."""
     dataset = load_dataset(shapes, classes=fitted.classes)

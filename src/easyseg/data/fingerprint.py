@@ -35,6 +35,24 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
     return {"images": len(dataset), "classes": dataset.classes, "files": digest.hexdigest()[:16]}
 
 
+def held_out_digest(dataset: Dataset) -> str:
+    """Return what tells whether the validation images that were drawn of a dataset are those drawn of another.
+
+    Returns:
+        a digest of their names and sizes, of arrays their pixels; empty where none were drawn.
+
+    Raises:
+        SampleError: a file is gone.
+    """
+    if not dataset.validation_is_drawn:
+        return ""
+    digest = hashlib.sha256()
+    for index, sample in enumerate(dataset.samples):
+        if sample.split == "val":
+            digest.update(f"\n{index} ".encode() + _identity(sample.image))
+    return digest.hexdigest()[:16]
+
+
 def _identity(source: object) -> bytes:
     if isinstance(source, (EmbeddedImage, ImageWindow)):
         return source.name.encode() + _identity(source.path)

@@ -8,6 +8,7 @@ from typing import Any
 from easyseg.brightness import ValueRange
 from easyseg.config import EvaluateSettings
 from easyseg.data.dataset import Dataset
+from easyseg.data.fingerprint import held_out_digest
 from easyseg.data.reading import as_dataset
 from easyseg.devices import Compute
 from easyseg.errors import DataError
@@ -26,6 +27,7 @@ def evaluate_split(fitted: FittedModel, data: Any, settings: EvaluateSettings, *
         validation_fraction=fitted.validation_fraction,
         seed=fitted.split_seed,
     )
+    dataset = _parted_as_in_training(dataset, fitted, settings.split)
     dataset = work.suited(scaled_as(dataset, fitted.preprocessing.value_range))
     measures_all = settings.split == "all" or not dataset.splits()
     part = dataset if measures_all else dataset.split(settings.split)
@@ -38,7 +40,15 @@ def evaluate_split(fitted: FittedModel, data: Any, settings: EvaluateSettings, *
         learnt = _learnt(dataset, part, measures_all=measures_all, work=work)
         training = work.evaluation(replace(request, dataset=learnt)).measure(fitted.model) if learnt else None
     split = "all" if measures_all else settings.split
-    return measured.report(Occasion(part, split, settings.details, _origin(part, dataset), training))
+    return measured.report(Occasion(part, split, settings.details, _origin(part, dataset, fitted), training))
+
+
+def _parted_as_in_training(dataset: Dataset, fitted: FittedModel, split: str) -> Dataset:
+    """Put the images aside that the training did, where data without splits, from memory, are those of the training."""
+    if dataset.splits() or split == "all" or not fitted.held_out:
+        return dataset
+    again = replace(dataset, validation_fraction=fitted.validation_fraction).with_splits()
+    return again if held_out_digest(again) == fitted.held_out else dataset
 
 
 def _learnt(dataset: Dataset, part: Dataset, *, measures_all: bool, work: Work) -> Dataset | None:
@@ -62,8 +72,10 @@ def scaled_as(dataset: Dataset, value_range: ValueRange | None) -> Dataset:
     return replace(dataset, value_range=value_range)
 
 
-def _origin(part: Dataset, whole: Dataset) -> str:
+def _origin(part: Dataset, whole: Dataset, fitted: FittedModel) -> str:
     """Say how a drawn split came about; empty where the files or the user parted the data."""
     if not whole.validation_is_drawn or len(part) == len(whole) or part[0].split == "test":
         return ""
-    return f"{len(part)} of {len(whole)} images, drawn with seed {whole.seed}; split='all' measures all"
+    is_other = bool(fitted.held_out) and held_out_digest(whole) != fitted.held_out
+    whose = ", not those that the training put aside" if is_other else ""
+    return f"{len(part)} of {len(whole)} images, drawn with seed {whole.seed}{whose}; split='all' measures all"

@@ -272,7 +272,8 @@ class Segmenter:
         """Measure the model on annotated images, each at its original size.
 
         Args:
-            data: as for `fit`. In-memory data without splits of its own is measured whole.
+            data: as for `fit`. Data in memory that the model was trained on is parted as then; other such data without
+                splits is measured whole.
             split: part of the dataset to measure on; "all" for a folder of images that training never saw.
             batch_size: images per forward pass; "auto" takes the one of training, so that figures agree to the bit.
             threshold: probability from which a pixel counts (binary and multilabel), in 0..1.

@@ -60,6 +60,7 @@ class FittedModel:
         metrics: the figures of the epoch the weights are from.
         split_seed: with which validation images were drawn where the data has no split of its own.
         validation_fraction: the share of them.
+        held_out: tells these images from others, see `held_out_digest`; empty where none were drawn.
         unfinished: what the training that was interrupted, and whose best model so far this is, began with; None for
             any other model.
     """
@@ -71,6 +72,7 @@ class FittedModel:
     metrics: Mapping[str, float] = field(default_factory=dict)
     split_seed: int = 0
     validation_fraction: float = 0.2
+    held_out: str = ""
     unfinished: StartingPoint | None = None
 
     def on(self, compute: Compute) -> FittedModel:
@@ -91,7 +93,11 @@ class FittedModel:
             "preprocessing": self.preprocessing.to_dict(),
             "batch_size": self.batch_size,
             "metrics": {name: value for name, value in self.metrics.items() if math.isfinite(value)},
-            "split": {"seed": self.split_seed, "validation_fraction": self.validation_fraction},
+            "split": {
+                "seed": self.split_seed,
+                "validation_fraction": self.validation_fraction,
+                "held_out": self.held_out,
+            },
             **plan,
         }
 
@@ -117,6 +123,7 @@ def read_fitted(path: Path) -> tuple[ModelSettings, FittedModel]:
         preprocessing = Preprocessing.from_dict(header["preprocessing"])
         batch_size, metrics = int(header["batch_size"]), dict(header["metrics"])
         seed, fraction = int(header["split"]["seed"]), float(header["split"]["validation_fraction"])
+        held_out = str(header["split"].get("held_out", ""))  # files of earlier versions do not say
         plan = DetectorPlan.from_dict(header["plan"]) if "plan" in header else None
         num_classes = len(classes_to_learn(class_map, settings))
         model = build_model(settings, num_classes=num_classes, weights=None, plan=plan)
@@ -125,4 +132,4 @@ def read_fitted(path: Path) -> tuple[ModelSettings, FittedModel]:
             f"The header of {path} does not describe a model this version can build: {error}"
         ) from error
     load_tensors(model, checkpoint, path=path)
-    return settings, FittedModel(model, class_map, preprocessing, batch_size, metrics, seed, fraction)
+    return settings, FittedModel(model, class_map, preprocessing, batch_size, metrics, seed, fraction, held_out)

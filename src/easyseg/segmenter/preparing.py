@@ -18,6 +18,7 @@ from easyseg.data.batches.machine_memory import found_memory, offered_memory
 from easyseg.data.batches.sampling import Part, epoch_order, rare_class_weights
 from easyseg.data.check.quick import quick_notes
 from easyseg.data.dataset import Dataset
+from easyseg.data.fingerprint import held_out_digest
 from easyseg.data.reading import as_joined_dataset
 from easyseg.data.statistics import channel_statistics
 from easyseg.devices import Compute, repeatable_only
@@ -358,7 +359,12 @@ def _model_for(
         if model_settings.normalize == "dataset":
             _normalize_by(ready.model, dataset)
         fitted = FittedModel(ready.model, dataset.class_map, preprocessing, batch_size)
-    fitted = replace(fitted, split_seed=dataset.seed, validation_fraction=dataset.validation_fraction)
+    fitted = replace(
+        fitted,
+        split_seed=dataset.seed,
+        validation_fraction=dataset.validation_fraction,
+        held_out=held_out_digest(halves.whole),
+    )
     set_losses(fitted.model)
     return fitted, ready.notes
 
