@@ -61,6 +61,7 @@ def test_a_flag_means_what_python_meant(name: str) -> None:
         ),
         ("Type Segmenter(..., in_channels=...) here", "Type --in-channels ... here"),
         ("Type load_dataset(..., classes=['a']).", "Type --classes a."),
+        ("Type object_classes=[...] with the names of those.", "Type --object-classes ... with the names of those."),
         ("Type load_dataset(path, boxes='fill').", "Type --boxes fill."),
         (
             "class_map={'road': 3, 'vehicle': [8, 9], 'other': 'rest'}",

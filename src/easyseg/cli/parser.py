@@ -57,7 +57,7 @@ class Parser(argparse.ArgumentParser):
             UnknownNameError: a flag does not exist; the message names the nearest one.
             ConfigError: a value is missing, or there is a word too many.
         """
-        arguments, strangers = self.parse_known_args(self._normalised(list(words)))
+        arguments, strangers = self.parse_known_intermixed_args(self._normalised(list(words)))
         for word in strangers:
             if word.startswith("-"):
                 flags = [flag for flag in self._option_string_actions if flag.startswith("--")]

@@ -80,7 +80,8 @@ def is_single(source: Any) -> bool:
     if isinstance(source, (str, PathLike)):
         path = Path(source)
         return path.is_file() or not (path.is_dir() or glob.has_magic(str(source)))
-    return is_picture(source) or (isinstance(source, np.ndarray) and source.ndim != 4)
+    is_tensor = hasattr(source, "detach")  # which is refused at once, and not when the first result is asked for
+    return is_tensor or is_picture(source) or (isinstance(source, np.ndarray) and source.ndim != 4)
 
 
 def find_sources(source: Any, *, recursive: bool = True) -> Iterator[Source]:

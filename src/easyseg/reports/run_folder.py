@@ -33,6 +33,11 @@ _CONFIG_HEADING = "# Runs this training again: easyseg train config.yaml --run-d
 _CONFIG_OF_MORE = "# It began with a model that was trained before; name its file as weights to do the same.\n"
 
 
+_CONFIG_IN_MEMORY = (
+    "# Its images came from Python, not from a folder; add: --data FOLDER, or call fit with them again.\n"
+)
+
+
 class RunFolder:
     """Writes a run's files; every file is complete or absent.
 
@@ -70,7 +75,8 @@ class RunFolder:
 
     def write_config(self, values: Mapping[str, Any], *, goes_on: bool = False) -> None:
         """Write the settings that run the same training again, but for the model where it goes on from one."""
-        text = _CONFIG_HEADING + (_CONFIG_OF_MORE if goes_on else "") + write_yaml(values)
+        remarks = (_CONFIG_OF_MORE if goes_on else "") + ("" if "data" in values else _CONFIG_IN_MEMORY)
+        text = _CONFIG_HEADING + remarks + write_yaml(values)
         write_text(self.path / CONFIG, text)
 
     def write_nan_report(self, values: Mapping[str, Any]) -> None:

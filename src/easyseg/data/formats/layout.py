@@ -83,7 +83,10 @@ class ReadOptions:
 
 
 DEFAULTS = ReadOptions()
-HOW_TO_FILL_BOXES = "For faster_rcnn, which learns boxes and no masks, type load_dataset(path, boxes='fill')."
+HOW_TO_FILL_BOXES = (
+    "Or take Segmenter('faster_rcnn', ...), which learns boxes as they are; or load_dataset(path, boxes='fill'), which "
+    "takes each object to fill its box."
+)
 FILLED = "Objects of which only the box is annotated, taken to fill it"
 
 

@@ -114,11 +114,11 @@ def _stuff(class_map: ClassMap, classes: Sequence[str] | None) -> tuple[str, ...
         return tuple(name for name in possible if name not in classes)
     grounds = [name for name in class_map.names if name.lower() in BACKGROUND_NAMES | VOID_NAMES]
     if class_map.task == "multiclass" and not grounds:
-        wanted = list(class_map.names[1:])
         numbered = all(re.fullmatch(r"class_\d+", name) for name in class_map.names)
+        wanted = list(class_map.names) if numbered else "[...]"
         way_out = " If the values number objects instead, type format='instance_ids'." if numbered else ""
         raise DataError(
             f"None of the classes {', '.join(class_map.names)} is called background, so it is not clear which have "
-            f"objects. Type object_classes={wanted}, with those that do, or dataset.as_instances(classes=...).{way_out}"
+            f"objects. Type object_classes={wanted} with the names of those that do.{way_out}"
         )
     return tuple(name for name in possible if name.lower() in VOID_NAMES)
