@@ -267,5 +267,6 @@ def test_list_shows_models_and_encoders(capsys: pytest.CaptureFixture[str]) -> N
     """Names come one a line; a pattern and a model narrow them."""
     assert main(["list", "models", "unet*"]) == 0
     assert "unet\n" in capsys.readouterr().out
-    assert main(["list", "encoders", "resnet1?", "--model", "unet"]) == 0
-    assert "resnet18" in capsys.readouterr().out.split()
+    for words in (["resnet1?", "--model", "unet"], ["--model", "unet", "resnet1?"]):
+        assert main(["list", "encoders", *words]) == 0
+        assert capsys.readouterr().out.split() == ["resnet18"]

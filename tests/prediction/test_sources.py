@@ -192,6 +192,11 @@ def test_thing_of_another_kind_is_refused(thing: object) -> None:
         list(find_sources(thing))
 
 
+def test_a_tensor_is_one_thing() -> None:
+    """So that what is wrong with it is said at once, and not when the first of three results is asked for."""
+    assert is_single(torch.zeros(3, 4, 4))
+
+
 def test_missing_file_is_named_with_the_nearest_one(folder: Path) -> None:
     """A misspelt name is answered with the file that is meant."""
     with pytest.raises(DataError, match=r"no file or folder '.*bb\.png'\. Did you mean 'b\.png'\?"):

@@ -43,6 +43,9 @@ def test_files_are_written_where_the_properties_say(tmp_path: Path) -> None:
         "learning_rate": 0.1 + 0.2,
     }
     assert "easyseg train config.yaml" in (folder.path / "config.yaml").read_text().splitlines()[0]
+    assert "from Python" in (folder.path / "config.yaml").read_text().splitlines()[1]
+    folder.write_config({"data": "street"})
+    assert "from Python" not in (folder.path / "config.yaml").read_text()
     assert History.from_csv(folder.path / "history.csv").rows == history.rows
     assert picture == folder.path / "samples" / "a.png"
     assert (read_image(picture) == 7).all()
