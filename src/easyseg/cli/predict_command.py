@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import easyseg
 from easyseg.cli.options import add_settings, chosen, gather
 from easyseg.cli.parser import Parser
+from easyseg.cli.prediction_table import PredictionTable, open_table
 from easyseg.cli.runs import name_chosen_run, resolve_last
 from easyseg.cli.speaking import speaks
 from easyseg.config import ModelSettings, PredictSettings
@@ -25,6 +26,7 @@ _EPILOG = """\
 examples:
   easyseg predict runs/last --source street.jpg --to pictures
   easyseg predict runs/last --source "photos/*.jpg" --to masks --kind mask
+  easyseg predict runs/last --source photos --to pictures --table counts.csv
 
 RUN is a run folder, a .safetensors file, or runs/last for the newest run. SOURCE is an image, a folder, or a pattern in
 quotes. Pictures are PNG files under the images' names; "mask" writes class ids, which a
@@ -45,8 +47,9 @@ def run(words: list[str]) -> int:
     if speaks():
         name_chosen_run(arguments.run, run_path)
     begun = time.perf_counter()
-    results = segmenter.predict(arguments.source, **predict)
-    saved = save_pictures(results, place_of, kind=arguments.kind, legend=arguments.legend)
+    with open_table(arguments.table, overwrite=arguments.overwrite) as table:
+        results = segmenter.predict(arguments.source, **predict)
+        saved = save_pictures(results, place_of, kind=arguments.kind, legend=arguments.legend, table=table)
     seconds = time.perf_counter() - begun
     sys.stdout.write(f"{saved.words()} in {arguments.to}\n")
     timing = getattr(results, "timing", None)  # a single image has none: it is hardly more than the start
@@ -106,6 +109,7 @@ def save_pictures(
     *,
     kind: PlotKind,
     legend: bool = False,
+    table: PredictionTable | None = None,
 ) -> Saved:
     """Save a picture of each result as it comes, so memory stays bounded; return how many there were.
 
@@ -114,6 +118,7 @@ def save_pictures(
         place_of: tells where the picture of an image goes.
         kind: what to draw.
         legend: add the names of the classes.
+        table: gets what was found on each.
 
     Raises:
         ConfigError: a legend is wanted of objects.
@@ -126,12 +131,14 @@ def save_pictures(
         if isinstance(result, InstanceResult):
             if legend:
                 raise ConfigError(
-                    "legend=True is for masks of classes; objects have their names beside them. Leave it out."
+                    "--legend is for masks of classes; objects have their names beside them. Leave it out."
                 )
             result.save(place, kind=kind)
             saved.objects = (saved.objects or 0) + len(result)
         else:
             result.save(place, kind=kind, legend=legend)
+        if table is not None:
+            table.add(result)
         saved.pictures += 1
     return saved
 
@@ -211,7 +218,10 @@ def parser() -> Parser:
     )
     result.add_argument("--kind", choices=("overlay", "mask", "side_by_side"), default="overlay", help="What to draw.")
     result.add_argument("--legend", action="store_true", help="Add the names of the classes to the picture.")
-    result.add_argument("--overwrite", action="store_true", help="Replace pictures that are there already.")
+    result.add_argument(
+        "--table", metavar="FILE", help="Also write a CSV file: each object's box and area, or each class's pixels."
+    )
+    result.add_argument("--overwrite", action="store_true", help="Replace files that are there already.")
     add_settings(result, PredictSettings, "prediction")
     add_settings(result, ModelSettings, "model", only=_OF_THE_MODEL)
     return result

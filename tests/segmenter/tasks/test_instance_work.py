@@ -486,10 +486,15 @@ def test_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     source = str(folder / "val" / "images")
     assert main(["predict", run, "--source", source, "--to", str(pictures), "--score-threshold", "0", *shared]) == 0
     assert len(list(pictures.glob("*.png"))) == 3
-    one = str(folder / "val" / "images" / "6.png")
-    assert main(["predict", run, "--source", one, "--to", str(tmp_path / "one"), "--kind", "mask", *shared]) == 0
+    spoken = capsys.readouterr().out
+    one, table = str(folder / "val" / "images" / "6.png"), tmp_path / "tables" / "found.csv"
+    words = ["--kind", "mask", "--table", str(table)]
+    assert main(["predict", run, "--source", one, "--to", str(tmp_path / "one"), *words, *shared]) == 0
+    assert table.read_text().startswith("image,class,score,x1,y1,x2,y2,area\n")
+    assert main(["predict", run, "--source", one, "--to", str(tmp_path / "two"), *words, *shared]) == 2
+    assert "found.csv exists already" in capsys.readouterr().err
     assert len(list((tmp_path / "one").glob("*.png"))) == 1
-    assert "6 objects" in capsys.readouterr().out
+    assert "6 objects" in spoken
 
 
 def test_legends_are_for_masks_of_classes(fitted: tuple[Segmenter, Path], discs: Dataset, tmp_path: Path) -> None:
