@@ -123,6 +123,7 @@ def test_settings_are_the_flags_of_the_command_line(groups: tuple[type[Settings]
         "data",
         "validation",
         "json",
+        "table",
         "plot",
         "source",
         "to",
