@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from easyseg.data.check.wording import parted
+from easyseg.data.check.wording import parted, way_out
 from easyseg.data.classes.class_maps import read_class_map, refuse_names_of_objects
 from easyseg.data.classes.class_wishes import ClassWishes, gather_wishes
 from easyseg.data.dataset import Dataset
@@ -132,7 +132,8 @@ def _left_out(skipped: Sequence[SkippedSample], root: Path | None, *, num_left: 
         cases = [Case(_below(Path(each.path), root or Path()), parted(each.problem)[0]) for each in skipped]
         found = f"{counted(f'{len(cases):,}', 'sample')} that cannot be used as annotated."
         advice = "Mend them; or type on_bad_sample='skip' to train without them." if num_left > 1 else "Mend them."
-        yield Finding.of("unusable_samples", "error", cases, found, advice)
+        further = next((way for each in skipped if (way := way_out(each.problem))), "")
+        yield Finding.of("unusable_samples", "error", cases, found, f"{advice} {further}".rstrip())
 
 
 def _loose_layout(folder: Path, given: Mapping[str, Any]) -> tuple[Layout, list[Finding]]:
