@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from easyseg.cli import main
+from easyseg.data.reading import load_dataset
+from easyseg.errors import FormatError
 from easyseg.io.images import write_image
 from easyseg.results import Checkup
 
@@ -33,11 +35,26 @@ def coco(folder: Path, *, count: int = 16, outlined: int = 0, bbox: tuple[int, i
     return folder
 
 
-def test_boxes_alone_are_told_with_the_way_out(tmp_path: Path, examine: Examine) -> None:
+def yolo(folder: Path, *, count: int = 6, line: str = "0 0.5 0.5 0.25 0.3") -> Path:
+    """Write images of noise, 40 x 60 pixels, with a label file of one line each."""
+    generator = np.random.default_rng(0)
+    (folder / "labels").mkdir(parents=True)
+    for number in range(count):
+        write_image(folder / f"images/{number:02}.png", generator.integers(0, 256, (40, 60, 3), dtype=np.uint8))
+        (folder / f"labels/{number:02}.txt").write_text(f"{line}\n")
+    return folder
+
+
+@pytest.mark.parametrize("write", [coco, yolo])
+@pytest.mark.parametrize("given", [{}, {"on_bad_sample": "skip"}])
+def test_boxes_alone_are_told_with_the_way_out(
+    write: Callable[..., Path], given: dict[str, str], tmp_path: Path, examine: Examine
+) -> None:
     """No image is left to look at, which no check minds; what takes boxes all the same is said."""
-    checkup = examine(coco(tmp_path), instances=True)
+    checkup = examine(write(tmp_path, count=16), instances=True, **given)
     assert [finding.kind for finding in checkup] == ["unusable_samples"]
     assert (checkup.num_images, checkup["unusable_samples"].count) == (0, 16)
+    assert "a box" in checkup["unusable_samples"].cases[0].detail
     assert checkup["unusable_samples"].advice == f"Mend them. {WAY_OUT}"
     assert "unusable_samples" not in examine(tmp_path, boxes="fill")
 
@@ -48,3 +65,21 @@ def test_the_way_out_is_a_flag_on_the_command_line(tmp_path: Path, capsys: pytes
     out = capsys.readouterr().out
     assert "or type --on-bad-sample skip to train without them. For faster_rcnn" in out
     assert "type --boxes fill." in out
+
+
+@pytest.mark.parametrize("write", [coco, yolo])
+def test_nothing_left_is_refused(write: Callable[..., Path], tmp_path: Path) -> None:
+    """A dataset of no annotated image is none, even where unusable ones may be left out; the way out is said."""
+    with pytest.raises(FormatError, match="nothing annotated is left, for 6 samples cannot be used") as caught:
+        load_dataset(write(tmp_path, count=6), on_bad_sample="skip")
+    assert str(caught.value).endswith(f"no mask can be drawn from a box. {WAY_OUT}" if write is yolo else WAY_OUT)
+    assert "on_bad_sample" not in str(caught.value)
+
+
+def test_what_is_left_is_background_only(tmp_path: Path, examine: Examine) -> None:
+    """Images without objects beside images of boxes are examined, but make no dataset."""
+    (yolo(tmp_path) / "labels/03.txt").write_text("")
+    with pytest.raises(FormatError, match="nothing annotated is left, for 5 samples"):
+        load_dataset(tmp_path, on_bad_sample="skip")
+    checkup = examine(tmp_path)
+    assert (checkup.num_images, checkup["unusable_samples"].count) == (1, 5)

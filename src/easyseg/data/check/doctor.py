@@ -38,8 +38,8 @@ from easyseg.data.check.opening import Opened, open_folder, opened_dataset, refu
 from easyseg.data.check.sources import map_of_drawn, sources_of
 from easyseg.data.check.survey import CHECKS, Survey, split_numbers
 from easyseg.data.check.understanding import understand
-from easyseg.data.check.wording import parted
 from easyseg.data.dataset import Dataset
+from easyseg.data.wording import parted
 from easyseg.errors import OutputError
 from easyseg.results.checkup import SEVERITIES, Checkup, Finding
 from easyseg.structures import SPLITS, ClassMap

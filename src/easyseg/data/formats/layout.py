@@ -48,9 +48,14 @@ class BadSamples:
         self._policy = policy
         self.skipped: list[SkippedSample] = []
 
+    @property
+    def are_refused(self) -> bool:
+        """Whether the first one is an error."""
+        return self._policy == "error"
+
     def add(self, error: SampleError) -> None:
         """Leave a sample out, or raise what is wrong with it."""
-        if self._policy == "error":
+        if self.are_refused:
             raise error
         self.skipped.append(SkippedSample(str(error.path), error.problem))
 

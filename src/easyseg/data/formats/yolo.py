@@ -119,8 +119,8 @@ class _BoxError(SampleError):
 
 
 def _refuse_boxes(boxes: Sequence[SampleError], gathered: Gathered, options: ReadOptions) -> None:
-    """Refuse a dataset of boxes, and in another one the images that have some."""
-    if boxes and not any(sample.objects for sample in gathered.samples):
+    """Refuse a dataset of boxes; in another one, or where such images are left out, those that have some."""
+    if boxes and options.bad_samples.are_refused and not any(sample.objects for sample in gathered.samples):
         raise FormatError(
             f"{Path(boxes[0].path).parent}: the labels hold boxes ('class x y width height'), and no mask can be drawn "
             f"from a box. Export the dataset for segmentation, with the outlines of the objects. {HOW_TO_FILL_BOXES}"
@@ -166,7 +166,7 @@ def _objects(file: Path, rows: Sequence[_Row], names: YoloNames, gathered: Gathe
             shape = row.place
         else:
             error = _line_error(file, row.line, "it is a box (5 numbers), and no mask can be drawn from a box")
-            raise _BoxError(error.path, error.problem)
+            raise _BoxError(error.path, f"{error.problem} {HOW_TO_FILL_BOXES}")
         found.append(LabelledObject(names.name(row.class_id), shape))
     gathered.counts[FILLED] += sum(isinstance(row.place, BoxShape) for row in rows)
     return tuple(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from easyseg.data.check.wording import parted, way_out
+from easyseg.data.wording import parted, way_out
 
 
 @pytest.mark.parametrize(
