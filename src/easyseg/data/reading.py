@@ -126,7 +126,8 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     of_the_model = {"classes": list(classes) if classes else None, "seed": seed, "split": split}
     settings = {"data": str(folder), **given.changed(), **{key: value for key, value in of_the_model.items() if value}}
     dataset = Dataset(layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings)
-    dataset = replace(dataset, value_range=scale.value_range, skipped=layout.skipped).with_splits()
+    dataset = replace(dataset, skipped=layout.skipped, without_sample=layout.without_sample)
+    dataset = replace(dataset, value_range=scale.value_range).with_splits()
     refuse_nothing_left(dataset)
     if object_classes is not None or smallest_pixels is not None:
         dataset = dataset.as_instances(classes=object_classes, smallest_pixels=smallest_pixels or SMALLEST_PIXELS)

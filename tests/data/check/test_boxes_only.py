@@ -67,6 +67,19 @@ def test_the_way_out_is_a_flag_on_the_command_line(tmp_path: Path, capsys: pytes
     assert "type --boxes fill." in out
 
 
+def test_images_of_boxes_are_not_without_annotation(tmp_path: Path, examine: Examine) -> None:
+    """Beside outlines, what has only a box is unusable; an image that no annotation names is another thing."""
+    generator = np.random.default_rng(1)
+    for folder in (coco(tmp_path / "coco", outlined=2), yolo(tmp_path / "yolo")):
+        if folder.name == "yolo":
+            (folder / "labels/01.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+        checkup = examine(folder)
+        assert checkup["unusable_samples"].count == (14 if folder.name == "coco" else 5)
+        assert "unannotated_images" not in checkup
+    write_image(tmp_path / "coco/images/other.png", generator.integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    assert [case.name for case in examine(tmp_path / "coco")["unannotated_images"].cases] == ["images/other.png"]
+
+
 @pytest.mark.parametrize("write", [coco, yolo])
 def test_nothing_left_is_refused(write: Callable[..., Path], tmp_path: Path) -> None:
     """A dataset of no annotated image is none, even where unusable ones may be left out; the way out is said."""

@@ -176,6 +176,7 @@ def _surveyed(opened: Opened, settings: CheckSettings) -> tuple[Survey, list[Fin
         mask_planes=mask_planes,
         pixels=count_classes(mask_digest, mask_planes, class_map) if class_map else None,
         splits=split_numbers(opened.samples),
+        without_sample=opened.dataset.without_sample if opened.dataset else frozenset(),
     )
     return survey, [*opened.findings, *findings]
 

@@ -27,6 +27,7 @@ class Layout:
         task: with objects, the task where the files say it.
         class_map: what the classes are, where the format fixes them.
         skipped: samples that were left out because they cannot be used.
+        without_sample: images that annotations name but no sample is made of, such as those of skipped ones.
     """
 
     samples: Sequence[Sample]
@@ -39,6 +40,7 @@ class Layout:
     task: Task | Literal["auto"] = "auto"
     class_map: ClassMap | None = None
     skipped: tuple[SkippedSample, ...] = ()
+    without_sample: frozenset[Path] = frozenset()
 
 
 class BadSamples:
