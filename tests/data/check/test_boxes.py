@@ -1,4 +1,4 @@
-"""Datasets whose objects, or most of them, have boxes and no outlines."""
+"""Objects that have boxes and no outlines: unusable where masks are needed, else examined as outlines are."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from easyseg.cli import main
-from easyseg.data.reading import load_dataset
+from easyseg.data.reading import as_dataset, load_dataset
 from easyseg.errors import FormatError
 from easyseg.io.images import write_image
 from easyseg.results import Checkup
+from easyseg.structures import BoxShape, LabelledObject, Sample
 
 Examine = Callable[..., Checkup]
 
@@ -96,3 +97,18 @@ def test_what_is_left_is_background_only(tmp_path: Path, examine: Examine) -> No
         load_dataset(tmp_path, on_bad_sample="skip")
     checkup = examine(tmp_path)
     assert (checkup.num_images, checkup["unusable_samples"].count) == (1, 5)
+
+
+@pytest.mark.parametrize("is_relative", [False, True])
+def test_boxes_that_leave_the_image(is_relative: bool) -> None:
+    """They are told as polygons are, from more than a pixel on; what encloses nothing is told, too."""
+    sides = [(5, 5, 65, 33), (5, 5, 67, 20), (70, 5, 80, 20), (-3, 5, 9, 20), (7, 5, 7, 20)]
+    scale = np.array([64, 32, 64, 32]) if is_relative else 1
+    boxes = [BoxShape(*(np.array(each) / scale).tolist(), is_relative=is_relative) for each in sides]
+    image = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    sample = Sample(image, objects=tuple(LabelledObject("roof", box) for box in boxes))
+    found = as_dataset([sample]).check(verbose=False)
+    assert [case.objects for case in found["outside_polygons"].cases] == [(1,), (2,), (3,)]
+    assert found["outside_polygons"].found == "3 polygons or boxes that leave the image."
+    assert "2 of 4 points lie outside of the picture, the first at [67.0, 5.0]" in str(found["outside_polygons"])
+    assert [case.objects for case in found["degenerate_polygons"].cases] == [(4,)]
