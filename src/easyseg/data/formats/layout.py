@@ -92,6 +92,7 @@ class ReadOptions:
 DEFAULTS = ReadOptions()
 HOW_TO_FILL_BOXES = "For faster_rcnn, which learns boxes and no masks, type load_dataset(path, boxes='fill')."
 FILLED = "Objects of which only the box is annotated, taken to fill it"
+BEYOND = "Boxes that reach beyond their image, cut off there"
 
 
 class Format(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from easyseg.data.formats.gathering import Gathered
-from easyseg.data.formats.layout import DEFAULTS, FILLED, HOW_TO_FILL_BOXES, Layout, ReadOptions
+from easyseg.data.formats.layout import BEYOND, DEFAULTS, FILLED, HOW_TO_FILL_BOXES, Layout, ReadOptions
 from easyseg.data.formats.scanning import image_folder, list_images
 from easyseg.data.formats.yolo_labels import LabelIndex, label_files, look_like_labels
 from easyseg.data.formats.yolo_yaml import YoloNames, YoloSplits, read_splits, read_yolo_names
@@ -24,6 +24,9 @@ OVERRULES = ("folders", "txt_splits")
 
 _MOST_SHARE = 2.0
 """Outlines may reach a little beyond the image; larger numbers are pixels."""
+_BEYOND = f"{BEYOND}; x and y of a line are the middle of its box, as shares of the image"
+_MARGIN_SHARE = 0.01
+"""Boxes may reach so far beyond the image; annotation tools round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,9 @@ def _objects(file: Path, rows: Sequence[_Row], names: YoloNames, gathered: Gathe
             error = _line_error(file, row.line, "it is a box (5 numbers), and no mask can be drawn from a box")
             raise _BoxError(error.path, f"{error.problem} {HOW_TO_FILL_BOXES}")
         found.append(LabelledObject(names.name(row.class_id), shape))
-    gathered.counts[FILLED] += sum(isinstance(row.place, BoxShape) for row in rows)
+    boxes = [row.place for row in rows if isinstance(row.place, BoxShape)]
+    gathered.counts[FILLED] += len(boxes)
+    gathered.counts[_BEYOND] += sum(box.reaches_beyond((1, 1), margin=_MARGIN_SHARE) for box in boxes)
     return tuple(found)
 
 
