@@ -112,3 +112,23 @@ def test_instances_belong_together() -> None:
     ):
         with pytest.raises(DataError, match="do not belong together"):
             Instances(*wrong)
+
+
+@pytest.mark.parametrize(
+    ("sides", "beyond"),
+    [
+        ((-1, -1, 65, 33), False),
+        ((-1.5, 0, 9, 9), True),
+        ((0, -1.5, 9, 9), True),
+        ((0, 0, 65.5, 9), True),
+        ((0, 0, 9, 33.5), True),
+        ((70, 0, 80, 9), True),
+    ],
+)
+def test_boxes_that_reach_beyond_an_image(sides: tuple[float, float, float, float], beyond: bool) -> None:
+    """Each side counts, from the margin on; of shares, the margin is one where the size is not known."""
+    x1, y1, x2, y2 = sides
+    shares = BoxShape(x1 / 64, y1 / 32, x2 / 64, y2 / 32, is_relative=True)
+    assert BoxShape(*sides).reaches_beyond((32, 64), margin=1.0) is beyond
+    assert shares.reaches_beyond((32, 64), margin=1.0) is beyond
+    assert shares.reaches_beyond((1, 1), margin=1 / 16) is (x2 > 70)

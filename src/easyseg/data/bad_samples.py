@@ -5,10 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from easyseg.data.dataset import Dataset
 from easyseg.data.formats.layout import Layout
 from easyseg.data.sample_files import MOST_LISTED, find_problem
 from easyseg.data.threads import map_in_threads
+from easyseg.data.wording import parted, way_out
+from easyseg.errors import FormatError
+from easyseg.results.words import counted
 from easyseg.structures import SkippedSample
+
+
+class NothingLeftError(FormatError):
+    """All annotated samples of a dataset have been left out.
+
+    Attributes:
+        dataset: what is left of it.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        count = counted(f"{len(dataset.skipped):,}", "sample")
+        first = dataset.skipped[0]
+        further = next((way for each in dataset.skipped if (way := way_out(each.problem))), "Mend them.")
+        super().__init__(
+            f"{dataset.path}: nothing annotated is left, for {count} cannot be used as annotated, such as "
+            f"{first.path}: {parted(first.problem)[0]}. {further}"
+        )
+        self.dataset = dataset
+
+
+def refuse_nothing_left(dataset: Dataset) -> None:
+    """Refuse a dataset of which only images without objects or masks are left.
+
+    Raises:
+        NothingLeftError: it is one.
+    """
+    if dataset.skipped and not any(sample.mask is not None or sample.objects for sample in dataset.samples):
+        raise NothingLeftError(dataset)
 
 
 def without_bad_samples(layout: Layout) -> Layout:

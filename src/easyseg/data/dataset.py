@@ -63,6 +63,7 @@ class Dataset:
         settings: the arguments of `load_dataset` that read it again, as plain values; empty without files.
         value_range: which numbers of the images are black and white; None where they hold bytes.
         skipped: samples that were left out because they cannot be used.
+        without_sample: images that annotations name but no sample is made of, such as those of skipped ones.
     """
 
     samples: Sequence[Sample]
@@ -76,6 +77,7 @@ class Dataset:
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     value_range: ValueRange | None = field(default=None, repr=False)
     skipped: tuple[SkippedSample, ...] = field(default=(), repr=False)
+    without_sample: frozenset[Path] = field(default=frozenset(), repr=False)
 
     def __len__(self) -> int:
         return len(self.samples)

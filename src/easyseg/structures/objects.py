@@ -116,6 +116,14 @@ class BoxShape:
         height, width = size_hw if self.is_relative else (1.0, 1.0)
         return self.x1 * width, self.y1 * height, self.x2 * width, self.y2 * height
 
+    def reaches_beyond(self, size_hw: SizeHW, *, margin: float) -> bool:
+        """Return whether a side lies more than `margin` pixels outside of an image of this height and width.
+
+        Of relative sides and the size (1, 1), the margin is a share of the image.
+        """
+        x1, y1, x2, y2 = self.sides(size_hw)
+        return min(x1, y1) < -margin or x2 > size_hw[1] + margin or y2 > size_hw[0] + margin
+
 
 Shape: TypeAlias = "Polygons | RunLengths | MaskPart | BoxShape"
 

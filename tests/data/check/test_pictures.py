@@ -16,7 +16,7 @@ from easyseg.data.reading import as_dataset
 from easyseg.data.shapes import draw_shapes
 from easyseg.results import Checkup
 from easyseg.results.checkup import PicturedCase
-from easyseg.structures import LabelledObject, Polygons, Sample
+from easyseg.structures import BoxShape, LabelledObject, Polygons, Sample, Shape
 
 PANELS = {
     "leaks": 2,
@@ -119,14 +119,17 @@ def test_overlapping_classes_are_laid_over_each_other() -> None:
     assert len(pictures["empty_masks"][0].panels) == 3
 
 
-def test_outlines_are_shown_with_what_lies_beyond_the_image() -> None:
+@pytest.mark.parametrize("is_box", [False, True])
+def test_outlines_are_shown_with_what_lies_beyond_the_image(is_box: bool) -> None:
     """The object that is meant, on the whole image and closely; what is outside of the image is grey."""
     image = np.full((60, 80, 3), 200, np.uint8)
     image[::2] = 90
     inside = np.array([(10.0, 10.0), (30.0, 10.0), (30.0, 30.0)])
     outside = np.array([(60.0, 40.0), (110.0, 40.0), (110.0, 55.0), (60.0, 55.0)])
     far = np.array([(900.0, 900.0), (950.0, 900.0), (950.0, 950.0)])
-    objects = [LabelledObject("roof", Polygons(((ring,),))) for ring in (inside, outside, far)]
+    shape = BoxShape(60.0, 40.0, 110.0, 55.0) if is_box else Polygons(((outside,),))
+    shapes: list[Shape] = [Polygons(((inside,),)), shape, Polygons(((far,),))]
+    objects = [LabelledObject("roof", shape) for shape in shapes]
     dataset = as_dataset([Sample(image, objects=objects)])
     survey, _ = doctor._surveyed(opened_dataset(dataset), CheckSettings(verbose=False, workers=0))
     checkup = dataset.check(verbose=False)

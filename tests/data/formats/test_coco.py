@@ -385,6 +385,30 @@ def test_boxes_as_objects(content: dict[str, Any], writers: ModuleType, tmp_path
     assert "Objects of which only the box is annotated, taken to fill it: 1" in dataset.describe()
 
 
+@pytest.mark.parametrize(
+    ("box", "has_size", "is_told"),
+    [
+        ([30, 20, 40, 30], True, True),
+        ([30, 20, 10, 10], True, False),
+        ([30, 20, 11, 11], True, False),  # as tools round
+        ([30, 20, 40, 30], False, False),
+    ],
+)
+def test_boxes_beyond_their_image(
+    box: Any, has_size: bool, is_told: bool, content: dict[str, Any], writers: ModuleType, tmp_path: Path
+) -> None:
+    """Two corners in place of a corner and a size are told where the image's size is known; they are cut off."""
+    content["annotations"][0] |= {"segmentation": [], "bbox": box}
+    if not has_size:
+        content["images"] = [
+            {k: v for k, v in each.items() if k not in ("height", "width")} for each in content["images"]
+        ]
+    writers.write_json(tmp_path / FILE, content)
+    dataset = load_dataset(tmp_path, boxes="fill")
+    told = "Boxes that reach beyond their image, cut off there; a bbox is [x, y, width, height]: 1."
+    assert (told in dataset.notes) is is_told
+
+
 @pytest.mark.parametrize("box", [[1, 2, 3], [1, 2, -3, 4], ["a", 1, 2, 3], [1, 2, 3, 4, 5, 6], "box"])
 def test_broken_boxes(box: Any, content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:
     """They are named."""

@@ -341,6 +341,15 @@ def test_boxes_as_objects(write: Any) -> None:
         load_dataset(write(b="1 0.5 0.5 0.2 0.2"))
 
 
+def test_boxes_beyond_their_image(write: Any) -> None:
+    """A corner in place of the middle is told where the box leaves the image by more than rounding does."""
+    line = "Boxes that reach beyond their image, cut off there; x and y of a line are the middle of its box"
+    sound = "0 0.5 0.5 1.01 1.01\n0 0.1 0.1 0.2 0.2"
+    assert line not in load_dataset(write(a=sound), boxes="fill").describe()
+    notes = load_dataset(write(a=f"{sound}\n0 0.1 0.5 0.4 0.2\n0 0.9 0.5 0.1 1.2"), boxes="fill").notes
+    assert f"{line}, as shares of the image: 2." in notes
+
+
 def test_thin_polygons(write: Any) -> None:
     """A line of two and a half points is refused; a flat outline covers nothing."""
     dataset = load_dataset(write(a=f"{ROW}\n0 0.1 0.1 0.5 0.1 0.9 0.1"))

@@ -38,8 +38,8 @@ from easyseg.data.check.opening import Opened, open_folder, opened_dataset, refu
 from easyseg.data.check.sources import map_of_drawn, sources_of
 from easyseg.data.check.survey import CHECKS, Survey, split_numbers
 from easyseg.data.check.understanding import understand
-from easyseg.data.check.wording import parted
 from easyseg.data.dataset import Dataset
+from easyseg.data.wording import parted
 from easyseg.errors import OutputError
 from easyseg.results.checkup import SEVERITIES, Checkup, Finding
 from easyseg.structures import SPLITS, ClassMap
@@ -176,6 +176,7 @@ def _surveyed(opened: Opened, settings: CheckSettings) -> tuple[Survey, list[Fin
         mask_planes=mask_planes,
         pixels=count_classes(mask_digest, mask_planes, class_map) if class_map else None,
         splits=split_numbers(opened.samples),
+        without_sample=opened.dataset.without_sample if opened.dataset else frozenset(),
     )
     return survey, [*opened.findings, *findings]
 

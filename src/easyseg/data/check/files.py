@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from easyseg.data.check.digest import Trouble
 from easyseg.data.check.sources import DrawnMask
 from easyseg.data.check.survey import Survey, check
-from easyseg.data.check.wording import parted
+from easyseg.data.wording import parted
 from easyseg.io.jpeg_masks import REFUSED_JPEG
 from easyseg.results.checkup import Case, Finding
 from easyseg.results.words import counted

@@ -20,7 +20,17 @@ from easyseg.errors import DataError, EasySegError, SampleError
 from easyseg.geometry import RunLengths, polygon_faults
 from easyseg.results.checkup import Case, Finding, Severity
 from easyseg.results.words import counted
-from easyseg.structures import IGNORE_INDEX, MaskPart, NumberedObjects, Polygons, Sample, Shape
+from easyseg.structures import (
+    IGNORE_INDEX,
+    BoxShape,
+    MaskPart,
+    NumberedObjects,
+    Points,
+    Polygons,
+    Sample,
+    Shape,
+    SizeHW,
+)
 
 MOST_MASKS = 200
 """Of so many evenly spread masks the single shapes are looked at."""
@@ -41,7 +51,7 @@ _KINDS = {
 }
 _POLYGON_WORDS = {
     "degenerate_polygons": (
-        ("polygon that encloses no pixels", "polygons that enclose no pixels"),
+        ("polygon or box that encloses no pixels", "polygons or boxes that enclose no pixels"),
         "They draw nothing; remove them, or draw them anew.",
     ),
     "crossing_polygons": (
@@ -49,8 +59,8 @@ _POLYGON_WORDS = {
         "What lies inside of such an outline is a matter of taste; draw them anew.",
     ),
     "outside_polygons": (
-        ("polygon that leaves the image", "polygons that leave the image"),
-        "They are cut at its edge; check that image and annotation belong together.",
+        ("polygon or box that leaves the image", "polygons or boxes that leave the image"),
+        "They are cut at its edge; check that image and annotation belong together, and the order of a box's numbers.",
     ),
 }
 
@@ -77,12 +87,12 @@ def polygons(survey: Survey) -> Iterator[Finding]:
     """Outlines that are no outlines, cross themselves, or reach out of the image."""
     cases: dict[str, list[Case]] = defaultdict(list)
     for at, sample in enumerate(survey.samples):
-        size_hw = tuple(survey.images.size_hw[at].tolist())
-        if size_hw == (0, 0):
+        height, width = survey.images.size_hw[at].tolist()
+        if height == width == 0:
             continue
         objects = sample.objects if isinstance(sample.objects, tuple) else ()
         for number, labelled in enumerate(objects, start=1):
-            for kind, detail in _faults(labelled.shape, size_hw):
+            for kind, detail in _faults(labelled.shape, (height, width)):
                 words = f"object {number}, {labelled.class_name}: {detail[:1].lower()}{detail[1:].rstrip('.')}"
                 cases[kind].append(replace(survey.image_case(at, words), objects=(number - 1,)))
     for kind, found in cases.items():
@@ -231,16 +241,28 @@ def tiny_objects(survey: Survey) -> Iterator[Finding]:
         yield Finding.of("tiny_objects", "warning", cases, found_words, advice)
 
 
-def _faults(shape: Shape, size_hw: tuple[int, ...]) -> Iterator[tuple[str, str]]:
-    """Yield the kind of finding and the details of each fault of an object's outlines."""
+def outlines_of(shape: Shape | None, size_hw: SizeHW) -> list[Points]:
+    """Return the outlines of polygons and boxes, (K, 2) pixel x, y each, as far as they reach; none of masks.
+
+    Args:
+        shape: of an object.
+        size_hw: height and width of its image.
+    """
+    if isinstance(shape, BoxShape):
+        x1, y1, x2, y2 = shape.sides(size_hw)
+        return [np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])]
     if not isinstance(shape, Polygons):
-        return
-    size = np.array(size_hw[::-1], float) if shape.is_relative else 1.0
-    for rings in shape.parts:
-        for ring in rings:
-            for fault in polygon_faults(ring * size, (size_hw[0], size_hw[1])):
-                if fault.kind in _KINDS:
-                    yield _KINDS[fault.kind], fault.detail
+        return []
+    scale = np.array(size_hw[::-1], float) if shape.is_relative else 1.0
+    return [ring * scale for rings in shape.parts for ring in rings]
+
+
+def _faults(shape: Shape, size_hw: SizeHW) -> Iterator[tuple[str, str]]:
+    """Yield the kind of finding and the details of each fault of an object's outlines."""
+    for outline in outlines_of(shape, size_hw):
+        for fault in polygon_faults(outline, size_hw):
+            if fault.kind in _KINDS:
+                yield _KINDS[fault.kind], fault.detail
 
 
 def _shapes(survey: Survey) -> list[Shapes]:

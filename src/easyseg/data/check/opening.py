@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from easyseg.data.check.wording import parted
+from easyseg.data.bad_samples import NothingLeftError
 from easyseg.data.classes.class_maps import read_class_map, refuse_names_of_objects
 from easyseg.data.classes.class_wishes import ClassWishes, gather_wishes
 from easyseg.data.dataset import Dataset
@@ -20,6 +20,7 @@ from easyseg.data.formats.scanning import FoundFile, existing_folder, find_files
 from easyseg.data.reading import load_dataset
 from easyseg.data.sequences import splits_of
 from easyseg.data.splitting import assign_splits
+from easyseg.data.wording import parted, way_out
 from easyseg.errors import DataError, SampleError
 from easyseg.results.checkup import Case, Finding
 from easyseg.results.words import counted
@@ -95,6 +96,8 @@ def open_folder(path: str | Path, given: Mapping[str, Any]) -> Opened:
     folder = existing_folder(path)
     try:
         return opened_dataset(load_dataset(folder, **given))
+    except NothingLeftError as error:
+        return opened_dataset(error.dataset)
     except DataError as error:
         if (opened := _without_unusable(folder, given)) is not None:
             return opened
@@ -114,7 +117,7 @@ def open_folder(path: str | Path, given: Mapping[str, Any]) -> Opened:
 
 
 def _without_unusable(folder: Path, given: Mapping[str, Any]) -> Opened | None:
-    """Open a dataset of annotation files without what cannot be used of it; None where it is none, or nothing is left.
+    """Open a dataset of annotation files without what cannot be used of it; None where it is none.
 
     Images and masks that are paired by their names are opened in full, whatever state they are in.
     """
@@ -122,6 +125,8 @@ def _without_unusable(folder: Path, given: Mapping[str, Any]) -> Opened | None:
         if find_format(folder, given.get("format", "auto")).NAME in _PAIRED:
             return None
         return opened_dataset(load_dataset(folder, **{**given, "on_bad_sample": "skip"}))
+    except NothingLeftError as error:
+        return opened_dataset(error.dataset)
     except DataError:
         return None
 
@@ -132,7 +137,8 @@ def _left_out(skipped: Sequence[SkippedSample], root: Path | None, *, num_left: 
         cases = [Case(_below(Path(each.path), root or Path()), parted(each.problem)[0]) for each in skipped]
         found = f"{counted(f'{len(cases):,}', 'sample')} that cannot be used as annotated."
         advice = "Mend them; or type on_bad_sample='skip' to train without them." if num_left > 1 else "Mend them."
-        yield Finding.of("unusable_samples", "error", cases, found, advice)
+        further = next((way for each in skipped if (way := way_out(each.problem))), "")
+        yield Finding.of("unusable_samples", "error", cases, found, f"{advice} {further}".rstrip())
 
 
 def _loose_layout(folder: Path, given: Mapping[str, Any]) -> tuple[Layout, list[Finding]]:

@@ -45,7 +45,7 @@ def missing_masks(survey: Survey) -> Iterator[Finding]:
 @check("orphan masks")
 def orphan_masks(survey: Survey) -> Iterator[Finding]:
     """Files among the masks that belong to no image, and files among the images that the dataset does not use."""
-    unused = unused_files(survey.samples, survey.mask_sources)
+    unused = [path for path in unused_files(survey.samples, survey.mask_sources) if path not in survey.without_sample]
     if not unused:
         return
     masks_in_use = [*survey.mask_sources, *_files_of_objects(survey.samples)]

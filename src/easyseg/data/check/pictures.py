@@ -7,13 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 from easyseg import visualization
+from easyseg.data.check.objects import outlines_of
 from easyseg.data.check.sources import read_any_mask, read_any_numbers
 from easyseg.data.check.survey import Survey
 from easyseg.errors import EasySegError
 from easyseg.io.images import RawMask
 from easyseg.io.inspection import as_picture
 from easyseg.results.checkup import Case, Checkup, Finding, Panel, PicturedCase
-from easyseg.structures import IGNORE_INDEX, Color, ImageArray, Polygons
+from easyseg.structures import IGNORE_INDEX, Color, ImageArray
 
 MOST_PICTURES = 3
 """So many cases of a finding are shown."""
@@ -90,8 +91,7 @@ def _outlined(survey: Survey, sample: int, number: int, *, closely: bool = False
     height, width = picture.shape[:2]
     objects = survey.samples[sample].objects
     shape = objects[number].shape if isinstance(objects, tuple) else None
-    scale = np.array([width, height]) if isinstance(shape, Polygons) and shape.is_relative else 1.0
-    rings = [ring * scale for part in shape.parts for ring in part] if isinstance(shape, Polygons) else []
+    rings = outlines_of(shape, (height, width))
     points = np.concatenate([ring.reshape(-1, 2) for ring in rings]) if rings else np.zeros((0, 2))
     points = points[np.isfinite(points).all(axis=1)]
     if not closely or not len(points):

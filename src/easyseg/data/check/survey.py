@@ -41,6 +41,7 @@ class Survey:
         mask_planes: (M,) the number of each mask among those of its sample.
         pixels: how many pixels of each mask are of which class; None without a class map.
         splits: (N,) the number of each sample's split in `SPLITS`; -1 where it has none.
+        without_sample: images that annotations name but no sample is made of.
     """
 
     samples: Sequence[Sample]
@@ -55,6 +56,7 @@ class Survey:
     mask_planes: Rows
     pixels: ClassPixels | None
     splits: npt.NDArray[np.int8]
+    without_sample: frozenset[Path] = frozenset()
 
     @property
     def readable_images(self) -> npt.NDArray[np.bool_]:

@@ -139,6 +139,8 @@ def _share_above(these: Shares, those: Shares) -> float:
 def _mirrored(covered: Shares) -> Rows:
     """Return which of the shares (R,) lie far from all others, but among them when taken from 1."""
     none = np.zeros(0, np.intp)
+    if len(covered) < _LEAST_SOUND:
+        return none
     is_high = covered > 0.5
     suspects = (is_high if is_high.mean() < 0.5 else ~is_high).nonzero()[0]
     others = np.sort(np.delete(covered, suspects))

@@ -9,9 +9,9 @@ import numpy as np
 
 from easyseg.data.check.digest import KINDS, MaskDigest, Numbers
 from easyseg.data.check.opening import Opened
-from easyseg.data.check.wording import parted
 from easyseg.data.classes.class_maps import class_map_of_scan
 from easyseg.data.classes.mask_values import MOST_MASKS, MaskValues, Scan, evenly_spread
+from easyseg.data.wording import parted
 from easyseg.errors import ClassMapError
 from easyseg.results.checkup import Finding
 from easyseg.structures import ClassMap

@@ -17,7 +17,15 @@ from easyseg.data.formats.annotation_files import (
     shown,
 )
 from easyseg.data.formats.gathering import Gathered
-from easyseg.data.formats.layout import DEFAULTS, FILLED, HOW_TO_FILL_BOXES, BadSamples, Layout, ReadOptions
+from easyseg.data.formats.layout import (
+    BEYOND,
+    DEFAULTS,
+    FILLED,
+    HOW_TO_FILL_BOXES,
+    BadSamples,
+    Layout,
+    ReadOptions,
+)
 from easyseg.data.formats.named_files import NamedFiles
 from easyseg.data.formats.scanning import image_folder, list_images
 from easyseg.errors import DataError, SampleError
@@ -29,6 +37,9 @@ LOOKS_FOR = 'a JSON file with "images", "annotations" and "categories", as COCO 
 OVERRULES = ("folders", "txt_splits")
 
 _VOID = "__ignore__"
+_BEYOND = f"{BEYOND}; a bbox is [x, y, width, height]"
+_MARGIN_PIXELS = 1.0
+"""Boxes may reach so far beyond the image; annotation tools round."""
 _TASKS: tuple[Task | Literal["auto"], ...] = ("auto", "binary", "multiclass", "multilabel")
 _BROTHERS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
 """COCO's own files of the same images that lie beside its objects begin so."""
@@ -247,7 +258,7 @@ def _object(record: Fields, categories: dict[str, str], size_hw: SizeHW | None, 
     elif rings := record.items("segmentation"):
         shape = _polygons(record, rings, gathered.counts)
     else:
-        shape = _box(record, gathered)
+        shape = _box(record, size_hw, gathered)
     return LabelledObject(categories[identifier], shape, is_crowd)
 
 
@@ -266,7 +277,7 @@ def _run_lengths(record: Fields, segmentation: Fields, size_hw: SizeHW | None) -
     return shape
 
 
-def _box(record: Fields, gathered: Gathered) -> BoxShape:
+def _box(record: Fields, size_hw: SizeHW | None, gathered: Gathered) -> BoxShape:
     """Return the box of an object without a segmentation, where the user takes boxes."""
     box = record.items("bbox")
     if not box or gathered.boxes == "refuse":
@@ -280,7 +291,9 @@ def _box(record: Fields, gathered: Gathered) -> BoxShape:
         raise record.error(f"bbox is {shown(box)}; expected [x, y, width, height] in pixels. Correct or delete it.")
     gathered.counts[FILLED] += 1
     (left, top), (width, height) = points.tolist()
-    return BoxShape(left, top, left + width, top + height)
+    shape = BoxShape(left, top, left + width, top + height)
+    gathered.counts[_BEYOND] += size_hw is not None and shape.reaches_beyond(size_hw, margin=_MARGIN_PIXELS)
+    return shape
 
 
 def _polygons(record: Fields, rings: list[Any], notes: Counter[str]) -> Polygons:

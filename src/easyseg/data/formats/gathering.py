@@ -159,6 +159,7 @@ class Gathered:
             names=tuple(names),
             notes=(*(note for note in notes if note), *counted, *remarks, *self._split_notes()),
             skipped=tuple(self._options.bad_samples.skipped),
+            without_sample=frozenset(self._mentioned - self._samples.keys()),
             **fields,
         )
 

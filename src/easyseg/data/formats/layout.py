@@ -27,6 +27,7 @@ class Layout:
         task: with objects, the task where the files say it.
         class_map: what the classes are, where the format fixes them.
         skipped: samples that were left out because they cannot be used.
+        without_sample: images that annotations name but no sample is made of, such as those of skipped ones.
     """
 
     samples: Sequence[Sample]
@@ -39,6 +40,7 @@ class Layout:
     task: Task | Literal["auto"] = "auto"
     class_map: ClassMap | None = None
     skipped: tuple[SkippedSample, ...] = ()
+    without_sample: frozenset[Path] = frozenset()
 
 
 class BadSamples:
@@ -48,9 +50,14 @@ class BadSamples:
         self._policy = policy
         self.skipped: list[SkippedSample] = []
 
+    @property
+    def are_refused(self) -> bool:
+        """Whether the first one is an error."""
+        return self._policy == "error"
+
     def add(self, error: SampleError) -> None:
         """Leave a sample out, or raise what is wrong with it."""
-        if self._policy == "error":
+        if self.are_refused:
             raise error
         self.skipped.append(SkippedSample(str(error.path), error.problem))
 
@@ -88,6 +95,7 @@ HOW_TO_FILL_BOXES = (
     "takes each object to fill its box."
 )
 FILLED = "Objects of which only the box is annotated, taken to fill it"
+BEYOND = "Boxes that reach beyond their image, cut off there"
 
 
 class Format(Protocol):

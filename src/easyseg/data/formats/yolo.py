@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from easyseg.data.formats.gathering import Gathered
-from easyseg.data.formats.layout import DEFAULTS, FILLED, HOW_TO_FILL_BOXES, Layout, ReadOptions
+from easyseg.data.formats.layout import BEYOND, DEFAULTS, FILLED, HOW_TO_FILL_BOXES, Layout, ReadOptions
 from easyseg.data.formats.scanning import image_folder, list_images
 from easyseg.data.formats.yolo_labels import LabelIndex, label_files, look_like_labels
 from easyseg.data.formats.yolo_yaml import YoloNames, YoloSplits, read_splits, read_yolo_names
@@ -24,6 +24,9 @@ OVERRULES = ("folders", "txt_splits")
 
 _MOST_SHARE = 2.0
 """Outlines may reach a little beyond the image; larger numbers are pixels."""
+_BEYOND = f"{BEYOND}; x and y of a line are the middle of its box, as shares of the image"
+_MARGIN_SHARE = 0.01
+"""Boxes may reach so far beyond the image; annotation tools round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,8 @@ class _BoxError(SampleError):
 
 
 def _refuse_boxes(boxes: Sequence[SampleError], gathered: Gathered, options: ReadOptions) -> None:
-    """Refuse a dataset of boxes, and in another one the images that have some."""
-    if boxes and not any(sample.objects for sample in gathered.samples):
+    """Refuse a dataset of boxes; in another one, or where such images are left out, those that have some."""
+    if boxes and options.bad_samples.are_refused and not any(sample.objects for sample in gathered.samples):
         raise FormatError(
             f"{Path(boxes[0].path).parent}: the labels hold boxes ('class x y width height'), and no mask can be drawn "
             f"from a box. Export the dataset for segmentation, with the outlines of the objects. {HOW_TO_FILL_BOXES}"
@@ -166,9 +169,11 @@ def _objects(file: Path, rows: Sequence[_Row], names: YoloNames, gathered: Gathe
             shape = row.place
         else:
             error = _line_error(file, row.line, "it is a box (5 numbers), and no mask can be drawn from a box")
-            raise _BoxError(error.path, error.problem)
+            raise _BoxError(error.path, f"{error.problem} {HOW_TO_FILL_BOXES}")
         found.append(LabelledObject(names.name(row.class_id), shape))
-    gathered.counts[FILLED] += sum(isinstance(row.place, BoxShape) for row in rows)
+    boxes = [row.place for row in rows if isinstance(row.place, BoxShape)]
+    gathered.counts[FILLED] += len(boxes)
+    gathered.counts[_BEYOND] += sum(box.reaches_beyond((1, 1), margin=_MARGIN_SHARE) for box in boxes)
     return tuple(found)
 
 
