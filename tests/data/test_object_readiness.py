@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from easyseg.data.object_readiness import note_on_size, notes_on_objects, refuse_unlearnable
+from easyseg.data.object_readiness import note_on_size, notes_on_objects, notes_on_unseen, refuse_unlearnable
 from easyseg.data.object_sizes import ObjectSizes
 from easyseg.errors import DataError
 from easyseg.preprocessing import Preprocessing
@@ -93,3 +93,14 @@ def test_notes() -> None:
 def test_note_on_size(side: float, preprocessing: dict[str, Any], line: str) -> None:
     """Where objects are small for the network, the canvas is named on which they are not."""
     assert re.search(line, note_on_size(sizes(3, side=side), Preprocessing(**preprocessing)))
+
+
+def test_classes_that_are_measured_and_never_learnt() -> None:
+    """They are named before the first step; classes that are learnt and not measured are no harm."""
+    names = [f"kind {number}" for number in range(9)]
+    assert notes_on_unseen(sizes(3, class_id=2), sizes(1, class_id=2), names) == ()
+    (note,) = notes_on_unseen(sizes(3, class_id=2), sizes(1, class_id=4), names)
+    assert note.startswith("Note: no training image shows kind 4, and validation images do")
+    many = sizes(8)
+    several = ObjectSizes(many.boxes, np.arange(8), many.counts, num_crowds=0, num_vanished=0, names=many.names)
+    assert "kind 0, kind 1, kind 3, kind 4, kind 5, ..." in notes_on_unseen(sizes(3, class_id=2), several, names)[0]

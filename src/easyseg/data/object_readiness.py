@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ _MOST_DRAWN = 50
 _LARGE_PART = 0.1
 """Parts that are smaller than this share of the largest may be noise at an object's edge."""
 
+_MOST_NAMED = 5
 _SMALL_SHARE = 0.1
 _SMALL_SIDE = 8.0
 """Two places of the finest features. Where a tenth of the objects is smaller on the canvas, a larger one is named."""
@@ -83,6 +85,24 @@ def refuse_unmeasurable(sizes: ObjectSizes) -> None:
             f"None of the {counted(len(sizes.counts), 'validation image')} has a single object, so nothing tells which "
             "epoch is best. Type validation=... with other images, or another seed where the split was drawn."
         )
+
+
+def notes_on_unseen(learnt: ObjectSizes, measured: ObjectSizes, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a line on classes that are measured although no training image shows one of them.
+
+    Args:
+        learnt: of the training split.
+        measured: of the validation split.
+        names: of the classes.
+    """
+    unseen = np.setdiff1d(measured.class_ids, learnt.class_ids)
+    if not unseen.size:
+        return ()
+    listed = ", ".join(names[place] for place in unseen[:_MOST_NAMED]) + ("" if unseen.size <= _MOST_NAMED else ", ...")
+    return (
+        f"Note: no training image shows {listed}, and validation images do: it cannot be learnt and pulls the figures "
+        "down. Type another seed where the split was drawn, or leave it out of classes=[...].",
+    )
 
 
 def notes_on_objects(sizes: ObjectSizes, *, detections_per_image: int, most_objects: int) -> tuple[str, ...]:

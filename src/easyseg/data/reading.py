@@ -100,9 +100,7 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     given = DataSettings.collect({**locals(), "class_map": plain_map})
     folder = existing_folder(path)
     pattern = None if annotations is None else os.fspath(annotations)
-    options = ReadOptions(pattern, BadSamples(given.on_bad_sample), given.unlabelled, given.class_attribute)
-    asked_for = names_asked_for(classes, class_map)
-    options = replace(options, classes=asked_for, unverified=given.unverified, boxes=given.boxes)
+    options = _read_options(given, pattern, names_asked_for(classes, class_map))
     with listed_once():
         reader = find_format(folder, "folders" if masks is not None and format == "auto" else format, pattern)
         layout = reader.read(
@@ -132,6 +130,13 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     if object_classes is not None or smallest_pixels is not None:
         dataset = dataset.as_instances(classes=object_classes, smallest_pixels=smallest_pixels or SMALLEST_PIXELS)
     return dataset.split(split) if split else dataset
+
+
+def _read_options(given: DataSettings, pattern: str | None, asked_for: tuple[str, ...] | None) -> ReadOptions:
+    bad_samples = BadSamples(given.on_bad_sample)
+    return ReadOptions(
+        pattern, bad_samples, given.unlabelled, given.class_attribute, asked_for, given.unverified, given.boxes
+    )
 
 
 def as_dataset(

@@ -18,7 +18,10 @@ from easyseg.structures import BoxShape, LabelledObject, Sample
 
 Examine = Callable[..., Checkup]
 
-WAY_OUT = "For faster_rcnn, which learns boxes and no masks, type load_dataset(path, boxes='fill')."
+WAY_OUT = (
+    "Segmenter('faster_rcnn', ...) learns boxes as they are; for others type load_dataset(path, boxes='fill'), which "
+    "takes each object to fill its box."
+)
 
 
 def coco(folder: Path, *, count: int = 16, outlined: int = 0, bbox: tuple[int, int, int, int] = (5, 6, 20, 20)) -> Path:
@@ -64,8 +67,8 @@ def test_the_way_out_is_a_flag_on_the_command_line(tmp_path: Path, capsys: pytes
     """What can be typed in Python is told in the words of the shell."""
     assert main(["check", str(coco(tmp_path, outlined=2)), "--instances", "--workers", "0"]) == 1
     out = capsys.readouterr().out
-    assert "or type --on-bad-sample skip to train without them. For faster_rcnn" in out
-    assert "type --boxes fill." in out
+    assert "or type --on-bad-sample skip to train without them. --model faster_rcnn learns boxes" in out
+    assert "for others type --boxes fill, which" in out
 
 
 def test_images_of_boxes_are_not_without_annotation(tmp_path: Path, examine: Examine) -> None:

@@ -368,7 +368,7 @@ def test_boxes_only_are_told(content: dict[str, Any], writers: ModuleType, tmp_p
     writers.write_json(tmp_path / FILE, content)
     with pytest.raises(SampleError, match="no segmentation, only a box; a mask cannot be drawn") as caught:
         load_dataset(tmp_path)
-    assert "Or take Segmenter('faster_rcnn', ...), which learns boxes as they are" in str(caught.value)
+    assert "Segmenter('faster_rcnn', ...) learns boxes as they are" in str(caught.value)
 
 
 def test_boxes_as_objects(content: dict[str, Any], writers: ModuleType, tmp_path: Path) -> None:

@@ -337,7 +337,7 @@ def test_boxes_as_objects(write: Any) -> None:
     assert dataset.instances(1).boxes[0].tolist() == [0, 0, 20, 30]
     assert len(dataset.instances(1)) == 2
     assert "Objects of which only the box is annotated, taken to fill it: 2" in dataset.describe()
-    with pytest.raises(FormatError, match=r"or load_dataset\(path, boxes='fill'\)"):
+    with pytest.raises(FormatError, match=r"type load_dataset\(path, boxes='fill'\)"):
         load_dataset(write(b="1 0.5 0.5 0.2 0.2"))
 
 

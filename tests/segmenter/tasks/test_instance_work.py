@@ -35,7 +35,8 @@ from easyseg.segmenter import building, planning
 from easyseg.segmenter.batch_probe import BatchChoice, ProbeRequest
 from easyseg.segmenter.preparing import TrainingData, resolved
 from easyseg.segmenter.tasks import TrialShape
-from easyseg.segmenter.tasks.instance import InstanceWork, annotated
+from easyseg.segmenter.tasks.instance import InstanceWork
+from easyseg.segmenter.tasks.object_pictures import annotated
 from easyseg.structures import LabelledObject, MaskPart
 from easyseg.training.callbacks import BestTracker, Callback, StepReport
 

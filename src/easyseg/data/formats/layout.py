@@ -91,7 +91,7 @@ class ReadOptions:
 
 DEFAULTS = ReadOptions()
 HOW_TO_FILL_BOXES = (
-    "Or take Segmenter('faster_rcnn', ...), which learns boxes as they are; or load_dataset(path, boxes='fill'), which "
+    "Segmenter('faster_rcnn', ...) learns boxes as they are; for others type load_dataset(path, boxes='fill'), which "
     "takes each object to fill its box."
 )
 FILLED = "Objects of which only the box is annotated, taken to fill it"

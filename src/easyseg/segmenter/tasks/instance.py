@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal, cast
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -20,6 +19,7 @@ from easyseg.data.object_readiness import (
     note_on_merged,
     note_on_size,
     notes_on_objects,
+    notes_on_unseen,
     refuse_unlearnable,
     refuse_unmeasurable,
 )
@@ -28,7 +28,7 @@ from easyseg.data.sequences import chosen
 from easyseg.data.transforms.instance_augmentation import InstanceAugmentation, build_instance_augmentation, most_learnt
 from easyseg.devices import Compute
 from easyseg.errors import ConfigError, unknown_name
-from easyseg.metrics import Direction, InstanceFigures, PredictedObjects
+from easyseg.metrics import Direction, InstanceFigures
 from easyseg.models.instance.anchors import measure_anchors
 from easyseg.models.instance.heads import DetectionLimits
 from easyseg.models.instance.model import InstanceModel
@@ -42,6 +42,7 @@ from easyseg.results import InstanceReport, InstanceResult
 from easyseg.results.words import counted
 from easyseg.segmenter.building import Model, build_model
 from easyseg.segmenter.fitted import FittedModel
+from easyseg.segmenter.tasks.object_pictures import annotated, painted, panel
 from easyseg.segmenter.tasks.set_up import anchor_note, anchors_for, canvas_of, detections_for
 from easyseg.segmenter.tasks.work import AnyResult, MeasuringRequest, Occasion, SetUp, TrialShape
 from easyseg.structures import (
@@ -60,7 +61,6 @@ _TRAINING_SAMPLE = 50
 """So many training images at the most are measured beside others, to tell what was learnt from what was not."""
 
 _UNVERIFIED = "Note: unverified='ignore' says nothing to a detector: it learns that there is none where none is marked."
-_LARGEST_PANEL = 560
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,8 @@ class InstanceWork:
         sizes = measure_objects(dataset, preprocessing)
         classes = dataset.object_classes
         refuse_unlearnable(sizes, num_classes=len(classes))
-        refuse_unmeasurable(measure_objects(validation, preprocessing))
+        measured = measure_objects(validation, preprocessing)
+        refuse_unmeasurable(measured)
         canvas_hw = canvas_of(dataset, preprocessing)
         if model is None:
             anchors = anchors_for(sizes, canvas_hw, model_settings.weights)
@@ -204,7 +205,12 @@ class InstanceWork:
         fit = measure_anchors(_instance_model(model).anchors, sizes.boxes, canvas_hw=canvas_hw)
         most = _instance_model(model).plan.limits.per_image
         about = notes_on_objects(sizes, detections_per_image=most, most_objects=most_learnt(canvas_hw))
-        notes = (*about, note_on_size(sizes, preprocessing), anchor_note(fit))
+        notes = (
+            *about,
+            *notes_on_unseen(sizes, measured, classes),
+            note_on_size(sizes, preprocessing),
+            anchor_note(fit),
+        )
         return SetUp(model, (*notes, *note_on_merged(dataset, sizes)))
 
     def losses(self, dataset: Dataset, settings: FitSettings, world: World) -> Callable[[Model], None]:
@@ -301,12 +307,12 @@ class InstanceWork:
         names = cast(InstanceResult, result).class_names
         taken = ClassMap(names=("background", *names), task="multiclass", values=tuple(range(len(names) + 1)))
         truth = annotated(dataset, index)
-        return _painted(truth), _painted(cast(InstanceResult, result)), taken
+        return painted(truth), painted(cast(InstanceResult, result)), taken
 
     def comparison(self, dataset: Dataset, index: int, image: ImageArray, result: AnyResult) -> ImageArray:
         """Return image, truth and prediction side by side."""
         found, truth = cast(InstanceResult, result), annotated(dataset, index, image)
-        panels = [_panel(picture) for picture in (visualization.as_rgb(image), truth.plot(), found.plot())]
+        panels = [panel(picture) for picture in (visualization.as_rgb(image), truth.plot(), found.plot())]
         surely = f"{counted(len(found), 'object')} above {PredictSettings().score_threshold:g}"
         titles = ["image", f"truth: {counted(len(truth), 'object')}", f"prediction: {surely}"]
         return visualization.side_by_side(panels, titles)
@@ -321,14 +327,6 @@ class InstanceWork:
         images = torch.randint(0, 256, (count, settings.in_channels, height, width), dtype=torch.uint8)
         targets = tuple(_squares(height, width, max(1, shape.num_objects)) for _ in range(count))
         return Batch(images.contiguous(memory_format=torch.channels_last), targets, tuple(range(count)))
-
-
-def annotated(dataset: Dataset, index: int, image: ImageArray | None = None) -> InstanceResult:
-    """Return an image's annotated objects in the form of a prediction; crowds left out."""
-    truth = dataset.truth(index)
-    kept = np.flatnonzero(~truth.is_crowd)
-    objects = PredictedObjects(truth.class_ids, np.ones(len(truth)), truth.masks, truth.boxes).take(kept)
-    return InstanceResult(objects, class_names=dataset.object_classes, size_hw=dataset.size_hw(index), image=image)
 
 
 def _is_shown(name: str) -> bool:
@@ -358,26 +356,6 @@ def _limits(fitted: FittedModel, *, mask_threshold: float) -> ObjectLimits:
     """Return what is kept of what a detector finds, which has limits of its own."""
     most = _instance_model(fitted.model).plan.limits.per_image
     return ObjectLimits(mask_threshold=mask_threshold, max_detections=most)
-
-
-def _painted(result: InstanceResult) -> MaskArray:
-    """Return (H, W) uint8, 0 where nothing is and else one more than the class; boxes stand for missing masks."""
-    painted = np.zeros(result.size_hw, np.uint8)
-    for one in reversed(list(result)):
-        if result.has_masks:
-            patch, (left, top) = one.patch()
-            painted[top : top + patch.shape[0], left : left + patch.shape[1]][patch] = one.class_id + 1
-        else:
-            x1, y1, x2, y2 = (round(side) for side in one.box)
-            painted[y1:y2, x1:x2] = one.class_id + 1
-    return painted
-
-
-def _panel(picture: ImageArray) -> ImageArray:
-    scale = _LARGEST_PANEL / max(picture.shape[:2])
-    size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    return np.asarray(cv2.resize(picture, size, interpolation=method), np.uint8)
 
 
 def _squares(height: int, width: int, count: int) -> InstanceTarget:
