@@ -83,7 +83,7 @@ def test_shares_of_overlapping_classes():
 
 
 def test_worst_images_come_first(report):
-    """Images are ranked by mean IoU; those without any class come last."""
+    """Images are ranked by mean IoU; those in which no pixel counts come last."""
     assert [image.name for image in report.worst(9)] == ["bad.png", "middling.png", "good.png", "void.png"]
     (worst,) = report.worst(1)
     assert worst.index == 1
@@ -97,6 +97,16 @@ def test_images_without_the_class_are_ranked_by_accuracy():
     counts = np.array([[[[9, 1], [0, 0]]], [[[5, 5], [0, 0]]], [[[0, 0], [9, 1]]]])
     report = Report.from_counts(counts.sum(axis=0), counts, names=["a", "b", "c"], class_map=roof)
     assert [image.name for image in report.worst()] == ["c", "b", "a"]
+
+
+def test_falsely_painted_images_stand_among_the_worst():
+    """An image without the class that is painted all over stands before a middling one that has it; ties keep order."""
+    roof = ClassMap("binary", ("roof",))
+    middling, painted, clean = [[[0, 0], [5, 5]]], [[[1, 99], [0, 0]]], [[[100, 0], [0, 0]]]
+    counts = np.array([clean, middling, clean, painted])
+    report = Report.from_counts(counts.sum(axis=0), counts, names=["c", "middling", "d", "painted"], class_map=roof)
+    assert math.isnan(report.images[3].mean_iou)
+    assert [image.name for image in report.worst()] == ["painted", "middling", "c", "d"]
 
 
 def test_table_has_every_figure(report):

@@ -196,7 +196,12 @@ class Report:
         return tuple(ClassScores(*row) for row in rows)
 
     def worst(self, count: int = 5) -> list[ImageScores]:
-        """Return the images with the lowest mean IoU, worst first; those without any class come last."""
+        """Return the images with the lowest mean IoU, worst first.
+
+        Images without any class in the truth have no mean IoU and are ordered by their pixel accuracy among the
+        others, so that one which is painted over falsely stands at the front. Of equals, the first in the dataset
+        comes first; images in which no pixel counts come last.
+        """
         return sorted(self.images, key=_badness)[:count]
 
     def to_dict(self) -> dict[str, Any]:
@@ -297,12 +302,11 @@ def _as_array(counts: Tensor | Counts) -> Counts:
 
 
 def _badness(image: ImageScores) -> tuple[bool, float, float]:
-    unknown = math.isnan(image.mean_iou)
-    return (
-        unknown,
-        0.0 if unknown else image.mean_iou,
-        -1.0 if math.isnan(image.pixel_accuracy) else image.pixel_accuracy,
-    )
+    """Return what images are sorted by, worst first; NaN, which has no order, is in none of it."""
+    if math.isnan(image.pixel_accuracy):
+        return True, 0.0, 0.0
+    stand_in = image.pixel_accuracy if math.isnan(image.mean_iou) else image.mean_iou
+    return False, stand_in, image.pixel_accuracy
 
 
 def _shown(value: float) -> str:
