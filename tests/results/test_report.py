@@ -207,6 +207,46 @@ def test_many_classes_are_drawn_without_names():
     assert "class 1" not in columns
 
 
+def _of_81_classes(task="multiclass"):
+    """A report of 81 classes: class 3 is in the truth and half of it was taken for class 7; no other class occurs."""
+    classes = ClassMap(task, tuple(f"class {number}" for number in range(81)))
+    if task == "multiclass":
+        counts = np.zeros((81, 81), np.int64)
+        counts[3, 3] = counts[3, 7] = 10
+    else:
+        counts = np.zeros((81, 2, 2), np.int64)
+        counts[:, 0, 0] = 20
+        counts[3], counts[7] = [[0, 0], [10, 10]], [[10, 10], [0, 0]]
+    return Report.from_counts(counts, counts[None], names=["a"], class_map=classes)
+
+
+def test_many_classes_that_do_not_occur_are_not_drawn():
+    """Of 81 classes, the two in truth or prediction fill the picture, with their names; a few others would stay."""
+    report = _of_81_classes()
+    assert report.classes_to_draw() == [3, 7]
+    assert _drawn(report) == (["50", "50"], ["class 3", "class 7"])
+    few = ClassMap("multiclass", ("sky", "road", "car", "tree"))
+    counts = np.diag([5, 0, 0, 0])
+    assert Report.from_counts(counts, counts[None], names=["a"], class_map=few).classes_to_draw() == [0, 1, 2, 3]
+
+
+def test_many_overlapping_classes_that_do_not_occur_are_not_drawn():
+    """Likewise where classes overlap: a class that was predicted only has an empty row."""
+    report = _of_81_classes("multilabel")
+    (axes,) = report.confusion_figure().axes
+    assert report.classes_to_draw() == [3, 7]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["class 3", "class 7"]
+    assert [text.get_text() for text in axes.texts] == ["50", "50"]
+
+
+def test_confusion_of_nothing_is_drawn():
+    """Where no pixel counts, no class occurs, and the picture is an empty square."""
+    classes = ClassMap("multiclass", tuple(f"class {number}" for number in range(9)))
+    counts = np.zeros((9, 9), np.int64)
+    report = Report.from_counts(counts, counts[None], names=["a"], class_map=classes)
+    assert report.plot_confusion().ndim == 3
+
+
 def test_names_in_any_alphabet_and_with_signs_are_drawn():
     """Class names the font lacks, and dollar signs, draw without a warning or an error."""
     counts = np.eye(2, dtype=np.int64)

@@ -204,6 +204,17 @@ class Report:
         """
         return sorted(self.images, key=_badness)[:count]
 
+    def classes_to_draw(self) -> list[int]:
+        """Return the places of the classes that a picture shows: all, or those that occur where many do not.
+
+        A class occurs where it is in the truth or was predicted, as the latter is a mistake to be seen.
+        """
+        if self.class_map.task == "multiclass":
+            pixels = self.confusion.sum(axis=1) + self.confusion.sum(axis=0)
+        else:
+            pixels = self.confusion[:, 1].sum(axis=1) + self.confusion[:, 0, 1]
+        return rows_to_show((pixels == 0).tolist()) or list(range(len(pixels)))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; figures that do not exist are None."""
         values: dict[str, Any] = {
@@ -233,7 +244,7 @@ class Report:
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def plot_confusion(self, path: str | Path | None = None) -> ImageArray:
-        """Draw the confusion matrix, each row in percent of the class's pixels in truth.
+        """Draw the confusion matrix of `classes_to_draw`, each row in percent of the class's pixels in truth.
 
         Args:
             path: also write the picture to this file.
@@ -245,12 +256,15 @@ class Report:
 
     def confusion_figure(self) -> Figure:
         """Return the confusion matrix as a matplotlib figure."""
-        counts, rows, columns = self.confusion, self.classes, self.classes
+        places = self.classes_to_draw()
+        rows = columns = tuple(self.classes[place] for place in places)
         if self.class_map.task == "multilabel":
-            counts, columns = self.confusion[:, 1, ::-1], ("found", "missed")
+            counts, columns = self.confusion[places, 1, ::-1], ("found", "missed")
         elif self.class_map.task == "binary":
-            counts, rows = self.confusion[0], ("not " + self.classes[0], self.classes[0])
-            columns = rows
+            rows = columns = ("not " + self.classes[0], self.classes[0])
+            counts = self.confusion[0]
+        else:
+            counts = self.confusion[np.ix_(places, places)]
         totals = counts.sum(axis=1, keepdims=True)
         shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
         return charts.matrix(shares, rows, columns, title="Pixels by class, %")
