@@ -185,6 +185,23 @@ def test_when_no_mistake_stands_out():
     assert good == "No kind of mistake holds the model back by itself (mask AP50 0.97, AP 0.95)."
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_boxes_are_not_called_outlines(kind):
+    """What was measured on boxes is said of boxes."""
+    boxes = replace(_scores(0.6), kind="box")
+    found = verdict(boxes, _diagnosis(0.97))
+    assert found.startswith("The objects are found (box AP50 0.97), but their boxes are not close enough")
+    costly = verdict(boxes, _diagnosis(gains={kind: 0.25}))
+    lost = verdict(boxes, _diagnosis(0, counts={kind: 80}, num_found=0))
+    assert "outline" not in costly + lost
+    assert "{" not in costly + lost
+    if kind == "localisation":
+        assert costly.startswith("Rough boxes hold the model back most: 7 predictions with less than half")
+    if kind == "classification":
+        assert "7 predictions with a good box under another class" in costly
+        assert "80 with a good box under another class" in lost
+
+
 def test_when_nothing_is_found():
     """No single correction helps then, so counts speak."""
     lost = _diagnosis(0, counts={"background": 80}, num_found=0)
