@@ -128,7 +128,7 @@ def test_plain_values():
 
 def test_as_many_names_as_classes():
     """One too few would shift every row."""
-    with pytest.raises(DataError, match="1 class names for 3 measured classes"):
+    with pytest.raises(DataError, match="1 class name for 3 measured classes"):
         InstanceReport.from_scorer(_scorer(), names=["roof"])
 
 
@@ -292,7 +292,7 @@ def test_single_images():
 
 def test_as_many_image_names_as_images():
     """One too few would leave an image without its name."""
-    with pytest.raises(DataError, match="Image 1 was measured, but there are 1 names of images"):
+    with pytest.raises(DataError, match="Image 1 was measured, but 1 name of images given"):
         _report(image_names=["a.jpg"])
 
 

@@ -118,7 +118,8 @@ class InstanceReport:
             DataError: there are more or fewer names than classes, or fewer names of images than their numbers ask for.
         """
         if len(names) != scorer.num_classes:
-            raise DataError(f"{len(names)} class names for {scorer.num_classes} measured classes; give one for each.")
+            measured = counted(scorer.num_classes, "measured class", "measured classes")
+            raise DataError(f"{counted(len(names), 'class name')} for {measured}; give one for each.")
         return cls(
             scores=scorer.scores(),
             box_scores=scorer.scores("box") if "mask" in scorer.kinds else None,
@@ -305,7 +306,9 @@ def _findings(scorer: InstanceScorer, names: Sequence[str]) -> tuple[ImageFindin
     counts = scorer.images()
     highest = max((one.image_id for one in counts), default=-1)
     if highest >= len(names):
-        raise DataError(f"Image {highest} was measured, but there are {len(names)} names of images; give one for each.")
+        raise DataError(
+            f"Image {highest} was measured, but {counted(len(names), 'name')} of images given; give one for each."
+        )
     return tuple(ImageFindings(names[one.image_id], one) for one in counts)
 
 
