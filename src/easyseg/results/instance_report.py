@@ -233,7 +233,8 @@ class InstanceReport:
 
     def __str__(self) -> str:
         objects = counted(self.diagnosis.num_truths, "object")
-        lines = [f"{self.split}: {self.origin or counted(self.scores.num_images, 'image')}, {objects}"]
+        # the origin ends with what else can be measured, so it stands last
+        lines = [f"{self.split}: {objects} in {self.origin or counted(self.scores.num_images, 'image')}"]
         lines += [*self._class_lines(), self._recall_line(), "", *self._mistake_lines(), "", self.verdict]
         lines += [self.timing_line(), *(self._image_lines() if self.details else [])]
         return "\n".join(lines).rstrip()
