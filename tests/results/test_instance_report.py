@@ -298,7 +298,9 @@ def test_as_many_image_names_as_images():
 
 def test_what_an_evaluation_adds():
     """Loss, speed, and where a drawn split comes from."""
-    report = replace(_report(loss=1.5, seconds=4.0), origin="2 of 9 images, drawn with seed 0; split='all' measures all")
+    report = replace(
+        _report(loss=1.5, seconds=4.0), origin="2 of 9 images, drawn with seed 0; split='all' measures all"
+    )
     values = json.loads(report.to_json())
     assert (values["loss"], values["images_per_second"], values["origin"]) == (1.5, 0.5, report.origin)
     first = "val: 3 objects in 2 of 9 images, drawn with seed 0; split='all' measures all"
