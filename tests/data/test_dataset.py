@@ -88,7 +88,8 @@ def test_description_says_what_was_found(folder: Path) -> None:
 def test_description_of_memory() -> None:
     """Data without folder and splits is described, too."""
     dataset = as_dataset([(np.zeros((2, 2, 3), np.uint8), np.eye(2, dtype=np.uint8))])
-    assert dataset.describe().startswith("data from memory: 1 images\n")
+    assert dataset.describe().startswith("data from memory: 1 image\n")
+    assert repr(dataset).startswith("Dataset('memory', 1 image, ")
     assert dataset.name == "memory"
 
 

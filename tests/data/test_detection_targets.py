@@ -72,6 +72,15 @@ def test_a_trained_models_classes_name_the_labels() -> None:
         as_dataset([(IMAGE, target(labels=torch.tensor([3, 1])))], class_map=known)
 
 
+def test_one_class_is_not_many() -> None:
+    """A label too high for a single class, and a target of a single label."""
+    known = as_dataset([(IMAGE, target(labels=torch.tensor([1, 1])))], classes=["roof"]).class_map
+    with pytest.raises(DataError, match="item 0: label 2, but 1 class: roof"):
+        as_dataset([(IMAGE, target(labels=torch.tensor([2, 1])))], class_map=known)
+    with pytest.raises(DataError, match="item 0: 1 label, 2 masks or boxes and 1 'iscrowd'"):
+        as_dataset([(IMAGE, target(labels=torch.tensor([1]), iscrowd=torch.tensor([0])))], class_map=known)
+
+
 def test_labels_without_names_keep_their_numbers() -> None:
     """Where the training images lack one, it is not counted on over: it is another class, and refused by name."""
     known = as_dataset([(IMAGE, target(labels=torch.tensor([1, 3])))]).class_map
@@ -131,7 +140,7 @@ def test_boxes_alone_are_for_those_who_learn_boxes() -> None:
         ({"labels": None}, "item 0: the target has no 'labels'; expected"),
         ({"labels": torch.tensor([0, 1])}, "the labels are 0, 1; expected whole numbers from 1 on"),
         ({"labels": torch.tensor([1.5, 1])}, "the labels are 1.5, 1; expected"),
-        ({"labels": torch.tensor([1])}, "1 labels, 2 masks or boxes and 2 'iscrowd'"),
+        ({"labels": torch.tensor([1])}, "1 label, 2 masks or boxes and 2 'iscrowd'"),
         ({"labels": [None, 1]}, "'labels' holds object values that are no numbers"),
         ({"masks": masks_of((0, 0, 5, 5))[0]}, r"the masks have shape \(20, 30\)"),
         ({"masks": torch.ones(2, 9, 9)}, r"shape \(2, 9, 9\), and the image 20 x 30 pixels; expected"),

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from easyseg.data.object_readiness import note_on_size, notes_on_objects, notes_on_unseen, refuse_unlearnable
+from easyseg.data.object_readiness import (
+    note_on_size,
+    notes_on_objects,
+    notes_on_unseen,
+    refuse_unlearnable,
+    refuse_unmeasurable,
+)
 from easyseg.data.object_sizes import ObjectSizes
 from easyseg.errors import DataError
 from easyseg.preprocessing import Preprocessing
@@ -35,6 +41,34 @@ def test_nothing_to_learn(given: dict[str, int], message: str) -> None:
     """No objects, and only crowds, are refused with what was found instead."""
     with pytest.raises(DataError, match=message):
         refuse_unlearnable(sizes(0, 0, **given), num_classes=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, r"The only image of the training split has no object, so"),
+        ({"num_specks": 9}, r"The only image of the training split holds only specks: 9 regions"),
+        ({"num_crowds": 1}, r"The only image of the training split holds 1 crowd or regions"),
+    ],
+)
+def test_nothing_to_learn_from_one_image(given: dict[str, int], message: str) -> None:
+    """One image is not spoken of as many."""
+    with pytest.raises(DataError, match=message):
+        refuse_unlearnable(sizes(0, **given), num_classes=1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ((0,), r"^The only validation image has no object, so nothing tells"),
+        ((0, 0), r"^None of the 2 validation images has an object, so nothing tells"),
+    ],
+)
+def test_nothing_to_measure(counts: tuple[int, ...], message: str) -> None:
+    """Validation images without objects are refused, one or many."""
+    refuse_unmeasurable(sizes(1, 0))
+    with pytest.raises(DataError, match=message):
+        refuse_unmeasurable(sizes(*counts))
 
 
 def test_classes_that_the_model_has_not() -> None:

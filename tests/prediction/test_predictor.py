@@ -258,3 +258,14 @@ def test_stopwatch_adds_up_by_name() -> None:
     assert list(watch.waiting(iter([1, 2]), "reading")) == [1, 2]
     assert watch.seconds.keys() == {"network", "reading"}
     assert all(seconds >= 0 for seconds in watch.seconds.values())
+
+
+def test_seconds_are_a_plain_dictionary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They add up by what they were spent on, and print as what they are: `results.timing` is these."""
+    ticks = iter([0.0, 1.5, 2.0, 2.25, 3.0, 7.0])
+    monkeypatch.setattr("easyseg.prediction.predictor.time.perf_counter", lambda: next(ticks))
+    watch = Stopwatch()
+    for what in ("reading", "reading", "network"):
+        with watch.on(what):
+            pass
+    assert repr(watch.seconds) == "{'reading': 1.75, 'network': 4.0}"

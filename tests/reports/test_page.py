@@ -126,6 +126,17 @@ def test_one_is_not_many(tmp_path, history, report):
     assert {"epoch", f"{report.split} image"} <= set(page.text)
 
 
+def test_legend_of_pictures_names_classes_that_occur(tmp_path):
+    """Of very many classes, the legend has those in truth or prediction; the mistakes' colours follow."""
+    classes = ClassMap("multiclass", tuple(f"class {number}" for number in range(81)))
+    counts = np.zeros((81, 81), np.int64)
+    counts[3, 7] = 10
+    report = Report.from_counts(counts, counts[None], names=["a"], class_map=classes)
+    text, _ = _write(tmp_path, report=report, pictures=[("one", np.zeros((4, 4, 3), np.uint8))])
+    legend = re.search(r"<div class='legend'>(.*?)</div>", text)[1]
+    assert re.findall(r"([\w ]+)</span>", legend) == ["class 3", "class 7", "wrong", "right", "ignored"]
+
+
 def test_number_and_bar_have_room(tmp_path, report):
     """The bar of a share ends before the place of its number."""
     text, _ = _write(tmp_path, report=report)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from easyseg.errors import DataError, UnknownNameError
-from easyseg.results import History
+from easyseg.results import History, charts
 
 
 def _row(epoch, **figures):
@@ -139,6 +139,44 @@ def test_a_single_evaluation_has_a_single_mark():
     shown = history._repr_html_()
     assert ">1<" in shown
     assert ">1.02<" not in shown
+
+
+def _axes(values, losses=None):
+    """Return the charts of the losses and of the monitored figure."""
+    history = History()
+    for epoch, (value, loss) in enumerate(zip(values, losses or [1.0] * len(values), strict=True), start=1):
+        history.append({"epoch": epoch, "step": epoch, "loss": loss, "mean_iou": value}, is_best=epoch == 1)
+    of_losses, monitored = charts.curves(history).axes[:2]
+    return of_losses, monitored
+
+
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize(
+    ("value", "limits"), [(0.0, (0, 1)), (0.1, (0, 0.2)), (0.5, (0, 1)), (0.7, (0, 1)), (3.0, (0, 6))]
+)
+def test_one_value_alone_stands_over_zero(value, limits, count):
+    """One epoch, or a constant figure, is drawn over an axis from 0 on, not over a sliver around it."""
+    for axes in _axes([value] * count, [value] * count):
+        assert axes.get_ylim() == pytest.approx(limits)
+
+
+def test_axes_do_not_reach_below_zero():
+    """What begins at 0 has no room below it; what is far from 0, or negative, is drawn as closely as ever."""
+    losses, monitored = _axes([0.0, 0.2, 0.5], [-0.5, -0.7, 0.2])
+    assert monitored.get_ylim()[0] == 0
+    assert losses.get_ylim()[0] < -0.7
+    losses, monitored = _axes([0.8, 0.82, 0.81], [5.0, 4.0, 4.5])
+    assert losses.get_ylim()[0] > 3
+    assert monitored.get_ylim()[0] > 0.7
+
+
+def test_a_single_point_is_marked_in_the_middle():
+    """One evaluation, or one among others without the figure, is a dot that nothing cuts off."""
+    for axes in _axes([0.5]):
+        assert {(line.get_marker(), line.get_clip_on()) for line in axes.lines} == {("o", False)}
+        assert sum(axes.get_xlim()) / 2 == pytest.approx(1)
+    _, monitored = _axes([math.nan, 0.5, math.nan, math.nan])
+    assert monitored.lines[0].get_marker() == "o"
 
 
 def test_curves_without_losses_and_rates():

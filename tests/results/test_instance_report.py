@@ -44,7 +44,7 @@ def _report(**settings):
 def test_the_table():
     """One line per class, figures that do not exist as n/a, then recall, mistakes and the verdict."""
     lines = str(_report()).splitlines()
-    assert lines[0] == "val: 2 images, 3 objects"
+    assert lines[0] == "val: 3 objects in 2 images"
     assert lines[1].split() == [
         *["class", "mask", "AP", "AP50", "AP75", "small", "medium", "large", "AR100", "box", "AP", "objects"],
     ]
@@ -96,7 +96,7 @@ def test_more_lines_where_there_is_more_to_say():
     report = _report(training=_scorer(), seconds=4.0, timing={"reading": 1.0}, split="test")
     report = replace(report, diagnosis=replace(report.diagnosis, num_beyond_limit=2))
     text = str(report)
-    assert text.startswith("test: 2 images")
+    assert text.startswith("test: 3 objects in 2 images\n")
     assert "\non training images: mask AP 0.2525, AP50 0.2525\n" in text
     assert "\n2 objects cannot be found: images hold more than max_detections=100 of a class\n" in text
     assert text.endswith("2 images in 4.0 s, 0.5 a second: reading 25%, other 75%")
@@ -128,7 +128,7 @@ def test_plain_values():
 
 def test_as_many_names_as_classes():
     """One too few would shift every row."""
-    with pytest.raises(DataError, match="1 class names for 3 measured classes"):
+    with pytest.raises(DataError, match="1 class name for 3 measured classes"):
         InstanceReport.from_scorer(_scorer(), names=["roof"])
 
 
@@ -183,6 +183,23 @@ def test_when_no_mistake_stands_out():
     assert mixed == "No kind of mistake holds the model back by itself (mask AP50 0.79, AP 0.40)."
     good = verdict(_scores(0.95), _diagnosis(0.97))
     assert good == "No kind of mistake holds the model back by itself (mask AP50 0.97, AP 0.95)."
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_boxes_are_not_called_outlines(kind):
+    """What was measured on boxes is said of boxes."""
+    boxes = replace(_scores(0.6), kind="box")
+    found = verdict(boxes, _diagnosis(0.97))
+    assert found.startswith("The objects are found (box AP50 0.97), but their boxes are not close enough")
+    costly = verdict(boxes, _diagnosis(gains={kind: 0.25}))
+    lost = verdict(boxes, _diagnosis(0, counts={kind: 80}, num_found=0))
+    assert "outline" not in costly + lost
+    assert "{" not in costly + lost
+    if kind == "localisation":
+        assert costly.startswith("Rough boxes hold the model back most: 7 predictions with less than half")
+    if kind == "classification":
+        assert "7 predictions with a good box under another class" in costly
+        assert "80 with a good box under another class" in lost
 
 
 def test_when_nothing_is_found():
@@ -275,16 +292,19 @@ def test_single_images():
 
 def test_as_many_image_names_as_images():
     """One too few would leave an image without its name."""
-    with pytest.raises(DataError, match="Image 1 was measured, but there are 1 names of images"):
+    with pytest.raises(DataError, match="Image 1 was measured, but 1 name of images given"):
         _report(image_names=["a.jpg"])
 
 
 def test_what_an_evaluation_adds():
     """Loss, speed, and where a drawn split comes from."""
-    report = replace(_report(loss=1.5, seconds=4.0), origin="2 of 9 images, drawn with seed 0")
+    report = replace(
+        _report(loss=1.5, seconds=4.0), origin="2 of 9 images, drawn with seed 0; split='all' measures all"
+    )
     values = json.loads(report.to_json())
     assert (values["loss"], values["images_per_second"], values["origin"]) == (1.5, 0.5, report.origin)
-    assert str(report).startswith("val: 2 of 9 images, drawn with seed 0, 3 objects\n")
+    first = "val: 3 objects in 2 of 9 images, drawn with seed 0; split='all' measures all"
+    assert str(report).splitlines()[0] == first
     assert json.loads(_report().to_json())["images_per_second"] is None
     assert _report().timing_line() == ""
 

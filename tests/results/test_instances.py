@@ -289,6 +289,7 @@ def test_in_words():
     ("class_ids", "names", "words"),
     [
         ([0, 0], ("roof", "shed"), "2 × roof"),
+        (range(6), tuple("abcdef"), "6 objects: 1 × a, 1 × b, 1 × c, 1 × d, 1 × e, 1 more class"),
         ([0], ("object",), "1 object"),
         ([0, 1], ("object", "shed"), "2 objects: 1 × object, 1 × shed"),
         (range(8), tuple("abcdefgh"), "8 objects: 1 × a, 1 × b, 1 × c, 1 × d, 1 × e, 3 more classes"),

@@ -83,7 +83,7 @@ def test_shares_of_overlapping_classes():
 
 
 def test_worst_images_come_first(report):
-    """Images are ranked by mean IoU; those without any class come last."""
+    """Images are ranked by mean IoU; those in which no pixel counts come last."""
     assert [image.name for image in report.worst(9)] == ["bad.png", "middling.png", "good.png", "void.png"]
     (worst,) = report.worst(1)
     assert worst.index == 1
@@ -97,6 +97,16 @@ def test_images_without_the_class_are_ranked_by_accuracy():
     counts = np.array([[[[9, 1], [0, 0]]], [[[5, 5], [0, 0]]], [[[0, 0], [9, 1]]]])
     report = Report.from_counts(counts.sum(axis=0), counts, names=["a", "b", "c"], class_map=roof)
     assert [image.name for image in report.worst()] == ["c", "b", "a"]
+
+
+def test_falsely_painted_images_stand_among_the_worst():
+    """An image without the class that is painted all over stands before a middling one that has it; ties keep order."""
+    roof = ClassMap("binary", ("roof",))
+    middling, painted, clean = [[[0, 0], [5, 5]]], [[[1, 99], [0, 0]]], [[[100, 0], [0, 0]]]
+    counts = np.array([clean, middling, clean, painted])
+    report = Report.from_counts(counts.sum(axis=0), counts, names=["c", "middling", "d", "painted"], class_map=roof)
+    assert math.isnan(report.images[3].mean_iou)
+    assert [image.name for image in report.worst()] == ["painted", "middling", "c", "d"]
 
 
 def test_table_has_every_figure(report):
@@ -195,6 +205,46 @@ def test_many_classes_are_drawn_without_names():
     texts, columns = _drawn(report)
     assert texts == []
     assert "class 1" not in columns
+
+
+def _of_81_classes(task="multiclass"):
+    """A report of 81 classes: class 3 is in the truth and half of it was taken for class 7; no other class occurs."""
+    classes = ClassMap(task, tuple(f"class {number}" for number in range(81)))
+    if task == "multiclass":
+        counts = np.zeros((81, 81), np.int64)
+        counts[3, 3] = counts[3, 7] = 10
+    else:
+        counts = np.zeros((81, 2, 2), np.int64)
+        counts[:, 0, 0] = 20
+        counts[3], counts[7] = [[0, 0], [10, 10]], [[10, 10], [0, 0]]
+    return Report.from_counts(counts, counts[None], names=["a"], class_map=classes)
+
+
+def test_many_classes_that_do_not_occur_are_not_drawn():
+    """Of 81 classes, the two in truth or prediction fill the picture, with their names; a few others would stay."""
+    report = _of_81_classes()
+    assert report.classes_to_draw() == [3, 7]
+    assert _drawn(report) == (["50", "50"], ["class 3", "class 7"])
+    few = ClassMap("multiclass", ("sky", "road", "car", "tree"))
+    counts = np.diag([5, 0, 0, 0])
+    assert Report.from_counts(counts, counts[None], names=["a"], class_map=few).classes_to_draw() == [0, 1, 2, 3]
+
+
+def test_many_overlapping_classes_that_do_not_occur_are_not_drawn():
+    """Likewise where classes overlap: a class that was predicted only has an empty row."""
+    report = _of_81_classes("multilabel")
+    (axes,) = report.confusion_figure().axes
+    assert report.classes_to_draw() == [3, 7]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["class 3", "class 7"]
+    assert [text.get_text() for text in axes.texts] == ["50", "50"]
+
+
+def test_confusion_of_nothing_is_drawn():
+    """Where no pixel counts, no class occurs, and the picture is an empty square."""
+    classes = ClassMap("multiclass", tuple(f"class {number}" for number in range(9)))
+    counts = np.zeros((9, 9), np.int64)
+    report = Report.from_counts(counts, counts[None], names=["a"], class_map=classes)
+    assert report.plot_confusion().ndim == 3
 
 
 def test_names_in_any_alphabet_and_with_signs_are_drawn():

@@ -126,6 +126,9 @@ def test_trained_model_knows_its_classes(fitted: Segmenter) -> None:
     assert fitted.class_map is not None
     assert fitted.class_map.task == "multiclass"
     assert repr(fitted) == "Segmenter('unet', 'test_resnet'): 4 classes"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Segmenter, "classes", ["roof"])
+        assert repr(fitted) == "Segmenter('unet', 'test_resnet'): 1 class"
     assert fitted.history is not None
     assert len(fitted.history) == 2
 

@@ -29,6 +29,7 @@ from easyseg.data.threads import map_in_threads
 from easyseg.errors import unknown_name
 from easyseg.io.image_sources import source_size
 from easyseg.results.semantic import SemanticResult
+from easyseg.results.words import counted
 from easyseg.structures import (
     SMALLEST_PIXELS,
     SPLITS,
@@ -86,7 +87,7 @@ class Dataset:
         return self.samples[index]
 
     def __repr__(self) -> str:
-        return f"Dataset({self.name!r}, {len(self)} images, classes={self.classes})"
+        return f"Dataset({self.name!r}, {counted(len(self), 'image')}, classes={self.classes})"
 
     @property
     def classes(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from easyseg.errors import DataError
+from easyseg.results.words import counted
 
 if TYPE_CHECKING:
     from easyseg.data.dataset import Dataset
@@ -15,10 +16,9 @@ def description(dataset: Dataset) -> str:
     splits = ", ".join(f"{count} {split}" for split, count in dataset.splits().items())
     source = f"{dataset.path} (format {dataset.format})" if dataset.path else "data from memory"
     classes, hints = dataset.classes, dataset.class_map.hints
-    noun = "class" if len(classes) == 1 else "classes"
     lines = [
-        f"{source}: {len(dataset)} images" + (f", {splits}" if splits else ""),
-        f"task {dataset.task}, {len(classes)} {noun}: {', '.join(classes)}",
+        f"{source}: {counted(len(dataset), 'image')}" + (f", {splits}" if splits else ""),
+        f"task {dataset.task}, {counted(len(classes), 'class', 'classes')}: {', '.join(classes)}",
     ]
     lines += [line for line in (dataset.class_map.note, *dataset.notes) if line and line not in hints]
     # last and not indented, for they are what a reader may have to act on

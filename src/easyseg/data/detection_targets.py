@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from easyseg.errors import DataError
 from easyseg.geometry import mask_to_box
+from easyseg.results.words import counted
 from easyseg.structures import BoxShape, LabelledObject, MaskPart, Shape, SizeHW
 
 FIELDS = ("labels", "masks", "boxes", "iscrowd")
@@ -47,7 +48,8 @@ def objects_of_target(
     shapes = _of_boxes(target, name, len(labels), boxes) if masks is None else _of_masks(masks, name, size_hw)
     if len(crowds) != len(labels) or len(shapes) != len(labels):
         raise DataError(
-            f"{name}: {len(labels)} labels, {len(shapes)} masks or boxes and {len(crowds)} 'iscrowd'; expected as many "
+            f"{name}: {counted(len(labels), 'label')}, {counted(len(shapes), 'mask or box', 'masks or boxes')} and "
+            f"{len(crowds)} 'iscrowd'; expected as many "
             "of each."
         )
     rows = zip(labels, shapes, crowds.tolist(), strict=True)
@@ -68,9 +70,10 @@ def _names(labels: npt.NDArray[Any] | None, name: str, class_names: Sequence[str
     if class_names is None:
         return [f"class_{label}" for label in found]
     if found and max(found) > len(class_names):
+        classes = f"{counted(len(class_names), 'class', 'classes')}: {', '.join(class_names)}"
         raise DataError(
-            f"{name}: label {max(found)}, but {len(class_names)} classes: {', '.join(class_names)}. Name every class "
-            "in classes=[...], in the order of the labels 1, 2, ..."
+            f"{name}: label {max(found)}, but {classes}. Name every class in classes=[...], in the order of the labels "
+            "1, 2, ..."
         )
     return [class_names[label - 1] for label in found]
 

@@ -43,23 +43,27 @@ def refuse_unlearnable(sizes: ObjectSizes, *, num_classes: int) -> None:
     """
     images = counted(len(sizes.counts), "image")
     if not len(sizes.boxes):
+        is_one = len(sizes.counts) == 1
+        hold = "The only image of the training split holds" if is_one else f"The {images} of the training split hold"
         if sizes.num_crowds:
             raise DataError(
-                f"The {images} of the training split hold {counted(sizes.num_crowds, 'crowd')} or regions that do not "
-                "count, and not a single object to learn from. Annotate objects one by one, or take back ignore=."
+                f"{hold} {counted(sizes.num_crowds, 'crowd')} or regions that do not count, and not a single object "
+                "to learn from. Annotate objects one by one, or take back ignore=."
             )
         if sizes.num_specks:
             raise DataError(
-                f"The {images} of the training split hold only specks: {counted(sizes.num_specks, 'region')} of masks "
+                f"{hold} only specks: {counted(sizes.num_specks, 'region')} of masks "
                 "of classes, too small to be taken for objects. Type load_dataset(path, smallest_pixels=1)."
             )
         vanished = ""
         if sizes.num_vanished:
             covers = "covers no pixel" if sizes.num_vanished == 1 else "cover no pixels"
             vanished = f" ({counted(sizes.num_vanished, 'object')} {covers}: outside of the image, or too small)"
+        has = f"None of the {images} of the training split has an object"
+        has = "The only image of the training split has no object" if is_one else has
         raise DataError(
-            f"None of the {images} of the training split has an object{vanished}, so there is nothing to learn. Check "
-            "the annotation and its class names: dataset.check(instances=True)."
+            f"{has}{vanished}, so there is nothing to learn. Check the annotation and its class "
+            "names: dataset.check(instances=True)."
         )
     wrong = np.flatnonzero((sizes.class_ids < 0) | (sizes.class_ids >= num_classes))
     if wrong.size:
@@ -81,9 +85,11 @@ def refuse_unmeasurable(sizes: ObjectSizes) -> None:
         DataError: there is no single object in them.
     """
     if not len(sizes.boxes):
+        has = f"None of the {len(sizes.counts)} validation images has an object"
+        has = "The only validation image has no object" if len(sizes.counts) == 1 else has
         raise DataError(
-            f"None of the {counted(len(sizes.counts), 'validation image')} has a single object, so nothing tells which "
-            "epoch is best. Type validation=... with other images, or another seed where the split was drawn."
+            f"{has}, so nothing tells which epoch is best. Type validation=... with other "
+            "images, or another seed where the split was drawn."
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -61,7 +60,7 @@ class Prepared(Generic[Tag]):
 class Stopwatch:
     """Seconds spent, by what they were spent on."""
 
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def on(self, what: str) -> Iterator[None]:
@@ -70,7 +69,7 @@ class Stopwatch:
         try:
             yield
         finally:
-            self.seconds[what] += time.perf_counter() - begun
+            self.seconds[what] = self.seconds.get(what, 0.0) + (time.perf_counter() - begun)
 
     def waiting(self, items: Iterable[Tag], what: str) -> Iterator[Tag]:
         """Yield `items`, adding the time it takes to get each to `what`."""

@@ -167,7 +167,8 @@ def _pictures(pictures: Sequence[tuple[str, ImageArray]], report: Report | Insta
     legend = ""
     if isinstance(report, Report):
         mistakes, colors = error_legend(report.class_map.task)
-        chips = zip((*report.classes, *mistakes), (*report.class_map.colors, *colors), strict=True)
+        chips = [(report.classes[place], report.class_map.colors[place]) for place in report.classes_to_draw()]
+        chips += zip(mistakes, colors, strict=True)
         legend = "".join(f"<span>{chip(color)}{escaped(name)}</span>" for name, color in chips)
         legend = f"<div class='legend'>{legend}</div>"
     figures = "".join(

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,7 @@ def curves(history: History) -> Figure:
         for name, label, color in (("loss", "training", BLUE), ("val_loss", "validation", ORANGE)):
             if name in history.names:
                 _line(losses, x, _numbers(history, name), label=label, color=color)
+        _begin_at_zero(losses)
         if losses.lines:
             losses.legend(frameon=False, labelcolor=INK, loc="upper right")
         decorate(monitored, metric_title(history.monitor), unit)
@@ -65,6 +66,7 @@ def curves(history: History) -> Figure:
             _learning_rate(monitored, x, _numbers(history, "learning_rate"))
         if history.monitor in history.names:
             _line(monitored, x, _numbers(history, history.monitor), label=history.monitor, color=BLUE)
+            _begin_at_zero(monitored)
             if history.best is not None:
                 _mark_best(monitored, float(history.best[unit]), float(history.best[history.monitor]))
         if len(x) == 1:
@@ -226,7 +228,27 @@ def decorate(axes: Axes, title: str, unit: str) -> None:
 
 def _line(axes: Axes, x: list[float], y: list[float], *, label: str, color: str) -> None:
     # a single evaluation has no line to draw, only a point
-    axes.plot(x, y, color=color, linewidth=1.8, label=label, marker="o" if len(x) < 3 else None, markersize=4)
+    marker = "o" if sum(map(math.isfinite, y)) < 3 else None
+    axes.plot(x, y, color=color, linewidth=1.8, label=label, marker=marker, markersize=4)
+
+
+def _begin_at_zero(axes: Axes) -> None:
+    """Let the vertical axis of losses or shares begin at 0 where it would begin below, or show one value only.
+
+    One value alone lies in the middle, or lower or higher where the axis is that of shares, which ends at 1.
+    """
+    lines = [np.asarray(line.get_ydata(), float) for line in axes.lines]
+    values = [value for line in lines for value in line.tolist() if math.isfinite(value)]
+    if not values or min(values) < 0:  # a loss of one's own may be negative
+        return
+    is_flat = min(values) == max(values) or all(len(line) == 1 for line in lines)
+    low, high = axes.get_ylim()
+    if is_flat:
+        low, high = 0.0, 2 * max(values) or 1.0
+        high = min(high, 1.0) if max(values) <= 1 else high
+    axes.set_ylim(max(low, 0.0), high)
+    for line in axes.lines:
+        line.set_clip_on(False)  # a line at 0 is as thick as any other
 
 
 def _learning_rate(axes: Axes, x: list[float], rates: list[float]) -> None:
@@ -244,10 +266,13 @@ def _learning_rate(axes: Axes, x: list[float], rates: list[float]) -> None:
 
 
 def _mark_best(axes: Axes, x: float, y: float) -> None:
-    axes.plot([x], [y], "o", color=BLUE, markersize=9, markerfacecolor="none", markeredgewidth=1.8)
+    ring: dict[str, Any] = {"markersize": 9, "markerfacecolor": "none", "markeredgewidth": 1.8}
+    axes.plot([x], [y], "o", color=BLUE, clip_on=False, **ring)
     left, right = axes.get_xlim()
     low, high = axes.get_ylim()
-    axes.set_ylim(low, high + 0.16 * (high - low))  # room for the words above the point
+    room = 0.16 * (high - low)
+    if y > high - room:  # of the words above the point
+        axes.set_ylim(low, high + room)
     sides = {"left": x < left + 0.15 * (right - left), "right": x > right - 0.15 * (right - left)}
     align = next((side for side, near in sides.items() if near), "center")
     axes.annotate(f"best {y:.4f}", (x, y), xytext=(0, 10), textcoords="offset points", ha=align, color=INK, fontsize=9)

@@ -118,7 +118,8 @@ class InstanceReport:
             DataError: there are more or fewer names than classes, or fewer names of images than their numbers ask for.
         """
         if len(names) != scorer.num_classes:
-            raise DataError(f"{len(names)} class names for {scorer.num_classes} measured classes; give one for each.")
+            measured = counted(scorer.num_classes, "measured class", "measured classes")
+            raise DataError(f"{counted(len(names), 'class name')} for {measured}; give one for each.")
         return cls(
             scores=scorer.scores(),
             box_scores=scorer.scores("box") if "mask" in scorer.kinds else None,
@@ -232,7 +233,8 @@ class InstanceReport:
 
     def __str__(self) -> str:
         objects = counted(self.diagnosis.num_truths, "object")
-        lines = [f"{self.split}: {self.origin or counted(self.scores.num_images, 'image')}, {objects}"]
+        # the origin ends with what else can be measured, so it stands last
+        lines = [f"{self.split}: {objects} in {self.origin or counted(self.scores.num_images, 'image')}"]
         lines += [*self._class_lines(), self._recall_line(), "", *self._mistake_lines(), "", self.verdict]
         lines += [self.timing_line(), *(self._image_lines() if self.details else [])]
         return "\n".join(lines).rstrip()
@@ -305,7 +307,9 @@ def _findings(scorer: InstanceScorer, names: Sequence[str]) -> tuple[ImageFindin
     counts = scorer.images()
     highest = max((one.image_id for one in counts), default=-1)
     if highest >= len(names):
-        raise DataError(f"Image {highest} was measured, but there are {len(names)} names of images; give one for each.")
+        raise DataError(
+            f"Image {highest} was measured, but {counted(len(names), 'name')} of images given; give one for each."
+        )
     return tuple(ImageFindings(names[one.image_id], one) for one in counts)
 
 

@@ -5,27 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from easyseg.metrics.instance import Diagnosis, InstanceScores, MistakeFigures
+from easyseg.metrics.instance import Diagnosis, InstanceScores, Kind, MistakeFigures
 from easyseg.results.words import counted
 
 _MERGED_SHARE = 0.5  # of the images, from which on a truth of many parts is no chance
 _FEWEST_MERGED = 2  # images; a single one proves nothing about a dataset
 _LITTLE = 0.05  # of AP or AP50; less is no reason to act
-_FOUND = 0.8  # AP50 from which on it is the outlines that are left to improve
+_FOUND = 0.8  # AP50 from which on it is the outlines or boxes that are left to improve
 _LEARNED_BY_HEART = 0.75  # of the AP on training images, below which the rest is worse for being new
 _LEARNED = 0.3  # AP on training images, from which on they are known well enough to speak of learning by heart
 _NOT_LEARNED = 0.5  # AP on training images, below which even these are not known yet
 _MANY_SMALL = 0.2  # share of small objects, from which on they matter for the whole
 
 _CAUSES: Mapping[str, tuple[str, str]] = {
-    "classification": ("Wrong classes hold", "{count} with a good outline under another class"),
-    "localisation": ("Rough outlines hold", "{count} with less than half of the overlap"),
-    "both": ("Rough outlines under wrong classes hold", "{count} near objects of another class only"),
+    "classification": ("Wrong classes hold", "{count} with a good {outline} under another class"),
+    "localisation": ("Rough {outlines} hold", "{count} with less than half of the overlap"),
+    "both": ("Rough {outlines} under wrong classes hold", "{count} near objects of another class only"),
     "duplicate": ("Repeated predictions hold", "{count} of objects that were found already"),
     "background": ("Predictions where nothing is hold", "{count} on the background"),
     "missed": ("Missed objects hold", "{count} that no prediction fits"),
 }
-"""For each kind of mistake: who is to blame, and what was counted."""
+"""For each kind of mistake: who is to blame, and what was counted. Of `{outline}`, see `_OUTLINES`."""
+
+_OUTLINES: Mapping[Kind, tuple[str, str]] = {"mask": ("outline", "outlines"), "box": ("box", "boxes")}
+"""What goes around an object, one and many of it, by what was measured."""
 
 
 def verdict(scores: InstanceScores, diagnosis: Diagnosis, training: InstanceScores | None = None) -> str:
@@ -63,26 +66,34 @@ def _main_mistake(scores: InstanceScores, diagnosis: Diagnosis) -> str:
     if worst is None or worst.gain < _LITTLE:
         if not diagnosis.num_found:
             objects = counted(diagnosis.num_truths, "object")
-            return f"None of {objects} is found: {_most_frequent(diagnosis)}. Train longer."
+            return f"None of {objects} is found: {_most_frequent(scores, diagnosis)}. Train longer."
         if diagnosis.ap50 >= _FOUND and diagnosis.ap50 - ap >= 2 * _LITTLE:
+            _, outlines = _OUTLINES[scores.kind]
             return (
-                f"The objects are found ({name} {diagnosis.ap50:.2f}), but their outlines are not close enough: "
+                f"The objects are found ({name} {diagnosis.ap50:.2f}), but their {outlines} are not close enough: "
                 f"averaged over stricter thresholds it is AP {ap:.2f}."
             )
         return f"No kind of mistake holds the model back by itself ({name} {diagnosis.ap50:.2f}, AP {ap:.2f})."
-    subject, detail = _CAUSES[worst.name]
     noun = "true object" if worst.name == "missed" else "prediction"
+    subject, detail = _cause(worst, scores.kind, counted(worst.count, noun))
     return (
-        f"{subject} the model back most: {detail.format(count=counted(worst.count, noun))}; without this, {name} "
-        f"would be {diagnosis.ap50 + worst.gain:.2f} instead of {diagnosis.ap50:.2f}."
+        f"{subject} the model back most: {detail}; without this, {name} would be "
+        f"{diagnosis.ap50 + worst.gain:.2f} instead of {diagnosis.ap50:.2f}."
     )
 
 
-def _most_frequent(diagnosis: Diagnosis) -> str:
+def _cause(mistake: MistakeFigures, kind: Kind, count: str) -> tuple[str, str]:
+    """Return who is to blame, and what was counted, in the words for what was measured."""
+    outline, outlines = _OUTLINES[kind]
+    subject, detail = _CAUSES[mistake.name]
+    return subject.format(outlines=outlines), detail.format(count=count, outline=outline)
+
+
+def _most_frequent(scores: InstanceScores, diagnosis: Diagnosis) -> str:
     """Return the most frequent mistake; where nothing is right, correcting a single kind shows nothing."""
     of_predictions = [mistake for mistake in diagnosis.mistakes if mistake.name != "missed"]
     most: MistakeFigures = max(of_predictions, key=lambda mistake: mistake.count)
-    detail = _CAUSES[most.name][1].format(count=str(most.count))
+    _, detail = _cause(most, scores.kind, str(most.count))
     return f"{counted(diagnosis.num_predictions, 'prediction')}, {detail}"
 
 

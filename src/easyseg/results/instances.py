@@ -336,7 +336,7 @@ class InstanceResult:
         found = sorted(((name, count) for name, count in self.counts().items() if count), key=lambda item: -item[1])
         if not found or (len(found) == 1 and found[0][0] == UNNAMED):
             return counted(len(self), "object")
-        more = [f"{len(found) - 5} more classes"] if len(found) > 5 else []
+        more = [counted(len(found) - 5, "more class", "more classes")] if len(found) > 5 else []
         parts = ", ".join([*(f"{count} × {name}" for name, count in found[:5]), *more])
         return parts if len(found) == 1 else f"{counted(len(self), 'object')}: {parts}"
 

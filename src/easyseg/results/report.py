@@ -196,8 +196,24 @@ class Report:
         return tuple(ClassScores(*row) for row in rows)
 
     def worst(self, count: int = 5) -> list[ImageScores]:
-        """Return the images with the lowest mean IoU, worst first; those without any class come last."""
+        """Return the images with the lowest mean IoU, worst first.
+
+        Images without any class in the truth have no mean IoU and are ordered by their pixel accuracy among the
+        others, so that one which is painted over falsely stands at the front. Of equals, the first in the dataset
+        comes first; images in which no pixel counts come last.
+        """
         return sorted(self.images, key=_badness)[:count]
+
+    def classes_to_draw(self) -> list[int]:
+        """Return the places of the classes that a picture shows: all, or those that occur where many do not.
+
+        A class occurs where it is in the truth or was predicted, as the latter is a mistake to be seen.
+        """
+        if self.class_map.task == "multiclass":
+            pixels = self.confusion.sum(axis=1) + self.confusion.sum(axis=0)
+        else:
+            pixels = self.confusion[:, 1].sum(axis=1) + self.confusion[:, 0, 1]
+        return rows_to_show((pixels == 0).tolist()) or list(range(len(pixels)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; figures that do not exist are None."""
@@ -228,7 +244,7 @@ class Report:
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     def plot_confusion(self, path: str | Path | None = None) -> ImageArray:
-        """Draw the confusion matrix, each row in percent of the class's pixels in truth.
+        """Draw the confusion matrix of `classes_to_draw`, each row in percent of the class's pixels in truth.
 
         Args:
             path: also write the picture to this file.
@@ -240,12 +256,15 @@ class Report:
 
     def confusion_figure(self) -> Figure:
         """Return the confusion matrix as a matplotlib figure."""
-        counts, rows, columns = self.confusion, self.classes, self.classes
+        places = self.classes_to_draw()
+        rows = columns = tuple(self.classes[place] for place in places)
         if self.class_map.task == "multilabel":
-            counts, columns = self.confusion[:, 1, ::-1], ("found", "missed")
+            counts, columns = self.confusion[places, 1, ::-1], ("found", "missed")
         elif self.class_map.task == "binary":
-            counts, rows = self.confusion[0], ("not " + self.classes[0], self.classes[0])
-            columns = rows
+            rows = columns = ("not " + self.classes[0], self.classes[0])
+            counts = self.confusion[0]
+        else:
+            counts = self.confusion[np.ix_(places, places)]
         totals = counts.sum(axis=1, keepdims=True)
         shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
         return charts.matrix(shares, rows, columns, title="Pixels by class, %")
@@ -297,12 +316,11 @@ def _as_array(counts: Tensor | Counts) -> Counts:
 
 
 def _badness(image: ImageScores) -> tuple[bool, float, float]:
-    unknown = math.isnan(image.mean_iou)
-    return (
-        unknown,
-        0.0 if unknown else image.mean_iou,
-        -1.0 if math.isnan(image.pixel_accuracy) else image.pixel_accuracy,
-    )
+    """Return what images are sorted by, worst first; NaN, which has no order, is in none of it."""
+    if math.isnan(image.pixel_accuracy):
+        return True, 0.0, 0.0
+    stand_in = image.pixel_accuracy if math.isnan(image.mean_iou) else image.mean_iou
+    return False, stand_in, image.pixel_accuracy
 
 
 def _shown(value: float) -> str:

@@ -18,6 +18,7 @@ from easyseg.models.summary import Summary
 from easyseg.prediction.sources import is_single
 from easyseg.reports.run_folder import find_run
 from easyseg.results import History, LearningRateCurve
+from easyseg.results.words import counted
 from easyseg.segmenter.arguments import check_arguments
 from easyseg.segmenter.building import Model
 from easyseg.segmenter.evaluating import evaluate_split
@@ -382,7 +383,7 @@ class Segmenter:
         return summarize_any(self._fitted, self.settings)
 
     def __repr__(self) -> str:
-        state = f"{len(self.classes or [])} classes" if self._fitted else "not trained"
+        state = counted(len(self.classes or []), "class", "classes") if self._fitted else "not trained"
         return f"Segmenter({self.settings.model!r}, {self.settings.encoder!r}): {state}"
 
     def _take(self, fitted: FittedModel, history: History) -> None:

@@ -23,6 +23,7 @@ from easyseg.io.atomic import make_folder, write_text
 from easyseg.io.locks import is_locked
 from easyseg.io.snapshots import check_plain, check_space, newest_snapshot, write_snapshot_making_room
 from easyseg.reports.run_folder import CHECKPOINTS, RUNS
+from easyseg.results.words import counted
 from easyseg.segmenter.fitted import StartingPoint
 from easyseg.segmenter.preparing import TrainingData
 from easyseg.segmenter.recording import Recording
@@ -320,8 +321,8 @@ class Checkpoints:
 
 
 def _data_words(data: Mapping[str, Any]) -> str:
-    classes = data.get("classes", [])
-    return f"{data.get('images')} images with {len(classes)} classes (files {data.get('files')})"
+    images, classes = data.get("images"), counted(len(data.get("classes", [])), "class", "classes")
+    return f"{counted(images, 'image')} with {classes} (files {data.get('files')})"
 
 
 def _start_words(start: str) -> str:

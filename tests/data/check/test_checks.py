@@ -330,6 +330,7 @@ def test_empty_and_void_masks(shapes: Path, examine: Examine) -> None:
     write_image(void, np.full((48, 48), 255, np.uint8))
     checkup = examine(shapes)
     assert names(checkup["empty_masks"]) == [f"train/masks/{empty.name}"]
+    assert checkup["empty_masks"].found.startswith("1 mask that shows background only")
     assert names(checkup["void_masks"]) == [f"train/masks/{void.name}"]
     assert harm(checkup) == {"empty_masks", "void_masks"}
 
@@ -348,6 +349,11 @@ def test_nothing_but_background_is_an_error(black_and_white: Path, examine: Exam
     finding = examine(black_and_white, class_map={"roof": 255}, task="binary")["empty_masks"]
     assert finding.severity == "error"
     assert finding.found == "All 10 masks show background only, so there is nothing to learn."
+    for folder in ("images", "masks"):
+        for path in sorted((black_and_white / folder).iterdir())[1:]:
+            path.unlink()
+    only = examine(black_and_white, class_map={"roof": 255}, task="binary")["empty_masks"]
+    assert only.found == "The only mask shows background only, so there is nothing to learn."
 
 
 def test_empty_masks_of_overlapping_classes(tmp_path: Path, examine: Examine) -> None:

@@ -46,6 +46,7 @@ def test_two_images_of_one_name(shapes: Path, examine: Examine) -> None:
     assert [case.name for case in checkup["twin_images"].cases] == [
         f"train/images/{image.stem}.bmp = train/images/{image.name}"
     ]
+    assert checkup["twin_images"].found.startswith("1 name stands for several images")
 
 
 def test_lists_that_name_what_is_not_there(shapes: Path, examine: Examine) -> None:

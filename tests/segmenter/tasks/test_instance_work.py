@@ -360,7 +360,7 @@ def test_figures_of_pixels_cannot_be_monitored(discs: Dataset, monitor: str) -> 
 def test_validation_without_any_object_is_refused() -> None:
     """No epoch could be the best."""
     empty = Sample(draw(0)[0], objects=(), split="val")
-    with pytest.raises(DataError, match="validation image has a single object"):
+    with pytest.raises(DataError, match="only validation image has no object"):
         segmenter().fit(as_dataset([*samples(range(3), "train"), empty]), epochs=1, **QUIET)
 
 

@@ -213,7 +213,8 @@ def _twins(images: Sequence[FoundFile], root: Path) -> list[Finding]:
     if not groups:
         return []
     cases = [Case(" = ".join(_below(images[at].path, root) for at in group), "", tuple(group)) for group in groups]
-    found = f"{len(groups)} names stand for several images, so their masks cannot be told apart."
+    who = "1 name stands" if len(groups) == 1 else f"{len(groups)} names stand"
+    found = f"{who} for several images, so their masks cannot be told apart."
     return [Finding.of("twin_images", "error", cases, found, "Rename or remove all but one image of each name.")]
 
 

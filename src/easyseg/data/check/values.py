@@ -191,13 +191,15 @@ def empty_masks(survey: Survey) -> Iterator[Finding]:
         yield Finding.of("void_masks", "warning", cases, found, "Draw them, or remove them with their images.")
     empty = (readable & ~void & ~_is_told_elsewhere(survey) & _shows_nothing(survey)).nonzero()[0]
     if empty.size and empty.size == np.count_nonzero(readable):
-        found = f"All {len(empty):,} masks show background only, so there is nothing to learn."
+        who = "The only mask shows" if len(empty) == 1 else f"All {len(empty):,} masks show"
+        found = f"{who} background only, so there is nothing to learn."
         advice = "Annotate the images; or look whether the class names, or the files, are those of this dataset."
         yield Finding.of("empty_masks", "error", survey.mask_cases(empty), found, advice)
     elif empty.size:
         share = empty.size / max(1, int(readable.sum()))
         cases = survey.mask_cases(empty)
-        found = f"{counted(f'{len(cases):,}', 'mask')} that show background only, {share:.1%} of all."
+        shows = "shows" if len(cases) == 1 else "show"
+        found = f"{counted(f'{len(cases):,}', 'mask')} that {shows} background only, {share:.1%} of all."
         advice = "Fine where the images really show nothing; else they were forgotten: draw them, or remove them."
         reason = _why_not_by_nature(survey, empty)
         is_suspicious = share < _FEW_EMPTY or bool(reason)
