@@ -33,14 +33,16 @@ class NothingLeftError(FormatError):
         self.dataset = dataset
 
 
-def refuse_nothing_left(dataset: Dataset) -> None:
-    """Refuse a dataset of which only images without objects or masks are left.
+def with_left_out(dataset: Dataset, layout: Layout) -> Dataset:
+    """Return a dataset that says what was left out of its layout.
 
     Raises:
-        NothingLeftError: it is one.
+        NothingLeftError: only images without objects or masks are left.
     """
+    dataset = replace(dataset, skipped=layout.skipped, without_sample=layout.without_sample)
     if dataset.skipped and not any(sample.mask is not None or sample.objects for sample in dataset.samples):
         raise NothingLeftError(dataset)
+    return dataset
 
 
 def without_bad_samples(layout: Layout) -> Layout:

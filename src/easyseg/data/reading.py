@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from easyseg.config import DataSettings
-from easyseg.data.bad_samples import notes_on_skipped, refuse_nothing_left, without_bad_samples
+from easyseg.data.bad_samples import notes_on_skipped, with_left_out, without_bad_samples
 from easyseg.data.classes.class_maps import infer_class_map, read_class_map, with_classes
 from easyseg.data.classes.object_classes import names_asked_for, names_of_labels
 from easyseg.data.dataset import Dataset
@@ -124,9 +124,7 @@ def load_dataset(  # noqa: PLR0913 - the facade's own arguments
     of_the_model = {"classes": list(classes) if classes else None, "seed": seed, "split": split}
     settings = {"data": str(folder), **given.changed(), **{key: value for key, value in of_the_model.items() if value}}
     dataset = Dataset(layout.samples, found, folder, reader.NAME, notes, validation_fraction, seed, settings=settings)
-    dataset = replace(dataset, skipped=layout.skipped, without_sample=layout.without_sample)
-    dataset = replace(dataset, value_range=scale.value_range).with_splits()
-    refuse_nothing_left(dataset)
+    dataset = with_left_out(replace(dataset, value_range=scale.value_range).with_splits(), layout)
     if object_classes is not None or smallest_pixels is not None:
         dataset = dataset.as_instances(classes=object_classes, smallest_pixels=smallest_pixels or SMALLEST_PIXELS)
     return dataset.split(split) if split else dataset
