@@ -49,8 +49,7 @@ def objects_of_target(
     if len(crowds) != len(labels) or len(shapes) != len(labels):
         raise DataError(
             f"{name}: {counted(len(labels), 'label')}, {counted(len(shapes), 'mask or box', 'masks or boxes')} and "
-            f"{len(crowds)} 'iscrowd'; expected as many "
-            "of each."
+            f"{len(crowds)} 'iscrowd'; expected as many of each."
         )
     rows = zip(labels, shapes, crowds.tolist(), strict=True)
     return tuple(LabelledObject(label, shape, is_crowd=is_crowd) for label, shape, is_crowd in rows)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from easyseg.data.check.sources import read_any_mask
 from easyseg.data.check.survey import Survey, check, is_ground
 from easyseg.data.classes.mask_values import evenly_spread
-from easyseg.data.objects.shape_pixels import shape_mask
+from easyseg.data.objects.shape_pixels import pixel_parts, shape_mask
 from easyseg.data.threads import map_in_threads
 from easyseg.errors import DataError, EasySegError, SampleError
 from easyseg.geometry import RunLengths, polygon_faults
@@ -253,8 +253,7 @@ def outlines_of(shape: Shape | None, size_hw: SizeHW) -> list[Points]:
         return [np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])]
     if not isinstance(shape, Polygons):
         return []
-    scale = np.array(size_hw[::-1], float) if shape.is_relative else 1.0
-    return [ring * scale for rings in shape.parts for ring in rings]
+    return [ring for rings in pixel_parts(shape, size_hw) for ring in rings]
 
 
 def _faults(shape: Shape, size_hw: SizeHW) -> Iterator[tuple[str, str]]:
